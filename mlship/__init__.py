@@ -1,0 +1,1 @@
+"""mlship: from an MLflow registry to live traffic, and back, by one promotion policy."""

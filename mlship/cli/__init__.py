@@ -1,0 +1,1 @@
+"""The command line: load, call, render, exit. The only home of typer and rich."""

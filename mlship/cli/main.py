@@ -1,0 +1,85 @@
+"""The door: the table of commands, and the boundary where an error becomes one message and one exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mlship.cli import common
+from mlship.errors import Exit, MlshipError
+from mlship.home import Home
+
+app = typer.Typer(
+    name="mlship",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Take a model from an MLflow registry to live traffic, and back, by one promotion policy.",
+    epilog=(
+        "Exit codes: 0 passed; 1 a gate failed; 2 usage or invalid policy; 3 could not evaluate; "
+        "4 inconclusive or paused; 5 rolled back; 130 interrupted."
+    ),
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        common.out().print(f"mlship {version('mlship')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    home: Annotated[
+        Path | None,
+        typer.Option(help="State directory; default: MLSHIP_HOME, else the nearest .mlship/ upwards, else here."),
+    ] = None,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Remember the options that hold for every command."""
+    del version
+    ctx.obj = common.Context(Home.find(home), debug)
+
+
+def main() -> None:
+    """Run the command line; the only place where an error meets a person."""
+    debug = "--debug" in sys.argv or bool(os.environ.get("MLSHIP_DEBUG"))
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        app(standalone_mode=True)
+    except MlshipError as error:
+        if debug:
+            raise
+        common.err().print(f"mlship: {error}", markup=False)
+        sys.exit(int(error.exit_code))
+    except KeyboardInterrupt:
+        common.err().print("mlship: interrupted")
+        sys.exit(int(Exit.INTERRUPTED))
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(int(Exit.PASSED))
+    except Exception as error:
+        if debug:
+            raise
+        common.err().print(
+            f"mlship: internal error: {type(error).__name__}: {error}\n"
+            "  next: run the same command with --debug and report what it prints",
+            markup=False,
+        )
+        sys.exit(int(Exit.UNREACHABLE))
+
+
+def _terminate(_signum: int, _frame: object) -> None:
+    raise KeyboardInterrupt

@@ -1,0 +1,1 @@
+"""The whole story on real data on one machine: `mlship demo`."""

@@ -1,0 +1,1 @@
+"""Where servers and routers run: one Protocol, one table."""

@@ -1,0 +1,1 @@
+"""Offline checks before release: one file a gate, one table that lists them."""

@@ -1,0 +1,89 @@
+"""The state directory `.mlship/`: where everything that outlives a command is kept, and how it is found."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlship.errors import StateError
+
+NAME = ".mlship"
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The state directory; its properties are the only place that spells a path inside it."""
+
+    path: Path
+
+    @classmethod
+    def find(cls, explicit: Path | None = None) -> Home:
+        """The directory given, else `MLSHIP_HOME`, else the nearest `.mlship/` upwards, else a new one here.
+
+        Nothing is created until something is written.
+        """
+        if explicit is not None:
+            return cls(explicit.absolute())
+        if named := os.environ.get("MLSHIP_HOME"):
+            return cls(Path(named).absolute())
+        here = Path.cwd()
+        for directory in (here, *here.parents):
+            if (directory / NAME).is_dir():
+                return cls(directory / NAME)
+        return cls(here / NAME)
+
+    @property
+    def ledger(self) -> Path:
+        """The append-only ledger."""
+        return self.path / "ledger.jsonl"
+
+    @property
+    def registry_uri(self) -> str:
+        """URI of the embedded SQLite registry."""
+        return f"sqlite:///{self.registry_dir / 'mlflow.db'}"
+
+    @property
+    def registry_dir(self) -> Path:
+        """Database and artifacts of the embedded registry."""
+        return self.path / "registry"
+
+    @property
+    def models(self) -> Path:
+        """Content-addressed copies of model versions."""
+        return self.path / "models"
+
+    @property
+    def cache(self) -> Path:
+        """Things that can be computed again, such as predictions by model and data digest."""
+        return self.path / "cache"
+
+    def engine(self, model: str) -> Path:
+        """What a local engine keeps for one model: configuration, logs, process manager."""
+        return self.path / "engines" / slug(model)
+
+    def rollouts(self, model: str) -> Path:
+        """Journals of one model's rollouts, and its lock."""
+        return self.path / "rollouts" / slug(model)
+
+    def ensure(self, directory: Path) -> Path:
+        """Create a directory inside the state directory (mode 0700) and return it.
+
+        Raises ``StateError`` when the disk or the permissions do not allow it.
+        """
+        try:
+            directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise StateError(
+                f"cannot create the state directory: {error.strerror}",
+                where=str(directory),
+                hint="free space or permissions, or point MLSHIP_HOME at a writable directory",
+            ) from error
+        return directory
+
+
+def slug(name: str) -> str:
+    """A file-system name for a registered model; models that differ keep names that differ."""
+    plain = re.sub(r"[^A-Za-z0-9._-]", lambda match: f"%{ord(match[0]):02x}", name)
+    return f"%{plain}" if plain.startswith(".") else plain

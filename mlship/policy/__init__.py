@@ -1,0 +1,1 @@
+"""The promotion policy: schema, loading with positions, lint."""

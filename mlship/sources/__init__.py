@@ -1,0 +1,1 @@
+"""Rows in: files today; SQL and Feast later."""

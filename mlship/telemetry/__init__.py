@@ -1,0 +1,1 @@
+"""What the data plane and the servers counted, as windows per arm."""
