@@ -1,0 +1,279 @@
+"""A working engine without processes: fake time, seeded traffic, and servers that behave as a script says."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from statistics import NormalDist
+
+import numpy as np
+
+from mlship.errors import EngineError
+from mlship.types import (
+    LATENCY_BOUNDS_MS,
+    Labelled,
+    Release,
+    Routes,
+    Scrape,
+    Server,
+    ServerCounters,
+    ServerState,
+)
+
+#: Seconds of label counts that a server remembers.
+LABEL_SECONDS = 900
+
+
+class FakeClock:
+    """Time that passes only when somebody sleeps. Calling it tells the time; `sleep` lets it pass."""
+
+    def __init__(self, start: float = 1_800_000_000.0) -> None:
+        self.now = start
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += max(0.0, seconds)
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """How the server of one version behaves."""
+
+    errors: float = 0.005
+    """Share of requests that it answers with 5xx."""
+    latency_ms: float = 20.0
+    """Median of its log-normal latency."""
+    sigma: float = 0.4
+    wrong: float = 0.1
+    """Share of labelled requests whose prediction was wrong."""
+    labelled: float = 0.0
+    """Share of requests that get a label."""
+    label_delay: float = 2.0
+    starts_in: float = 0.5
+    dies: str = ""
+    """Why it never becomes ready; empty when it does."""
+
+    def buckets(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        """Probability of each latency bucket."""
+        law = NormalDist(math.log(self.latency_ms), self.sigma)
+        below = [law.cdf(math.log(bound)) for bound in LATENCY_BOUNDS_MS]
+        return np.diff(np.array([0.0, *below, 1.0]))
+
+
+@dataclass
+class _Process:
+    release: Release
+    started: float
+    epoch: int = 1
+    requests: int = 0
+    errors: int = 0
+    latency: np.ndarray[tuple[int], np.dtype[np.int64]] = field(
+        default_factory=lambda: np.zeros(len(LATENCY_BOUNDS_MS) + 1, dtype=np.int64)
+    )
+    labels: dict[int, list[int]] = field(default_factory=dict)
+    dead: str = ""
+    stopped: bool = False
+
+
+class FakeEngine:
+    """Implements ``engines.base.Engine``; the object itself is the world, so it outlives any controller.
+
+    Parameters
+    ----------
+    clock
+        Fake time; `wait_ready` and nothing else here lets it pass.
+    rate
+        Requests a second that callers send, or a function of the time.
+    behaviours
+        By version; versions not named get `Behaviour()`. May be changed while it runs.
+    lag
+        Seconds until a new route is applied.
+    """
+
+    def __init__(
+        self,
+        clock: FakeClock,
+        *,
+        rate: float | Callable[[float], float] = 100.0,
+        behaviours: dict[str, Behaviour] | None = None,
+        seed: int = 1,
+        lag: float = 0.0,
+    ) -> None:
+        self.clock = clock
+        self.rate = rate
+        self.behaviours = behaviours if behaviours is not None else {}
+        self.lag = lag
+        self.hidden: set[str] = set()
+        """Servers whose counters cannot be read."""
+        self.calls: list[str] = []
+        """Every call that acts, as a person would write it; tests read it."""
+        self.history: list[tuple[float, Routes]] = []
+        """Every route ever applied, with its time."""
+        self._random = np.random.default_rng(seed)
+        self._processes: dict[str, _Process] = {}
+        self._routes: Routes | None = None
+        self._pending: tuple[float, Routes] | None = None
+        self._simulated = clock()
+        self._shares: dict[Behaviour, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
+
+    @property
+    def address(self) -> str:
+        return "http://127.0.0.1:8080"
+
+    def deploy(self, release: Release) -> str:
+        self._advance()
+        self.calls.append(f"deploy {release.server}")
+        process = self._processes.get(release.server)
+        if process is None or process.dead or process.stopped:
+            epoch = process.epoch + 1 if process else 1
+            dies = self.behaviour(release.version).dies
+            self._processes[release.server] = _Process(release, self.clock(), epoch, dead=dies)
+        return release.server
+
+    def wait_ready(self, server: str, timeout: float) -> None:
+        deadline = self.clock() + timeout
+        while (state := self._state(server)) is ServerState.STARTING and self.clock() < deadline:
+            self.clock.sleep(min(0.05, deadline - self.clock()))
+        self._advance()
+        if state is not ServerState.READY:
+            detail = self._processes[server].dead if server in self._processes else "no such server"
+            raise EngineError(f"not ready: {detail or 'still starting'}", where=server)
+
+    def servers(self) -> dict[str, Server]:
+        self._advance()
+        return {
+            name: Server(name, process.release.version, process.release.digest, self._state(name), process.dead)
+            for name, process in self._processes.items()
+            if not process.stopped
+        }
+
+    def route(self, routes: Routes) -> None:
+        self._advance()
+        self.calls.append(f"route {routes.stable} {routes.canary} {routes.weight:g}")
+        for name in filter(None, (routes.stable, routes.canary)):
+            if self._state(name) is ServerState.STOPPED:
+                raise EngineError("no such server", where=name)
+        self._pending = (self.clock() + self.lag, routes)
+        self._advance()
+
+    def routes(self) -> Routes | None:
+        self._advance()
+        return self._routes
+
+    def scrape(self) -> Scrape:
+        self._advance()
+        now = self.clock()
+        counted = {
+            name: ServerCounters(
+                epoch=f"{name}/{process.epoch}",
+                requests=process.requests,
+                errors=process.errors,
+                latency=tuple(int(count) for count in process.latency),
+                labels=tuple(
+                    Labelled(second, labelled, wrong)
+                    for second, (labelled, wrong) in sorted(process.labels.items())
+                    if second + 1 + self.behaviour(process.release.version).label_delay <= now
+                ),
+            )
+            for name, process in self._processes.items()
+            if not process.stopped and name not in self.hidden
+        }
+        missing = tuple(name for name in self._processes if name in self.hidden)
+        return Scrape(now, counted, missing)
+
+    def stop(self, server: str) -> None:
+        self._advance()
+        self.calls.append(f"stop {server}")
+        routed = self._pending[1] if self._pending else self._routes
+        if routed is not None and server in (routed.stable, routed.canary):
+            raise EngineError("a route names it", where=server)
+        if server in self._processes:
+            self._processes[server].stopped = True
+
+    def down(self) -> None:
+        self._advance()
+        self.calls.append("down")
+        self._processes.clear()
+        self._routes = self._pending = None
+
+    # What a script does to the world; the Protocol ends here.
+
+    def behaviour(self, version: str) -> Behaviour:
+        return self.behaviours.get(version, Behaviour())
+
+    def change(self, version: str, **changes: float) -> None:
+        """From now on this version behaves differently."""
+        self._advance()
+        self.behaviours[version] = replace(self.behaviour(version), **changes)  # type: ignore[arg-type]  # all numbers
+
+    def kill(self, server: str, why: str = "killed by signal 9") -> None:
+        """The server dies: every request it is given fails from now on."""
+        self._advance()
+        self._processes[server].dead = why
+
+    def restart(self, server: str) -> None:
+        """The server comes back with its counters at zero."""
+        self._advance()
+        old = self._processes[server]
+        self._processes[server] = _Process(old.release, self.clock(), old.epoch + 1)
+
+    def send(self, requests: int) -> None:
+        """Requests at this instant, on top of the steady rate."""
+        self._advance()
+        self._serve(requests, self.clock())
+
+    def _state(self, name: str) -> ServerState:
+        process = self._processes.get(name)
+        if process is None or process.stopped:
+            return ServerState.STOPPED
+        if process.dead:
+            return ServerState.FAILED
+        ready_at = process.started + self.behaviour(process.release.version).starts_in
+        return ServerState.READY if self.clock() >= ready_at else ServerState.STARTING
+
+    def _advance(self) -> None:
+        """Let the traffic of the time that has passed happen, second by second, under the routes of that time."""
+        now = self.clock()
+        while self._simulated < now or self._due(now):
+            until = min(now, math.floor(self._simulated) + 1.0)
+            if self._pending is not None and self._pending[0] <= self._simulated:
+                self._routes = self._pending[1]
+                self.history.append((self._simulated, self._routes))
+                self._pending = None
+                continue
+            if self._pending is not None:
+                until = min(until, self._pending[0])
+            rate = self.rate(self._simulated) if callable(self.rate) else self.rate
+            self._serve(int(self._random.poisson(rate * (until - self._simulated))), self._simulated)
+            self._simulated = until
+
+    def _due(self, now: float) -> bool:
+        return self._pending is not None and self._pending[0] <= now
+
+    def _serve(self, requests: int, at: float) -> None:
+        if self._routes is None or requests == 0:
+            return
+        to_canary = int(self._random.binomial(requests, self._routes.weight)) if self._routes.canary else 0
+        if self._routes.canary is not None:
+            self._count(self._routes.canary, to_canary, at)
+        self._count(self._routes.stable, requests - to_canary, at)
+
+    def _count(self, name: str, requests: int, at: float) -> None:
+        process = self._processes[name]
+        behaviour = self.behaviour(process.release.version)
+        if behaviour not in self._shares:
+            self._shares[behaviour] = behaviour.buckets()
+        failed = requests if process.dead else int(self._random.binomial(requests, behaviour.errors))
+        process.requests += requests
+        process.errors += failed
+        process.latency += self._random.multinomial(requests, self._shares[behaviour])
+        labelled = int(self._random.binomial(requests - failed, behaviour.labelled))
+        if labelled:
+            counts = process.labels.setdefault(math.floor(at), [0, 0])
+            counts[0] += labelled
+            counts[1] += int(self._random.binomial(labelled, behaviour.wrong))
+            while len(process.labels) > LABEL_SECONDS:
+                del process.labels[min(process.labels)]
