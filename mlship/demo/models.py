@@ -1,0 +1,116 @@
+"""The demo's registry: four models of one question, each with a fate that the data earns."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlship.demo.flights import FEATURES, TARGET, in_hours, months
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import pandas as pd
+
+MODEL = "flight-delay"
+_CATEGORIES = ["carrier", "origin", "dest"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How one version of the model came to be."""
+
+    version: str
+    title: str
+    months: tuple[int, int]
+    features: tuple[str, ...] = FEATURES
+    pipeline_in_hours: bool = False
+
+
+RECIPES = (
+    Recipe("1", "the champion, trained on January to March", (1, 3)),
+    Recipe("2", "trained on January to June", (1, 6)),
+    Recipe("3", "trained with the arrival time as a feature", (1, 6), (*FEATURES, "arr_time")),
+    Recipe("4", "trained on a new pipeline that delivers delays in hours", (1, 6), pipeline_in_hours=True),
+)
+
+
+def write_data(frame: pd.DataFrame, directory: Path) -> None:
+    """Write the files that the demo's policies name: training rows and July, from the old and the new pipeline."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, rows in (("2013-h1", months(frame, 1, 6)), ("2013-07", months(frame, 7, 7))):
+        rows.to_parquet(directory / f"{name}.parquet", index=False)
+        in_hours(rows).to_parquet(directory / f"{name}-new-pipeline.parquet", index=False)
+
+
+def register(frame: pd.DataFrame, uri: str, artifacts: Path, say: Callable[[str], None]) -> None:
+    """Train the four models on real flights and register them; version 1 becomes the champion.
+
+    `uri` is the MLflow tracking and registry URI; `artifacts` is where the model files go.
+    """
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    warnings.filterwarnings("ignore", module="mlflow")
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_registry_uri(uri)
+    client = mlflow.MlflowClient(uri, uri)
+    experiment = client.create_experiment(MODEL, artifact_location=artifacts.as_uri())
+    client.create_registered_model(
+        MODEL, description=f"Will this flight be more than 15 minutes late? Target: {TARGET}."
+    )
+    for recipe in RECIPES:
+        _log(recipe, frame, experiment, mlflow)
+        say(f"version {recipe.version}: {recipe.title}")
+    client.set_registered_model_alias(MODEL, "champion", "1")
+
+
+def register_twin(uri: str, version: str) -> str:
+    """Register the files of an existing version once more; returns the new version's number."""
+    import mlflow
+
+    client = mlflow.MlflowClient(uri, uri)
+    original = client.get_model_version(MODEL, version)
+    twin = client.create_model_version(MODEL, original.source, run_id=original.run_id)
+    return str(twin.version)
+
+
+def challenge(uri: str, version: str) -> None:
+    """Point the alias `challenger` at a version."""
+    import mlflow
+
+    mlflow.MlflowClient(uri, uri).set_registered_model_alias(MODEL, "challenger", version)
+
+
+def _log(recipe: Recipe, frame: pd.DataFrame, experiment: str, mlflow: Any) -> None:
+    from mlflow.models import infer_signature
+    from sklearn.compose import make_column_transformer
+    from sklearn.ensemble import HistGradientBoostingClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import OrdinalEncoder
+
+    rows = months(in_hours(frame) if recipe.pipeline_in_hours else frame, *recipe.months)
+    features = rows[list(recipe.features)]
+    model = make_pipeline(
+        make_column_transformer(
+            (OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), _CATEGORIES),
+            remainder="passthrough",
+        ),
+        HistGradientBoostingClassifier(max_iter=100, random_state=0),
+    ).fit(features, rows[TARGET])
+    with mlflow.start_run(experiment_id=experiment, run_name=recipe.title):
+        mlflow.sklearn.log_model(
+            model,
+            name="model",
+            registered_model_name=MODEL,
+            signature=infer_signature(features.head(), model.predict(features.head())),
+            pip_requirements=["scikit-learn", "pandas"],
+            # MLflow's default format is skops, which wants to be told about the trees of a gradient booster.
+            skops_trusted_types=["sklearn.ensemble._hist_gradient_boosting.predictor.TreePredictor"],
+        )
