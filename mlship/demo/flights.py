@@ -56,7 +56,8 @@ def flights() -> pd.DataFrame:
 def months(frame: pd.DataFrame, first: int, last: int) -> pd.DataFrame:
     """The flights of the months from `first` to `last`, both included."""
     month = frame["time_hour"].dt.month
-    return frame[(month >= first) & (month <= last)].reset_index(drop=True)
+    chosen: pd.DataFrame = frame.loc[(month >= first) & (month <= last)]
+    return chosen.reset_index(drop=True)
 
 
 def in_hours(frame: pd.DataFrame) -> pd.DataFrame:

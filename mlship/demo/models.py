@@ -77,7 +77,7 @@ def register_twin(uri: str, version: str) -> str:
 
     client = mlflow.MlflowClient(uri, uri)
     original = client.get_model_version(MODEL, version)
-    twin = client.create_model_version(MODEL, original.source, run_id=original.run_id)
+    twin = client.create_model_version(MODEL, str(original.source), run_id=original.run_id)
     return str(twin.version)
 
 

@@ -34,6 +34,11 @@ class Tally:
     answers: list[tuple[float, str]] = field(default_factory=list)
     """(time the answer was complete, version that gave it)"""
 
+    def fail(self, why: str) -> None:
+        """Count a request that was not answered well."""
+        self.failed += 1
+        self.failures.append(f"{time.time():.3f} {why}")
+
     def document(self) -> dict[str, Any]:
         """The tally as JSON."""
         return {
@@ -61,13 +66,13 @@ async def drive(url: str, rows: list[dict[str, Any]], outcomes: list[Any], rate:
         try:
             async with session.post(f"{url}/invocations", json=body) as answer:
                 text = await answer.text()
-                if answer.status != 200:
-                    raise aiohttp.ClientError(f"HTTP {answer.status}: {text[:200]}")
-                tally.answers.append((time.time(), answer.headers.get("x-mlship-version", "?")))
-                due.append((time.monotonic() + LABEL_DELAY, answer.headers["x-request-id"], outcome))
+                if answer.status == 200:
+                    tally.answers.append((time.time(), answer.headers.get("x-mlship-version", "?")))
+                    due.append((time.monotonic() + LABEL_DELAY, answer.headers["x-request-id"], outcome))
+                else:
+                    tally.fail(f"HTTP {answer.status}: {text[:200]}")
         except (aiohttp.ClientError, TimeoutError, OSError, KeyError) as error:
-            tally.failed += 1
-            tally.failures.append(f"{time.time():.3f} {type(error).__name__}: {error}")
+            tally.fail(f"{type(error).__name__}: {error}")
 
     async def report(session: aiohttp.ClientSession) -> None:
         while True:
