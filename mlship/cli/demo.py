@@ -91,7 +91,7 @@ def _sum_up(console: Console, told: Told, seconds: float) -> None:
     lags = ", ".join(f"{lag:.1f} ms" for lag in document["rollback_ms"])
     sent, failed = document["traffic"]["sent"], document["traffic"]["failed"]
     console.print(
-        f"\n[bold]{sent:,} requests were sent, {failed} failed[/]: through a promotion, two rollbacks and a killed canary."
+        f"\n[bold]{sent:,} requests sent, {failed} failed[/], through a promotion, two rollbacks and a killed canary."
         f"\nFrom a rollback's verdict to the last answer of the version it removed: {lags}."
         f"\nAll of it took {seconds:.0f} s."
     )

@@ -42,7 +42,7 @@ def flights() -> pd.DataFrame:
             "dest": raw["dest"].astype("str"),
             "hour": raw["hour"].astype("int64"),
             "distance": raw["distance"].astype("float64"),
-            "weekday": local.dt.dayofweek.astype("int64"),
+            "weekday": local.dt.day_of_week.astype("int64"),
             "dep_delay": raw["dep_delay"].astype("float64"),
             "arr_time": raw["arr_time"].astype("float64"),
             "air_time": raw["air_time"].astype("float64"),
