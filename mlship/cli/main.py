@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from mlship.cli import common
+from mlship.cli import common, history
 from mlship.errors import Exit, MlshipError
 from mlship.home import Home
 
@@ -51,6 +51,9 @@ def root(
     """Remember the options that hold for every command."""
     del version
     ctx.obj = common.Context(Home.find(home), debug)
+
+
+app.command("history")(history.history)
 
 
 def main() -> None:

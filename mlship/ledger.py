@@ -1,0 +1,241 @@
+"""The ledger: an append-only file of who did what, when, on which evidence; it survives a crash in mid-write."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import getpass
+import hashlib
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from mlship.errors import StateError
+from mlship.types import LedgerEntry
+
+#: How long an append waits for another process that is appending.
+LOCK_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a ledger holds: every entry before the first damage, and the damage, if there is any."""
+
+    entries: tuple[LedgerEntry, ...]
+    damage: StateError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """A file of JSON lines, each with its number (`seq`) and the sha256 of the line before it (`previous`).
+
+    A line counts once its newline is on disk. Bytes after the last newline are the remains of a write that a crash
+    cut short: readers pass over them, and the next append moves them to `ledger.torn`. A line in the middle that
+    does not follow from the one before it has been changed by other hands, and is reported.
+    """
+
+    path: Path
+
+    def append(self, entry: LedgerEntry) -> None:
+        """Add one entry, durably: when this returns, it is on disk; when it raises, nothing has been added.
+
+        Raises ``StateError`` when the disk is full, the file is not writable, or another process holds its lock.
+        """
+        with _os_errors(self.path):
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            fresh = not self.path.exists()
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                _lock(descriptor, self.path)
+                lines, torn = _split(_read(descriptor))
+                end = sum(len(line) + 1 for line in lines)
+                if torn:
+                    self._move_aside(torn)
+                    os.ftruncate(descriptor, end)
+                _write(descriptor, _encode(entry, len(lines) + 1, lines[-1] if lines else None), end)
+                if fresh:
+                    _sync_directory(self.path.parent)
+            finally:
+                os.close(descriptor)
+
+    def read(self) -> Reading:
+        """Every entry up to the first damaged line, oldest first; a missing file is an empty ledger.
+
+        Raises ``StateError`` only when the file cannot be read at all.
+        """
+        with _os_errors(self.path):
+            try:
+                content = self.path.read_bytes()
+            except FileNotFoundError:
+                return Reading(())
+        lines, _torn = _split(content)
+        entries: list[LedgerEntry] = []
+        before: bytes | None = None
+        for number, line in enumerate(lines, start=1):
+            try:
+                entries.append(_decode(line, number, before))
+            except ValueError as error:
+                damage = StateError(
+                    f"the ledger is damaged: {error}; the {len(entries)} entries before this line are sound",
+                    where=f"{self.path}:{number}",
+                    hint=f"find out who changed it; then `mv {self.path} {self.path}.damaged` begins a new one",
+                )
+                return Reading(tuple(entries), damage)
+            before = line
+        return Reading(tuple(entries))
+
+    def entries(self, model: str | None = None) -> list[LedgerEntry]:
+        """All entries (of one model), oldest first.
+
+        Raises ``StateError``, naming the line, when the chain is broken: nothing should be decided on half a record.
+        ``read`` still gives what comes before it.
+        """
+        reading = self.read()
+        if reading.damage is not None:
+            raise reading.damage
+        return [entry for entry in reading.entries if model is None or entry.model == model]
+
+    def _move_aside(self, torn: bytes) -> None:
+        aside = self.path.with_suffix(".torn")
+        descriptor = os.open(aside, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            _write(descriptor, torn + b"\n", os.fstat(descriptor).st_size)
+        finally:
+            os.close(descriptor)
+
+
+def champions(entries: list[LedgerEntry]) -> list[str]:
+    """The stack of one model's champions, the present one last; the one before it is where a rollback goes.
+
+    `promoted` (from the champion of that moment, to the new one) pushes. `rolled_back` says where traffic went: from
+    the version that was left, to the one that serves now. It pops when the version left was the champion, that is
+    after a promotion; a rollback during a rollout leaves a version that never was champion, and changes nothing.
+    """
+    stack: list[str] = []
+    for entry in entries:
+        if entry.action == "promoted" and entry.to_version is not None:
+            _push(stack, entry.from_version)
+            _push(stack, entry.to_version)
+        elif entry.action == "rolled_back" and stack and entry.from_version == stack[-1] and entry.to_version:
+            if entry.to_version in stack:
+                del stack[len(stack) - stack[::-1].index(entry.to_version) :]
+            else:
+                stack[-1:] = [entry.to_version]
+    return stack
+
+
+def evaluations(entries: list[LedgerEntry]) -> list[LedgerEntry]:
+    """The entries that record an evaluation, oldest first."""
+    return [entry for entry in entries if entry.action == "evaluated"]
+
+
+def who() -> str:
+    """Who acts: `MLSHIP_ACTOR`, else `GITHUB_ACTOR`, else the login name; at this host."""
+    name = os.environ.get("MLSHIP_ACTOR") or os.environ.get("GITHUB_ACTOR")
+    if not name:
+        try:
+            name = getpass.getuser()
+        except (KeyError, OSError):  # a container may run as a user id that has no name
+            name = f"uid{os.getuid()}"
+    return f"{name}@{socket.gethostname()}"
+
+
+def _push(stack: list[str], version: str | None) -> None:
+    if version is not None and (not stack or stack[-1] != version):
+        stack.append(version)
+
+
+def _encode(entry: LedgerEntry, seq: int, before: bytes | None) -> bytes:
+    document = {"seq": seq, "previous": _digest(before), **asdict(entry)}
+    return json.dumps(document, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _decode(line: bytes, number: int, before: bytes | None) -> LedgerEntry:
+    """Read one line; ``ValueError`` says in half a sentence what is wrong with it."""
+    try:
+        document: Any = json.loads(line)
+    except ValueError:
+        raise ValueError("this line is not JSON") from None
+    if not isinstance(document, dict):
+        raise ValueError("this line is not an entry")  # noqa: TRY004 - the caller knows one kind of damage
+    if document.get("seq") != number:
+        raise ValueError(f"this line calls itself entry {document.get('seq')}, but it is entry {number}")
+    if document.get("previous") != _digest(before):
+        raise ValueError("this line does not follow from the line before it, which has been changed or removed")
+    try:
+        return LedgerEntry(**{field.name: document[field.name] for field in fields(LedgerEntry)})
+    except KeyError as error:
+        raise ValueError(f"this line lacks {error}") from None
+
+
+def _digest(line: bytes | None) -> str | None:
+    return None if line is None else f"sha256:{hashlib.sha256(line).hexdigest()}"
+
+
+def _split(content: bytes) -> tuple[list[bytes], bytes]:
+    *lines, torn = content.split(b"\n")
+    return lines, torn
+
+
+def _read(descriptor: int) -> bytes:
+    chunks, offset = [], 0
+    while chunk := os.pread(descriptor, 1 << 20, offset):
+        chunks.append(chunk)
+        offset += len(chunk)
+    return b"".join(chunks)
+
+
+def _write(descriptor: int, line: bytes, end: int) -> None:
+    """Write the line in one call and bring it to disk, or take back what was written of it."""
+    try:
+        written = os.write(descriptor, line)
+        os.fsync(descriptor)
+    except BaseException:
+        os.ftruncate(descriptor, end)
+        raise
+    if written < len(line):
+        os.ftruncate(descriptor, end)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # what a short write to a file means
+
+
+def _lock(descriptor: int, path: Path) -> None:
+    deadline = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                raise StateError(
+                    f"another process has held the ledger's lock for {LOCK_SECONDS:.0f} s",
+                    where=str(path),
+                    hint=f"see which one with `fuser {path}`, then try again",
+                ) from None
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _os_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StateError(
+            f"cannot use the ledger: {error.strerror or error}",
+            where=str(path),
+            hint="free space or permissions, or point MLSHIP_HOME at a writable directory",
+        ) from error

@@ -1,0 +1,183 @@
+"""The ledger keeps every entry it has acknowledged, whatever cuts a write short, and says when it was tampered with."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mlship import ledger as room
+from mlship.errors import StateError
+from mlship.ledger import Ledger, champions, evaluations, who
+from mlship.types import LedgerEntry
+
+
+def entry(action: str = "promoted", model: str = "m", old: str | None = "1", new: str | None = "2") -> LedgerEntry:
+    return LedgerEntry(1763700000.5, "ada@host", action, model, old, new, "because\nönë\ud800", {"run": "abc"})
+
+
+def test_what_is_appended_is_read_back_in_order_and_by_model(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "new" / "ledger.jsonl")
+    assert ledger.entries() == []
+    written = [entry(model="a"), entry("evaluated", "b", None, "7"), entry("rolled_back", "a")]
+    for one in written:
+        ledger.append(one)
+    assert ledger.entries() == written
+    assert ledger.entries("a") == [written[0], written[2]]
+    assert evaluations(ledger.entries()) == [written[1]]
+
+
+def test_cut_at_every_byte_of_the_last_line_nothing_earlier_is_lost_and_appending_carries_on(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for number in range(3):
+        ledger.append(entry(new=str(number)))
+    whole = ledger.path.read_bytes()
+    start = whole.rindex(b"\n", 0, len(whole) - 1) + 1
+    for cut in range(start, len(whole)):
+        ledger.path.write_bytes(whole[:cut])
+        torn = ledger.path.with_suffix(".torn")
+        torn.unlink(missing_ok=True)
+        assert [one.to_version for one in ledger.entries()] == ["0", "1"], f"cut at byte {cut}"
+        ledger.append(entry(new="after"))
+        assert [one.to_version for one in ledger.entries()] == ["0", "1", "after"], f"cut at byte {cut}"
+        assert (torn.read_bytes() if torn.exists() else b"\n") == whole[start:cut] + b"\n", "the torn bytes are kept"
+
+
+def test_a_changed_line_is_named_and_what_comes_before_it_can_be_read(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for number in range(4):
+        ledger.append(entry(new=str(number)))
+    lines = ledger.path.read_bytes().splitlines(keepends=True)
+    for damaged, found in (
+        ([lines[0], lines[1].replace(b"ada", b"eve"), *lines[2:]], 3),
+        ([lines[0], *lines[2:]], 2),
+        ([lines[0], b"\0\0\0\n", *lines[2:]], 2),
+        ([lines[0], b"[]\n", *lines[2:]], 2),
+        (lines[1:], 1),
+    ):
+        ledger.path.write_bytes(b"".join(damaged))
+        with pytest.raises(StateError, match="damaged") as caught:
+            ledger.entries()
+        assert caught.value.where == f"{ledger.path}:{found}"
+        assert [one.to_version for one in ledger.read().entries] == [str(number) for number in range(found - 1)]
+        ledger.append(entry(new="late"))  # evidence of what happens now is not lost over what happened then
+        assert b'"late"' in ledger.path.read_bytes().splitlines()[-1]
+
+
+def test_a_line_without_a_field_is_damage_and_an_unknown_field_is_not(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.append(entry())
+    document = json.loads(ledger.path.read_text())
+    ledger.path.write_text(json.dumps(document | {"later_version": 1}) + "\n")
+    assert ledger.entries() == [entry()]
+    ledger.path.write_text(json.dumps({key: document[key] for key in document if key != "who"}) + "\n")
+    with pytest.raises(StateError, match="lacks 'who'"):
+        ledger.entries()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from mlship.ledger import Ledger
+from mlship.types import LedgerEntry
+ledger = Ledger(Path(sys.argv[1]))
+for number in range(1_000_000):
+    ledger.append(LedgerEntry(0.0, "w", "promoted", "m", None, f"{sys.argv[2]}-{number}", "x" * 2000))
+    print(number, flush=True)
+"""
+
+
+def test_kill_9_while_writing_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    acknowledged: list[str] = []
+    for attempt in range(6):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(ledger.path), str(attempt)], stdout=subprocess.PIPE, text=True
+        ) as writer:
+            assert writer.stdout is not None
+            writer.stdout.readline()
+            time.sleep(0.003 * attempt)
+            writer.send_signal(signal.SIGKILL)
+            seen = 1 + len([line for line in writer.stdout.read().splitlines() if line])
+        acknowledged += [f"{attempt}-{number}" for number in range(seen)]
+    ledger.append(entry(new="end"))
+    versions = [one.to_version for one in ledger.entries()]
+    assert set(acknowledged) <= set(versions)
+    assert versions[-1] == "end"
+
+
+def test_two_processes_at_once_keep_one_chain(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    script = WRITER.replace("1_000_000", "40")
+    writers = [
+        subprocess.Popen([sys.executable, "-c", script, str(ledger.path), name], stdout=subprocess.DEVNULL)
+        for name in "ab"
+    ]
+    assert [writer.wait(60) for writer in writers] == [0, 0]
+    assert len(ledger.entries()) == 80
+
+
+def test_a_full_disk_is_one_clear_error_and_leaves_the_ledger_as_it_was(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.append(entry())
+    before = ledger.path.read_bytes()
+    child = os.fork()
+    if child == 0:  # a file-size limit cuts the write short exactly as a full disk does
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 20, len(before) + 20))
+        try:
+            ledger.append(entry())
+        except StateError as error:
+            os._exit(7 if "No space left" in str(error) else 8)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    assert ledger.path.read_bytes() == before
+
+
+def test_a_lock_that_is_never_given_back_ends_in_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import fcntl
+
+    monkeypatch.setattr(room, "LOCK_SECONDS", 0.1)
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.append(entry())
+    with ledger.path.open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(StateError, match="lock"):
+            ledger.append(entry())
+    assert len(ledger.entries()) == 1
+
+
+def test_a_path_that_cannot_be_a_ledger_is_a_state_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for path in (tmp_path, tmp_path / "file" / "ledger.jsonl"):
+        with pytest.raises(StateError, match="cannot use the ledger"):
+            Ledger(path).append(entry())
+
+
+def test_champions_are_a_stack_that_only_a_rollback_after_promotion_pops() -> None:
+    first = [entry("promoted", old=None, new="1"), entry("promoted", old="1", new="2")]
+    assert champions([]) == []
+    assert champions(first) == ["1", "2"]
+    assert champions([entry("promoted", old="1", new="2")]) == ["1", "2"], "what served before the ledger began counts"
+    assert champions([*first, entry("rolled_back", old="4", new="2")]) == ["1", "2"], "during a rollout"
+    assert champions([*first, entry("rolled_back", old="2", new="1")]) == ["1"]
+    assert champions([*first, entry("promoted", old="5", new="6")]) == ["1", "2", "5", "6"], "moved by hand to 5"
+    three = [*first, entry("promoted", old="2", new="3")]
+    assert champions([*three, entry("rolled_back", old="3", new="1")]) == ["1"], "two back at once"
+    assert champions([*three, entry("rolled_back", old="3", new="9")]) == ["1", "2", "9"]
+    assert champions([*first, entry("evaluated", old=None, new="3"), entry("refused", new="3")]) == ["1", "2"]
+
+
+def test_who_acts_is_named_by_the_environment_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GITHUB_ACTOR", "octo")
+    assert who().startswith("octo@")
+    monkeypatch.setenv("MLSHIP_ACTOR", "ada")
+    assert who().startswith("ada@")
+    assert who().partition("@")[2]
