@@ -99,6 +99,8 @@ class Evaluation:
     seconds: float
     run_id: str | None = None
     """The MLflow run that keeps it, once logged."""
+    reference_digest: str | None = None
+    """sha256 of the reference data, where the policy names some."""
 
     @property
     def status(self) -> Status:
