@@ -1,0 +1,215 @@
+"""What a rollout does to the world: deploy, route, promote, retire. Every act may be repeated after a crash."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from mlship.engines.base import Engine
+from mlship.errors import EngineError, MlshipError, MovedError
+from mlship.ledger import Ledger
+from mlship.rollout import warm
+from mlship.rollout.plan import Plan
+from mlship.rollout.state import Outcome
+from mlship.types import LedgerEntry, ModelVersion, Release, Routes, ServerState
+
+#: Seconds that a server may take to load its model.
+READY_SECONDS = 180.0
+#: Seconds that the router may take to apply a route.
+ROUTE_SECONDS = 10.0
+
+
+class Aliases(Protocol):
+    """What a rollout needs of the registry."""
+
+    def version(self, model: str, reference: str) -> ModelVersion:
+        """The exact version that a reference resolves to."""
+
+    def alias(self, model: str, alias: str) -> str | None:
+        """The version that an alias points at."""
+
+    def move_alias(self, model: str, alias: str, *, expected: str | None, to: str) -> None:
+        """Compare and set; raises ``MovedError`` when the alias is not where it was."""
+
+
+class Hands:
+    """Acts for one rollout; decides nothing."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        engine: Engine,
+        registry: Aliases,
+        ledger: Ledger,
+        directory: Path,
+        who: str,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+    ) -> None:
+        self.plan = plan
+        self.engine = engine
+        self.registry = registry
+        self.ledger = ledger
+        self.directory = directory
+        self.who = who
+        self.clock = clock
+        self.sleep = sleep
+
+    def deploy(self, say: Callable[[str], None]) -> None:
+        """Start both servers side by side and wait until they answer; route to stable if nothing is routed yet.
+
+        Raises ``EngineError`` when a server does not come up; no server that this started without need is left behind.
+        """
+        arms = [release for release in (self.plan.stable, self.plan.canary) if release is not None]
+        warm.stop_expired(self.directory, self.engine, self.clock(), {release.server for release in arms})
+        before = self.engine.servers()
+        for release in arms:
+            warm.forget(self.directory, release.server)
+            self.engine.deploy(release)
+        try:
+            for release in arms:
+                say(f"waiting for version {release.version} to answer")
+                self.engine.wait_ready(release.server, READY_SECONDS)
+                if release is self.plan.stable and not self._known(self.engine.routes()):
+                    self.route(self.plan.routes(0))
+        except EngineError:
+            self._withdraw(arms, set(before))
+            raise
+
+    def route(self, routes: Routes) -> float:
+        """Route, and wait until the router applies it; seconds that it took.
+
+        Raises ``EngineError`` when the router still applies something else after `ROUTE_SECONDS`.
+        """
+        started = self.clock()
+        self.engine.route(routes)
+        while not same(self.engine.routes(), routes):
+            if self.clock() - started > ROUTE_SECONDS:
+                raise EngineError(
+                    f"the router has not taken the new route within {ROUTE_SECONDS:g} s",
+                    where=self.engine.address,
+                    hint="`mlship status` shows what it serves; run the same command again to carry on",
+                )
+            self.sleep(0.002)
+        return self.clock() - started
+
+    def promote(self, reason: str) -> None:
+        """Canary becomes stable, then the alias moves, then the ledger tells.
+
+        Raises ``MovedError`` when the candidate or the champion is not what it was; traffic is back on the old stable
+        then, and no alias has moved.
+        """
+        plan, alias = self.plan, self.plan.champion_alias
+        champion = plan.stable.version if plan.stable else None
+        if alias is None or self.registry.alias(plan.model, alias) != plan.canary.version:
+            before = self.engine.routes()
+            try:
+                self._unchanged(champion)
+                self.route(Routes(plan.canary.server))
+                if alias is not None:
+                    self.registry.move_alias(plan.model, alias, expected=champion, to=plan.canary.version)
+            except MovedError:
+                self._go_back(before)
+                raise
+        else:  # a crash came between the alias and the ledger
+            self.route(Routes(plan.canary.server))
+        self.record("promoted", champion, plan.canary.version, reason)
+        if plan.stable is not None and plan.stable.server != plan.canary.server:
+            warm.keep(self.directory, plan.stable.server, self.clock() + plan.keep_warm)
+            if plan.keep_warm <= 0:
+                warm.stop_expired(self.directory, self.engine, self.clock(), set())
+
+    def retire(self, outcome: Outcome, reason: str) -> None:
+        """Write down that the candidate went back, then drain and stop its server."""
+        plan = self.plan
+        self.record(outcome.value, plan.canary.version, plan.stable.version if plan.stable else None, reason)
+        routes = self.engine.routes()
+        if routes is None or plan.canary.server not in (routes.stable, routes.canary):
+            self.engine.stop(plan.canary.server)
+
+    def record(self, action: str, from_version: str | None, to_version: str | None, reason: str) -> None:
+        """Append to the ledger, once per rollout and action."""
+        mine = ("rollout_id", self.plan.rollout_id)
+        entries = self.ledger.entries(self.plan.model)
+        if action != "paused" and any(e.action == action and mine in e.evidence.items() for e in entries):
+            return
+        at, model, evidence = self.clock(), self.plan.model, self.plan.evidence
+        self.ledger.append(LedgerEntry(at, self.who, action, model, from_version, to_version, reason, evidence))
+
+    def canary_down(self) -> str:
+        """Why the canary's server is dead while stable's lives; empty otherwise."""
+        servers = self.engine.servers()
+        stable = servers.get(self.plan.stable.server) if self.plan.stable else None
+        canary = servers.get(self.plan.canary.server)
+        if stable is None or stable.state is not ServerState.READY:
+            return ""
+        if canary is None:
+            return "it is gone"
+        return (canary.detail or "it failed") if canary.state is ServerState.FAILED else ""
+
+    def _known(self, routes: Routes | None) -> bool:
+        """Whether the champion has the traffic already, alone or beside this canary."""
+        stable, canary = self.plan.stable, self.plan.canary
+        if routes is None:
+            return False
+        return (stable is not None and routes.stable == stable.server) or routes.stable == canary.server
+
+    def _unchanged(self, champion: str | None) -> None:
+        plan = self.plan
+        if plan.champion_alias is not None:
+            holder = self.registry.alias(plan.model, plan.champion_alias)
+            if holder != champion:
+                raise _moved(plan, f"@{plan.champion_alias}", champion, holder)
+        if plan.candidate_reference.startswith("@"):
+            holder = self.registry.alias(plan.model, plan.candidate_reference.removeprefix("@"))
+            if holder != plan.canary.version:
+                raise _moved(plan, plan.candidate_reference, plan.canary.version, holder)
+        digest = self.registry.version(plan.model, plan.canary.version).digest
+        if digest != plan.canary.digest:
+            raise MovedError(
+                f"version {plan.canary.version} is not what was evaluated: {digest} instead of {plan.canary.digest}",
+                where=plan.model,
+                hint=f"find out who changed it, then `mlship evaluate {plan.policy_path}`",
+            )
+
+    def _go_back(self, before: Routes | None) -> None:
+        if self.plan.stable is not None:
+            self.route(self.plan.routes(0))
+        elif before is not None:
+            self.route(before)
+        else:
+            self.engine.down()  # nothing ran before this first promotion
+
+    def _withdraw(self, arms: list[Release], before: set[str]) -> None:
+        try:
+            routes = self.engine.routes()
+            if routes is None and not before:
+                self.engine.down()
+                return
+            routed = {routes.stable, routes.canary} if routes else set()
+            for release in arms:
+                if release.server not in before and release.server not in routed:
+                    self.engine.stop(release.server)
+        except MlshipError:
+            return  # the failure that led here is the one to tell
+
+
+def same(left: Routes | None, right: Routes) -> bool:
+    """Whether two routes are the same but for the router's rounding of the weight."""
+    if left is None or left.stable != right.stable or left.canary != right.canary:
+        return False
+    return left.canary is None or abs(left.weight - right.weight) < 1e-5
+
+
+def _moved(plan: Plan, alias: str, expected: str | None, found: str | None) -> MovedError:
+    return MovedError(
+        f"{alias} of {plan.model} points at {_version(found)} now, not at {_version(expected)}",
+        where=plan.model,
+        hint=f"look with `mlship history`; then start again with `mlship evaluate {plan.policy_path}`",
+    )
+
+
+def _version(version: str | None) -> str:
+    return f"version {version}" if version is not None else "nothing"

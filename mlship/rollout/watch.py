@@ -1,0 +1,70 @@
+"""What a rollout shows to whoever watches it, and how it ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mlship.errors import Exit
+from mlship.rollout.judge import Evidence
+from mlship.rollout.plan import Plan
+from mlship.rollout.state import Decision, Outcome
+from mlship.types import Observation
+
+EXITS: dict[Outcome, Exit] = {
+    Outcome.PROMOTED: Exit.PASSED,
+    Outcome.ROLLED_BACK: Exit.ROLLED_BACK,
+    Outcome.ABORTED: Exit.INCONCLUSIVE,
+    Outcome.PAUSED: Exit.INCONCLUSIVE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RolloutResult:
+    """How the command ended."""
+
+    model: str
+    rollout_id: str
+    candidate_version: str
+    champion_version: str | None
+    verdict: str
+    """promoted | rolled_back | paused | aborted"""
+    exit_code: Exit
+    reason: str
+    verdict_at: float
+    """Unix time of the decision, before anything was done about it."""
+    seconds: float
+    steps: tuple[tuple[float, float, int], ...] = ()
+    """(weight, seconds observed, canary requests observed) of every step that was entered."""
+    evidence: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look saw and decided, for whoever watches."""
+
+    plan: Plan
+    decision: Decision
+    evidence: Evidence
+    observation: Observation | None
+    at: float
+
+
+class View(Protocol):
+    """Somebody who watches a rollout."""
+
+    def say(self, text: str) -> None:
+        """A sentence about what is going on."""
+
+    def look(self, look: Look) -> None:
+        """One look has been taken."""
+
+
+class Silent:
+    """Nobody watches."""
+
+    def say(self, text: str) -> None:
+        """Drop it."""
+
+    def look(self, look: Look) -> None:
+        """Drop it."""
