@@ -191,6 +191,7 @@ def main(argv: list[str] | None = None) -> NoReturn:
     handler = logging.StreamHandler()
     handler.setFormatter(OneLine())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
+    logging.captureWarnings(capture=True)
     logging.getLogger("mlship").setLevel(logging.INFO)
     logging.getLogger("mlflow").setLevel(logging.ERROR)  # its warnings are about single requests
     try:
