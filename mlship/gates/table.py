@@ -1,0 +1,11 @@
+"""The gates, in the order in which they are judged: cheap ones first. A new gate is one file and one row here."""
+
+from __future__ import annotations
+
+from mlship.gates.base import Gate
+from mlship.gates.contract import Contract
+from mlship.gates.leakage import Leakage
+from mlship.gates.metrics import Metrics
+from mlship.gates.ownership import Ownership
+
+GATES: tuple[Gate, ...] = (Ownership(), Contract(), Leakage(), Metrics())

@@ -1,0 +1,40 @@
+"""The evaluation for a terminal: the verdict first, then every rule, the worst first."""
+
+from __future__ import annotations
+
+import textwrap
+
+from mlship.report import figures
+from mlship.report.words import MARKS, champion, measured, subject, summary, worst_first
+from mlship.types import Evaluation, GateResult, Status
+
+_WIDTH = 118
+_HEADINGS = ("gate", "rule", "", "measured", "limit", "champion", "n")
+
+
+def render(evaluation: Evaluation) -> str:
+    """One line a rule in aligned columns; below each rule that did not pass, its reason; ends without a newline."""
+    rows = [_cells(result) for result in worst_first(evaluation.results)]
+    widths = [max(len(row[i]) for row in [_HEADINGS, *rows]) for i in range(len(_HEADINGS))]
+    lines = [summary(evaluation), "", _line(_HEADINGS, widths)]
+    for result, row in zip(worst_first(evaluation.results), rows, strict=True):
+        lines.append(_line(row, widths))
+        wrapped = textwrap.wrap(result.reason, _WIDTH - 6, break_long_words=False, break_on_hyphens=False)
+        lines += [f"      {part}" for part in wrapped] if result.status is not Status.PASSED else []
+    return "\n".join([*lines, "", *_evidence(evaluation)])
+
+
+def _cells(result: GateResult) -> tuple[str, ...]:
+    n = figures.count(result.measured.n) if result.measured and result.measured.n else "-"
+    mark = f"{MARKS[result.status]} {result.status}"
+    return result.gate, result.rule, mark, measured(result), result.limit, champion(result), n
+
+
+def _line(cells: tuple[str, ...], widths: list[int]) -> str:
+    *left, last = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+    return "  ".join([*left, last.strip().rjust(widths[-1])]).rstrip()
+
+
+def _evidence(evaluation: Evaluation) -> list[str]:
+    line = f"evaluation {evaluation.id} of {subject(evaluation)}, {evaluation.seconds:.1f} s"
+    return [line if evaluation.run_id is None else f"{line}; MLflow run {evaluation.run_id}"]

@@ -1,0 +1,94 @@
+"""Seeded bootstrap intervals: rows drawn again, or cells of a table drawn from their posterior."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    #: Takes weights of shape (b, n) and returns b values per statistic, shape (b, k).
+    Statistic = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+
+CONFIDENCE = 0.95
+#: Numbers held in memory at once while resampling: a replicate of a usual data set then stays in the cache.
+_BLOCK = 1 << 18
+
+
+def counts(n: int, replicates: int, seed: int) -> Iterator[NDArray[np.float64]]:
+    """How often each of `n` rows is drawn when `n` rows are drawn with replacement, as blocks of shape (b, n).
+
+    The same seed gives the same draws, whatever else was computed before: two models, or two metrics, that are
+    resampled with one seed see the same rows, which is what makes their comparison paired.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    block = max(1, min(replicates, _BLOCK // max(n, 1)))
+    for start in range(0, replicates, block):
+        size = min(block, replicates - start)
+        drawn = np.empty((size, n))
+        for row in drawn:
+            row[:] = np.bincount(rng.integers(0, n, size=n), minlength=n)
+        yield drawn
+
+
+def resampled(n: int, replicates: int, seed: int, statistic: Statistic) -> NDArray[np.float64]:
+    """`statistic` on each of `replicates` resamples of `n` rows, shape (replicates, k) (Efron 1979)."""
+    import numpy as np
+
+    return np.concatenate([statistic(drawn) for drawn in counts(n, replicates, seed)])
+
+
+def posterior_cells(
+    observed: NDArray[np.float64], prior: NDArray[np.float64], replicates: int, seed: int
+) -> NDArray[np.float64]:
+    """Weights of table cells drawn from their Dirichlet posterior, shape (replicates, cells), each summing to n.
+
+    The Bayesian bootstrap (Rubin 1981) of rows that fall into few distinct cells, started from a prior of half a row
+    instead of none. For a proportion this is Jeffreys' interval (Brown, Cai & DasGupta 2001): it does not collapse to
+    a point when 40 of 40 were right, as drawing rows again would.
+    """
+    import numpy as np
+
+    rng = np.random.default_rng(seed)
+    drawn = rng.standard_gamma(observed + prior, size=(replicates, observed.size))
+    return np.asarray(drawn * (observed.sum() / drawn.sum(axis=1, keepdims=True)), dtype=float)
+
+
+def interval(values: NDArray[np.float64], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
+    """Ends of the two-sided percentile interval of replicates; None when one replicate in 20 has no value."""
+    import numpy as np
+
+    defined = values[np.isfinite(values)]
+    if defined.size < 0.95 * values.size or not defined.size:
+        return None
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(defined, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def unseen_share(n: int, confidence: float = CONFIDENCE) -> float:
+    """Largest share of rows that may be otherwise although `n` rows out of `n` were alike (the "rule of three").
+
+    The upper end of the exact two-sided interval for 0 of n (Clopper & Pearson 1934): 1 - ((1 - confidence) / 2)^(1/n).
+    """
+    return 1.0 if n <= 0 else 1 - ((1 - confidence) / 2) ** (1 / n)
+
+
+def rows_needed(n: int, value: float, end: float, limit: float) -> int | None:
+    """About how many rows would bring the interval's `end` to `limit`, if `value` stays; None when no number would.
+
+    The width of an interval shrinks with the square root of the rows: N = n ((value - end) / (value - limit))^2,
+    rounded up to two digits.
+    """
+    if value == limit or not math.isfinite((value - end) / (value - limit)):
+        return None
+    wanted = n * ((value - end) / (value - limit)) ** 2
+    if wanted > 1e9:
+        return None
+    digit: int = 10 ** max(0, math.floor(math.log10(max(wanted, 1))) - 1)
+    return math.ceil(wanted / digit) * digit
