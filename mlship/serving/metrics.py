@@ -32,7 +32,7 @@ class Metrics:
         self._requests = {name: requests.labels(name) for name in ("ok", "rejected", "failed")}
         self._seconds = Histogram(
             "mlship_request_seconds",
-            "From the first byte of a request to its answer.",
+            "From the headers of a request to its answer.",
             buckets=SECONDS,
             registry=registry,
         )
