@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 from mlship.rollout import judge
@@ -48,15 +49,12 @@ def decide(
         Routes as read back, the canary's death, a person's order.
     """
     patience = _watched(state, now, world.interval)
-    state = replace(state, looked_at=now)
-    decision = (
-        _closed(state, plan, evidence) or _against(state, plan, evidence, world) or _moving(state, plan, evidence)
-    )
-    if decision is not None:
-        return decision
-    state = _credit(state, plan, observation, world, patience)
+    state = _credit(replace(state, looked_at=now), plan, observation, world, patience)
     return (
-        _obey(state, plan, evidence, world.command)
+        _closed(state, plan, evidence)
+        or _against(state, plan, evidence, world)
+        or _moving(state, plan, evidence)
+        or _obey(state, plan, evidence, world.command)
         or _correct(state, plan, evidence, world.routes)
         or _step(state, plan, observation, evidence)
     )
@@ -106,7 +104,8 @@ def _against(state: RolloutState, plan: Plan, evidence: Evidence, world: World) 
             return _back(state, plan, evidence, Outcome.ABORTED, f"aborted by {command.who}: {reason}")
         return None
     if evidence.total >= evidence.limit:
-        reason = f"{judge.accusation(evidence)}, evidence {judge.number(evidence.total)} of {evidence.limit:g}"
+        strength = judge.number(evidence.total)
+        reason = f"{judge.accusation(evidence)}; evidence {strength} against it has reached {evidence.limit:g}"
         return _back(state, plan, evidence, Outcome.ROLLED_BACK, reason)
     if world.canary_down and state.phase is not Phase.PREPARING:
         return _back(state, plan, evidence, Outcome.ROLLED_BACK, f"the canary's server is down: {world.canary_down}")
@@ -188,7 +187,7 @@ def _credit(
     state: RolloutState, plan: Plan, observation: Observation | None, world: World, patience: float
 ) -> RolloutState:
     """Credit only what was seen: both arms' counters, at this step's weight, in a look of ordinary length."""
-    if state.phase is Phase.PAUSED:
+    if state.phase is not Phase.STEPPING:
         return state
     state = replace(state, waited=state.waited + patience)
     if observation is None or observation.missing or world.routes != plan.routes(state.weight):
@@ -257,9 +256,10 @@ def _step(state: RolloutState, plan: Plan, observation: Observation | None, evid
 def _progress(state: RolloutState, step: PlanStep) -> str:
     parts = []
     if step.seconds:
-        parts.append(f"{duration(min(state.baked, step.seconds))} of {duration(step.seconds)}")
+        parts.append(f"{duration(math.floor(min(state.baked, step.seconds)))} of {duration(step.seconds)}")
     if step.requests or not step.seconds:
-        parts.append(f"{state.requests:,} of {max(1, step.requests):,} requests")
+        wanted = max(1, step.requests)
+        parts.append(f"{state.requests:,} of {wanted:,} requests")
     return ", ".join(parts)
 
 

@@ -1,0 +1,70 @@
+"""A plan holds the policy's figures, keeps them through JSON, and writes down no secret."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from mlship.errors import PolicyError
+from mlship.policy.schema import Policy
+from mlship.rollout import plan as plans
+from mlship.rollout.plan import Plan
+from mlship.types import Candidate, ModelVersion, Routes
+from tests.fakes.rollout import PLAN, digest
+
+POLICY = {
+    "version": 1,
+    "model": "flight-delay",
+    "owner": {"team": "flight-ops", "contact": "flight-ops@example.com"},
+    "rollout": {
+        "steps": [{"weight": "1%", "bake": {"for": "10m", "requests": 500}}, {"weight": "50%", "bake": {"for": "1m"}}],
+        "guard": {"false_rollback": "2%", "latency": None, "labels": {"max_ratio": 1.1}},
+        "progress_deadline": "2h",
+        "keep_warm": "30m",
+    },
+}
+
+
+def make(policy: dict[str, object], uri: str | None = None) -> Plan:
+    candidate = Candidate(
+        ModelVersion("flight-delay", "8", digest("8"), Path("/m/8")),
+        ModelVersion("flight-delay", "7", digest("7"), Path("/m/7")),
+    )
+    return plans.make(
+        Policy.model_validate(policy),
+        candidate,
+        policy_path=Path("/p/mlship.yaml"),
+        policy_digest="sha256:p",
+        registry_uri=uri,
+        evaluation_id="e",
+        run_id="r",
+        now=0.0,
+    )
+
+
+def test_the_policy_becomes_figures() -> None:
+    plan = make(POLICY)
+    assert [(step.weight, step.seconds, step.requests) for step in plan.steps] == [(0.01, 600, 500), (0.5, 60, 0)]
+    assert (plan.guards.errors, plan.guards.latency, plan.guards.labels) == (1.25, None, 1.1)
+    assert plan.guards.limit == pytest.approx(50)
+    assert (plan.deadline, plan.keep_warm, plan.champion_alias) == (7200, 1800, "champion")
+    assert plan.routes(0.01) == Routes("v7-77777777", "v8-88888888", 0.01)
+    assert plan.endpoint.timeout == 5.0
+
+
+def test_a_policy_without_a_rollout_says_what_to_add() -> None:
+    with pytest.raises(PolicyError, match="no rollout section"):
+        make({key: value for key, value in POLICY.items() if key != "rollout"})
+
+
+def test_a_plan_survives_json() -> None:
+    for plan in (PLAN, make(POLICY)):
+        assert plans.from_json(json.loads(json.dumps(plans.to_json(plan)))) == plan
+
+
+def test_a_password_is_never_written_down() -> None:
+    plan = make(POLICY, "postgresql://mlflow:hunter2@db/mlflow")
+    assert "hunter2" not in json.dumps(plans.to_json(plan))
+    assert make(POLICY, "http://mlflow:5000").registry_uri == "http://mlflow:5000"
