@@ -7,12 +7,14 @@ import sys
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from rich.console import Console
 
 from mlship.home import Home
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 class Format(StrEnum):
@@ -43,11 +45,15 @@ def context(ctx: typer.Context) -> Context:
 
 def out() -> Console:
     """Where results go: stdout."""
+    from rich.console import Console  # a command that prints plain lines starts faster without
+
     return Console(highlight=False, soft_wrap=not sys.stdout.isatty())
 
 
 def err() -> Console:
     """Where progress and logs go: stderr."""
+    from rich.console import Console
+
     return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 

@@ -1,4 +1,4 @@
-"""The door: the table of commands, and the boundary where an error becomes one message and one exit code."""
+"""The door: the options of every command, and the boundary where an error becomes one message and one exit code."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import Annotated
 
 import typer
 
-from mlship.cli import common, history
+from mlship.cli import common
+from mlship.cli.table import Commands
 from mlship.errors import Exit, MlshipError
 from mlship.home import Home
 
 app = typer.Typer(
     name="mlship",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
+    rich_markup_mode=None,  # plain help: rich would take a tenth of a second
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Take a model from an MLflow registry to live traffic, and back, by one promotion policy.",
     epilog=(
@@ -51,9 +53,6 @@ def root(
     """Remember the options that hold for every command."""
     del version
     ctx.obj = common.Context(Home.find(home), debug)
-
-
-app.command("history")(history.history)
 
 
 def main() -> None:

@@ -3,17 +3,30 @@
 from __future__ import annotations
 
 from datetime import date
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from mlship.policy.units import Duration, Percent, Share
+
+
+def _as_text(value: Any) -> Any:
+    """A version number is text to MLflow, but nobody quotes it."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+#: Names a version of the model: `@alias`, a version number, or `latest`.
+Reference = Annotated[
+    str,
+    BeforeValidator(_as_text),
+    WithJsonSchema({"anyOf": [{"type": "string", "minLength": 1}, {"type": "integer", "minimum": 1}]}),
+]
 
 
 class Section(BaseModel):
     """A mapping of the policy: unknown keys are errors, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Owner(Section):
@@ -36,7 +49,7 @@ class Registry(Section):
 class Dataset(Section):
     """A file of rows."""
 
-    path: str = Field(description="Parquet or CSV; relative to the policy file")
+    path: str = Field(min_length=1, description="Parquet or CSV; relative to the policy file")
     target: str | None = Field(None, description="the column that holds the label")
     time: str | None = Field(None, description="the column that holds the time of the row")
 
@@ -52,10 +65,12 @@ class Data(Section):
 class ColumnRule(Section):
     """What the contract says about one column."""
 
-    type: Literal["number", "integer", "string", "boolean", "datetime"] | None = None
-    min: float | None = None
-    max: float | None = None
-    values: tuple[str | int | bool, ...] | None = Field(None, description="the only values allowed")
+    type: Literal["number", "integer", "string", "boolean", "datetime"] | None = Field(
+        None, description="number, integer, string, boolean or datetime"
+    )
+    min: float | None = Field(None, description="smallest value allowed")
+    max: float | None = Field(None, description="largest value allowed")
+    values: tuple[str | int | float | bool, ...] | None = Field(None, description="the only values allowed")
     max_missing: Share | None = Field(None, description="overrides the contract's limit for this column")
 
 
@@ -93,8 +108,8 @@ class MetricRule(Section):
 class Gates(Section):
     """Offline checks before release."""
 
-    contract: ContractGate | None = None
-    leakage: LeakageGate | None = None
+    contract: ContractGate | None = Field(None, description="are these rows fit to judge a model with?")
+    leakage: LeakageGate | None = Field(None, description="has the model seen the answer?")
     metrics: dict[str, MetricRule] = Field({}, description="limits by scikit-learn scorer name")
 
 
@@ -103,26 +118,26 @@ class Endpoint(Section):
 
     listen: str = Field(
         "127.0.0.1:8080",
-        pattern=r"^(\d{1,3}(\.\d{1,3}){3}|localhost|\[[0-9a-fA-F:]+\]):\d{1,5}$",
-        description="address and port of the router",
+        pattern=r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|localhost|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$",
+        description="address and port of the router, such as 127.0.0.1:8080",
     )
-    timeout: Duration = Field(5.0, description="a request that takes longer is an error")
+    timeout: Duration = Field(5.0, gt=0, description="a request that takes longer is an error")
 
 
 class Bake(Section):
     """What must be observed before the next step; both conditions hold together."""
 
     for_: Duration = Field(0.0, alias="for", description="observed time at this step")
-    requests: int = Field(0, ge=0, description="requests observed on the canary at this step")
+    requests: int = Field(0, ge=0, le=1_000_000_000, description="requests observed on the canary at this step")
 
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    model_config = ConfigDict(populate_by_name=True)
 
 
 class Step(Section):
     """One stage: percent of traffic to the canary, and what to observe there."""
 
-    weight: Percent = Field(description="share of the traffic that goes to the canary")
-    bake: Bake
+    weight: Percent = Field(gt=0, description="share of the traffic that goes to the canary")
+    bake: Bake = Field(description="what must be observed before the next step")
 
 
 class RatioGuard(Section):
@@ -134,7 +149,7 @@ class RatioGuard(Section):
 class LabelGuard(Section):
     """Labels that arrive late, through POST /feedback."""
 
-    metric: Literal["error"] = "error"
+    metric: Literal["error"] = Field("error", description="share of predictions that the labels prove wrong")
     max_ratio: float = Field(1.1, ge=1, le=100, description="a ratio up to this is tolerated")
     tolerance: float | None = Field(
         None, ge=0, description="numeric predictions: a label further away than this is an error"
@@ -150,19 +165,19 @@ class Guard(Section):
         lt=0.5,
         description="chance that a healthy candidate is ever rolled back, over the whole rollout",
     )
-    errors: RatioGuard | None = RatioGuard()
-    latency: RatioGuard | None = RatioGuard()
-    labels: LabelGuard | None = None
+    errors: RatioGuard | None = Field(RatioGuard(), description="failed requests; null: not watched")
+    latency: RatioGuard | None = Field(RatioGuard(), description="slow requests; null: not watched")
+    labels: LabelGuard | None = Field(None, description="wrong predictions, as late labels show them")
 
 
 class Rollout(Section):
     """How a candidate is let onto traffic."""
 
-    engine: Literal["local"] = "local"
-    steps: tuple[Step, ...] = Field(min_length=1)
-    guard: Guard = Guard()
+    engine: Literal["local"] = Field("local", description="what runs the servers and the router")
+    steps: tuple[Step, ...] = Field(min_length=1, description="the stages, in order; promotion follows the last")
+    guard: Guard = Field(Guard(), description="what is watched, and the promise over all of it")
     progress_deadline: Duration = Field(
-        86400.0, description="a step that has not seen its bake by then pauses the rollout as inconclusive"
+        86400.0, gt=0, description="a step that has not seen its bake by then pauses the rollout as inconclusive"
     )
     keep_warm: Duration = Field(86400.0, description="how long the previous champion stays ready after promotion")
 
@@ -170,13 +185,13 @@ class Rollout(Section):
 class Policy(Section):
     """A promotion policy: what a model must prove, and how it is let onto traffic."""
 
-    version: Literal[1]
+    version: Literal[1] = Field(description="version of the policy format")
     model: str = Field(min_length=1, description="registered model in MLflow")
-    owner: Owner
-    registry: Registry = Registry()
-    candidate: str = Field("@challenger", description="@alias, version number, or latest")
-    champion: str = Field("@champion", description="@alias that is moved at promotion")
-    data: Data | None = None
-    gates: Gates = Gates()
-    endpoint: Endpoint = Endpoint()
-    rollout: Rollout | None = None
+    owner: Owner = Field(description="who answers for the model")
+    registry: Registry = Field(Registry(), description="where MLflow is")
+    candidate: Reference = Field("@challenger", description="what is judged: @alias, version number, or latest")
+    champion: Reference = Field("@champion", description="the @alias of what is in production; moved at promotion")
+    data: Data | None = Field(None, description="the rows that the gates look at")
+    gates: Gates = Field(Gates(), description="offline checks before release; at least one")
+    endpoint: Endpoint = Field(Endpoint(), description="where callers reach the model")
+    rollout: Rollout | None = Field(None, description="how a candidate is let onto traffic")

@@ -8,41 +8,92 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, WithJsonSchema
 
 _DURATION = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_NUMBER = r"(\d+(?:\.\d+)?)"
+_NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
+_DURATION_TEXT = re.compile(rf"\s*{_NUMBER}\s*(ms|s|m|h|d)\s*")
+_PERCENT_TEXT = re.compile(rf"\s*{_NUMBER}\s*%\s*")
+
+#: Longer than any rollout, short enough for every clock and every sum.
+_LONGEST = 3650 * 86400.0
+
+
+class UnitError(ValueError):
+    """A quantity that cannot be read: what is wrong with it, and the likely fix."""
+
+    def __init__(self, what: str, hint: str) -> None:
+        super().__init__(f"{what}: {hint}")
+        self.what = what
+        self.hint = hint
 
 
 def parse_duration(value: Any) -> float:
     """Read a duration such as `200ms`, `30s`, `10m`, `24h` or `90d`, in seconds.
 
-    Raises ``ValueError`` with the likely fix for a bare number or an unknown unit.
+    Raises ``UnitError`` (a ``ValueError``) with the likely fix for a bare number or an unknown unit.
     """
-    match = re.fullmatch(rf"{_NUMBER}\s*(ms|s|m|h|d)", value.strip()) if isinstance(value, str) else None
+    match = _DURATION_TEXT.fullmatch(value) if isinstance(value, str) else None
     if match:
-        return float(match[1]) * _DURATION[match[2]]
+        seconds = float(match[1]) * _DURATION[match[2]]
+        if seconds > _LONGEST:
+            raise UnitError(f"{_shown(value)} is longer than ten years", "write a shorter duration")
+        return seconds
     if _is_number(value):
-        raise ValueError(f"a duration needs a unit: did you mean '{value}s' or '{value}ms'?")
-    raise ValueError(f"not a duration: {value!r}; write it as 200ms, 30s, 10m, 24h or 90d")
+        _refuse_negative(value)
+        raise UnitError("a duration needs a unit", f"did you mean '{value}s' or '{value}ms'?")
+    raise UnitError(f"{_shown(value)} is not a duration", "write it as 200ms, 30s, 10m, 24h or 90d")
+
+
+def format_duration(seconds: float) -> str:
+    """Write a duration as people would: `200ms`, `90s`, `10m`, `24h`, `90d`; the inverse of `parse_duration`."""
+    for unit, smallest in (("d", 2 * 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0)):
+        if seconds >= smallest and (seconds / _DURATION[unit]).is_integer():
+            return f"{seconds / _DURATION[unit]:.0f}{unit}"
+    return f"{_decimal(seconds)}s" if seconds == 0 or seconds >= 1 else f"{_decimal(seconds * 1000)}ms"
 
 
 def parse_percent(value: Any) -> float:
     """Read a percentage such as `1%` or `0.5%`, as a share between 0 and 1.
 
-    Raises ``ValueError`` with the likely fix for a bare number or a value above 100 %.
+    Raises ``UnitError`` (a ``ValueError``) with the likely fix for a bare number or a value above 100 %.
     """
-    match = re.fullmatch(rf"{_NUMBER}\s*%", value.strip()) if isinstance(value, str) else None
+    match = _PERCENT_TEXT.fullmatch(value) if isinstance(value, str) else None
     if match:
         share = float(match[1]) / 100
         if share > 1:
-            raise ValueError(f"{value} is more than 100%")
+            raise UnitError(f"{_shown(value)} is more than 100%", "write a percentage between 0% and 100%")
         return share
     if _is_number(value):
-        raise ValueError(f"a percentage needs its sign: did you mean '{value}%'?")
-    raise ValueError(f"not a percentage: {value!r}; write it as 1% or 0.5%")
+        _refuse_negative(value)
+        number = float(value)
+        whole = f"'{value}%'"
+        meant = f"'{_decimal(number * 100)}%' or {whole}" if 0 < number < 1 else whole
+        raise UnitError("a percentage needs its sign", f"did you mean {meant}?")
+    raise UnitError(f"{_shown(value)} is not a percentage", "write it as 1% or 0.5%")
+
+
+def format_percent(share: float) -> str:
+    """Write a share as a percentage: `1%`, `0.5%`; the inverse of `parse_percent`."""
+    return f"{_decimal(share * 100)}%"
 
 
 def parse_share(value: Any) -> float:
     """Read a share that may be zero without a sign: `0` or a percentage."""
     return 0.0 if value == 0 and not isinstance(value, (bool, str)) else parse_percent(value)
+
+
+def _decimal(value: float) -> str:
+    """Without an exponent and without trailing zeros."""
+    return f"{value:.10f}".rstrip("0").rstrip(".")
+
+
+def _shown(value: Any) -> str:
+    """A faulty value for a message."""
+    if isinstance(value, str):
+        return f"'{value}'" if len(value) <= 40 else f"'{value[:37]}...'"
+    if isinstance(value, (list, tuple)):
+        return "a list"
+    if isinstance(value, dict):
+        return "a section"
+    return {None: "nothing", True: "'true'", False: "'false'"}.get(value, f"'{value}'")
 
 
 def _is_number(value: Any) -> bool:
@@ -53,32 +104,32 @@ def _is_number(value: Any) -> bool:
     )
 
 
-def _schema(pattern: str, description: str, examples: list[str]) -> WithJsonSchema:
-    return WithJsonSchema({"type": "string", "pattern": pattern, "description": description, "examples": examples})
+def _refuse_negative(value: Any) -> None:
+    if float(value) < 0:
+        raise UnitError(f"{_shown(value)} is negative", "write zero or more, with a unit")
 
+
+#: JSON Schema patterns; a reference to the environment is allowed wherever text is.
+DURATION_PATTERN = r"^\s*[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)\s*$|\$\{"
+PERCENT_PATTERN = r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$|\$\{"
 
 #: Seconds, written with a unit.
 Duration = Annotated[
     float,
     BeforeValidator(parse_duration),
-    _schema(r"^\s*\d+(\.\d+)?\s*(ms|s|m|h|d)\s*$", "a duration with its unit", ["200ms", "30s", "10m", "24h"]),
+    WithJsonSchema({"type": "string", "pattern": DURATION_PATTERN, "examples": ["200ms", "30s", "10m", "24h"]}),
 ]
 
 #: A share between 0 and 1, written in percent.
 Percent = Annotated[
     float,
     BeforeValidator(parse_percent),
-    _schema(r"^\s*\d+(\.\d+)?\s*%\s*$", "a percentage", ["1%", "0.5%", "25%"]),
+    WithJsonSchema({"type": "string", "pattern": PERCENT_PATTERN, "examples": ["1%", "0.5%", "25%"]}),
 ]
 
 #: A percentage, or a plain 0.
 Share = Annotated[
     float,
     BeforeValidator(parse_share),
-    WithJsonSchema(
-        {
-            "anyOf": [{"type": "string", "pattern": r"^\s*\d+(\.\d+)?\s*%\s*$"}, {"const": 0}],
-            "description": "a percentage, or 0",
-        }
-    ),
+    WithJsonSchema({"anyOf": [{"type": "string", "pattern": PERCENT_PATTERN}, {"const": 0}]}),
 ]

@@ -1,0 +1,58 @@
+"""The table of commands; a command's module is imported only when the command is called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+#: name: (module, function, one line for `mlship --help`: the first line of the function's docstring)
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "validate": (
+        "mlship.cli.validate",
+        "validate",
+        "Check policies offline: syntax, units, references, contradictions.",
+    ),
+    "history": ("mlship.cli.history", "history", "Show who did what, when, and on which evidence; the newest last."),
+    "schema": ("mlship.cli.schema", "schema", "Print the policy's JSON Schema, for completion in editors."),
+}
+
+
+class _Loaded(Mapping[str, Any]):
+    """The commands by name; a look-up imports the command's module."""
+
+    def __getitem__(self, name: str) -> Any:
+        module, function, _ = COMMANDS[name]
+        single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+        single.command(name, context_settings={"help_option_names": ["-h", "--help"]})(
+            getattr(import_module(module), function)
+        )
+        return typer.main.get_command(single)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
+class Commands(TyperGroup):
+    """A group whose help needs none of its commands' modules."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.commands = _Loaded()  # type: ignore[assignment]  # only ever read here, where typer declares a mutable one
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names in the order of the table."""
+        del ctx
+        return list(COMMANDS)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write the table."""
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])

@@ -1,0 +1,122 @@
+"""Faults: what is wrong with a policy, where, and how to mend it; and how one is shown to a person."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import NamedTuple
+
+#: A longer source line is cut around the fault; a terminal or a CI log would wrap it and lose the caret.
+_SHOWN = 100
+_INDENT = " " * 5
+_BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_PASSWORD = re.compile(r"(?<=://)([^/@\s:]*:)([^/@\s]+)(?=@)")
+
+
+class Severity(StrEnum):
+    """An error makes a policy invalid; a warning does not."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Spot(NamedTuple):
+    """A place in the file: line and column count from 1, as editors do."""
+
+    line: int
+    column: int
+    width: int = 1
+
+
+#: Where a fault of the file as a whole is reported.
+START = Spot(1, 1, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of one policy file."""
+
+    file: str
+    line: int
+    """Counts from 1."""
+    col: int
+    """Counts from 1, in characters."""
+    what: str
+    source_line: str = ""
+    """The line as written (cut when very long); empty when the fault is about the whole file."""
+    hint: str = ""
+    width: int = 1
+    """How many characters from `col` on are meant."""
+    severity: Severity = Severity.ERROR
+    caret: int = 0
+    """Index of the faulty character in `source_line`."""
+
+    def __str__(self) -> str:
+        """The fault as `FILE:LINE:COL: what`, the source line, a caret, and how to mend it."""
+        warning = "warning: " if self.severity is Severity.WARNING else ""
+        lines = [f"{self.file}:{self.line}:{self.col}: {warning}{self.what}"]
+        if self.source_line:
+            shown = self.source_line.strip()
+            before = self.source_line[: self.caret].lstrip()
+            lines.append(_INDENT + shown)
+            lines.append(_INDENT + " " * _cells(before) + f"^ {self.hint}".rstrip())
+        elif self.hint:
+            lines.append(_INDENT + self.hint)
+        return "\n".join(lines)
+
+    def as_dict(self) -> dict[str, str | int]:
+        """The fault for `--format json`."""
+        return {
+            "line": self.line,
+            "column": self.col,
+            "width": self.width,
+            "severity": str(self.severity),
+            "what": self.what,
+            "hint": self.hint,
+            "source": self.source_line.strip(),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A policy file's name and lines: it knows how to make a fault of a spot."""
+
+    file: str
+    lines: tuple[str, ...] = field(default=(), repr=False)
+
+    @classmethod
+    def of(cls, file: str, text: str) -> Source:
+        """Split `text` into lines as YAML does."""
+        return cls(file, tuple(_BREAKS.split(text)))
+
+    def fault(self, spot: Spot, what: str, hint: str = "", severity: Severity = Severity.ERROR) -> Fault:
+        """A fault at `spot`, with its source line; passwords inside URLs are not shown."""
+        line = self.lines[spot.line - 1] if 0 < spot.line <= len(self.lines) else ""
+        line = _PASSWORD.sub(lambda match: match[1] + "*" * len(match[2]), _CONTROL.sub(" ", line))
+        shown, caret = _cut(line, spot.column - 1)
+        return Fault(self.file, spot.line, spot.column, what, shown, hint, spot.width, severity, caret)
+
+
+def plain(text: str, limit: int = 60) -> str:
+    """A piece of the user's file for use inside a message: on one line, without control characters, not too long."""
+    text = _CONTROL.sub(" ", text)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _cut(line: str, at: int) -> tuple[str, int]:
+    """The part of a long line around index `at`, and the index in that part."""
+    if len(line) <= _SHOWN:
+        return line, min(at, len(line))
+    start = max(0, min(at - _SHOWN // 2, len(line) - _SHOWN))
+    head, tail = "..." if start else "", "..." if start + _SHOWN < len(line) else ""
+    return head + line[start : start + _SHOWN] + tail, min(at, len(line)) - start + len(head)
+
+
+def _cells(text: str) -> int:
+    """Width of `text` on a terminal: East Asian wide characters take two cells, combining marks none."""
+    return sum(
+        0 if unicodedata.combining(char) else 2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text
+    )
