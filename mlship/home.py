@@ -50,6 +50,11 @@ class Home:
         return self.path / "registry"
 
     @property
+    def registry_lock(self) -> Path:
+        """Held while an alias moves; excludes mlship's own processes only."""
+        return self.path / "registry.lock"
+
+    @property
     def models(self) -> Path:
         """Content-addressed copies of model versions."""
         return self.path / "models"

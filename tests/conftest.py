@@ -17,6 +17,8 @@ from mlship.home import Home
 if TYPE_CHECKING:
     import pandas as pd
 
+# Small models on shared cores: threads that wait for one another by spinning cost more than they bring.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 
