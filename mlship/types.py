@@ -176,6 +176,9 @@ class ServerCounters:
     latency: tuple[int, ...]
     """Finished requests per bucket of `LATENCY_BOUNDS_MS`, and one more for everything slower."""
     labels: tuple[Labelled, ...] = ()
+    labels_epoch: str | None = ""
+    """Labels are counted by the server and the rest by the router, which restart apart. Empty: as `epoch`; None: the
+    labels could not be read, and nothing follows from them."""
 
 
 @dataclass(frozen=True, slots=True)
