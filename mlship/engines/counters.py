@@ -1,0 +1,118 @@
+"""Reads what the router counted: requests, errors and latencies by assigned cluster, and of which run they are."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import time
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from mlship.engines.envoy import KEY, assigned
+from mlship.types import LATENCY_BOUNDS_MS
+
+_REQUESTS = re.compile(rf"{KEY}\.requests\.arm\.(.+)\.code\.(\d+)\.attempts\.(\d+|-)\.flags\.(.*)")
+_LATENCY = re.compile(rf"{KEY}\.latency\.arm\.(.+)")
+BUCKETS = len(LATENCY_BOUNDS_MS) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """Cumulative counts of one cluster since the router started."""
+
+    requests: int = 0
+    errors: int = 0
+    latency: tuple[int, ...] = (0,) * BUCKETS
+
+
+class Admin:
+    """Client of Envoy's admin port. Methods raise ``OSError`` or ``HTTPException`` when it does not answer."""
+
+    def __init__(self, port: int, timeout: float = 5.0) -> None:
+        self._port = port
+        self._timeout = timeout
+
+    def get(self, *paths: str, pause: float = 0.0) -> list[bytes]:
+        """Bodies of some GET requests over one connection, with a pause in seconds before each but the first."""
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._timeout)
+        bodies: list[bytes] = []
+        try:
+            for path in paths:
+                if pause and bodies:
+                    time.sleep(pause)
+                connection.request("GET", path)
+                answer = connection.getresponse()
+                bodies.append(answer.read())
+                if answer.status >= 400:
+                    raise http.client.HTTPException(f"{path} answered {answer.status}")
+        finally:
+            connection.close()
+        return bodies
+
+    def ready(self) -> bool:
+        """Whether Envoy has read its configuration and listens."""
+        try:
+            return self.get("/ready")[0].strip() == b"LIVE"
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def clusters(self) -> set[str]:
+        """Names of the clusters that Envoy has applied from its file."""
+        dump = json.loads(self.get("/config_dump?resource=dynamic_active_clusters")[0])
+        return {config["cluster"]["name"] for config in dump.get("configs", ())}
+
+    def counted(self) -> tuple[str, dict[str, Counted]]:
+        """Name of this run of Envoy, and what it has counted so far by cluster.
+
+        The first request for statistics makes Envoy collect latencies from its workers, the second reads them.
+        """
+        info, _, stats = self.get(
+            "/server_info",
+            "/stats?filter=%5Enothing%24",
+            f"/stats?format=json&histogram_buckets=detailed&filter=%5E{KEY}%5C.",
+            pause=0.002,
+        )
+        return str(json.loads(info)["node"]["id"]), read(json.loads(stats))
+
+
+def read(document: dict[str, Any]) -> dict[str, Counted]:
+    """Counts by cluster from Envoy's `/stats?format=json&histogram_buckets=detailed`.
+
+    An error is a request that its server did not answer well at the first attempt: a second attempt was needed
+    (whoever answered it: stable has itself as fallback, and is counted alike), the status was 5xx, the answer broke
+    off, or the caller left without one. A 4xx answer is the caller's error, and none here.
+    """
+    requests: dict[str, int] = {}
+    errors: dict[str, int] = {}
+    latency: dict[str, list[int]] = {}
+    for stat in document.get("stats", ()):
+        if "histograms" in stat:
+            for histogram in stat["histograms"].get("details", ()):
+                if match := _LATENCY.fullmatch(histogram["name"]):
+                    row = latency.setdefault(assigned(match[1]), [0] * BUCKETS)
+                    _add(row, histogram.get("totals", ()))
+        elif match := _REQUESTS.fullmatch(stat["name"]):
+            arm, bad = assigned(match[1]), is_error(match[2], match[3], match[4])
+            requests[arm] = requests.get(arm, 0) + stat["value"]
+            errors[arm] = errors.get(arm, 0) + (stat["value"] if bad else 0)
+    nothing = [0] * BUCKETS
+    return {
+        arm: Counted(requests.get(arm, 0), errors.get(arm, 0), tuple(latency.get(arm, nothing)))
+        for arm in requests.keys() | latency.keys()
+        if arm != "-"  # paths that no server was asked for
+    }
+
+
+def is_error(code: str, attempts: str, flags: str) -> bool:
+    """Whether a finished request counts against the server that it was assigned to (see `read`)."""
+    return attempts not in ("1", "-") or code == "0" or code >= "500" or flags != "-"
+
+
+def _add(row: list[int], bins: Iterable[dict[str, float]]) -> None:
+    """Add Envoy's log-linear bins (two significant digits) to our buckets, each bin whole, by its middle."""
+    for entry in bins:
+        middle = entry["lower_bound"] + entry["width"] / 2
+        row[bisect_right(LATENCY_BOUNDS_MS, middle)] += round(entry["count"])

@@ -1,0 +1,66 @@
+"""The table of engines, and which engines there are on this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from mlship.engines import state
+from mlship.engines.base import Engine
+from mlship.engines.local import LocalEngine, serving
+from mlship.errors import EngineError, StateError
+from mlship.home import Home
+
+if TYPE_CHECKING:
+    from mlship.policy.schema import Endpoint
+
+
+def _local(home: Home, model: str, endpoint: Endpoint | None, label_tolerance: float | None) -> Engine:
+    return LocalEngine(home, model, endpoint, command=serving(label_tolerance))
+
+
+#: Name in the policy -> how to make it.
+ENGINES: dict[str, Callable[[Home, str, Endpoint | None, float | None], Engine]] = {"local": _local}
+
+
+def engine(
+    name: str,
+    home: Home,
+    model: str,
+    endpoint: Endpoint | None = None,
+    label_tolerance: float | None = None,
+) -> Engine:
+    """The engine of that name for one model.
+
+    Parameters
+    ----------
+    endpoint
+        As in the policy; None to find an engine that was deployed before.
+    label_tolerance
+        Numeric predictions: a label further away than this is an error.
+
+    Raises
+    ------
+    EngineError
+        There is no engine of that name.
+    """
+    if name not in ENGINES:
+        raise EngineError(f"no engine is called {name!r}; there are: {', '.join(ENGINES)}")
+    return ENGINES[name](home, model, endpoint, label_tolerance)
+
+
+def running(home: Home) -> list[str]:
+    """Models that have an engine in this state directory, running or to be started again; sorted.
+
+    An engine whose state cannot be read is listed by the name of its directory.
+    """
+    models = []
+    for path in (home.path / "engines").glob(f"*/{state.FILE}"):
+        try:
+            found = state.load(path.parent)
+        except StateError:
+            models.append(path.parent.name)
+            continue
+        if found is not None:
+            models.append(found.model)
+    return sorted(models)

@@ -1,0 +1,88 @@
+"""A tiny model server that starts in milliseconds: `standin.py VERSION PORT`. It behaves as its environment says."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+
+PREDICTIONS = b'{"predictions": [1]}'
+
+
+class Standin(asyncio.Protocol):
+    """Enough of HTTP/1.1 for a router: keep-alive, content-length."""
+
+    version = "1"
+    mode = "ok"
+    """ok | 500 | 400 | hang | sleep SECONDS | cut (half an answer); set by `GET /mode/...`."""
+    epoch = f"{time.time_ns()}"
+    fed = 0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = transport
+        self.buffer = b""
+        self.tasks: set[asyncio.Future[None]] = set()
+
+    def data_received(self, data: bytes) -> None:
+        self.buffer += data
+        while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
+            lines = self.buffer[:end].decode("latin-1").split("\r\n")
+            headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines[1:])}
+            if headers.get("transfer-encoding") == "chunked":
+                finish = self.buffer.find(b"0\r\n\r\n", end)
+                size = finish + 5 - end - 4 if finish >= 0 else sys.maxsize
+            else:
+                size = int(headers.get("content-length", 0))
+            if len(self.buffer) < end + 4 + size:
+                return
+            self.buffer = self.buffer[end + 4 + size :]
+            _, path, _ = lines[0].split(" ")
+            task = asyncio.ensure_future(self.answer(path, headers.get("x-request-id", "")))
+            self.tasks.add(task)
+            task.add_done_callback(self.tasks.discard)
+
+    async def answer(self, path: str, request_id: str) -> None:
+        kind, status, body = Standin, 200, b"{}"
+        if path.startswith("/mode/"):
+            kind.mode = path.removeprefix("/mode/").replace("%20", " ")
+        elif path == "/counters":
+            labels = [[1_800_000_000, kind.fed, 0]] if kind.fed else []
+            body = json.dumps({"epoch": kind.epoch, "labels": labels}).encode()
+        elif path == "/feedback":
+            kind.fed += 1
+            status, body = 202, b'{"accepted": 1, "joined": 1}'
+        elif path == "/invocations":
+            status, body = await self.predict()
+        if self.transport.is_closing():  # type: ignore[attr-defined]  # a Transport, at runtime
+            return
+        cut = path == "/invocations" and kind.mode == "cut"
+        head = (
+            f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(body) + 9 * cut}\r\n"
+            f"x-mlship-version: {kind.version}\r\nx-request-id: {request_id}\r\n\r\n"
+        )
+        self.transport.write(head.encode() + body)  # type: ignore[attr-defined]  # a Transport, at runtime
+        if cut:
+            self.transport.close()
+
+    async def predict(self) -> tuple[int, bytes]:
+        mode = Standin.mode
+        if mode == "hang":
+            await asyncio.sleep(3600)
+        if mode.startswith("sleep "):
+            await asyncio.sleep(float(mode.split()[1]))
+        return (int(mode), b'{"error": "as told"}') if mode.isdigit() else (200, PREDICTIONS)
+
+
+async def main(version: str, port: int) -> None:
+    Standin.version = version
+    if version.startswith("broken"):
+        await asyncio.sleep(0.05)
+        raise SystemExit("no module named 'lightgbm'")
+    server = await asyncio.get_running_loop().create_server(Standin, "127.0.0.1", port)
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
