@@ -16,6 +16,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "validate",
         "Check policies offline: syntax, units, references, contradictions.",
     ),
+    "status": (
+        "mlship.cli.status",
+        "status",
+        "Show what runs: endpoint, versions, weights, servers, and the rollout under way.",
+    ),
+    "down": ("mlship.cli.down", "down", "Stop router and servers; traffic ends. Registry, ledger and journals stay."),
     "history": ("mlship.cli.history", "history", "Show who did what, when, and on which evidence; the newest last."),
     "schema": ("mlship.cli.schema", "schema", "Print the policy's JSON Schema, for completion in editors."),
 }

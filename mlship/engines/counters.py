@@ -14,8 +14,9 @@ from typing import Any
 from mlship.engines.envoy import KEY, assigned
 from mlship.types import LATENCY_BOUNDS_MS
 
-_REQUESTS = re.compile(rf"{KEY}\.requests\.arm\.(.+)\.code\.(\d+)\.attempts\.(\d+|-)\.flags\.(.*)")
-_LATENCY = re.compile(rf"{KEY}\.latency\.arm\.(.+)")
+_TAGS = r"\.arm\.(.+)\.code\.(\d+)\.attempts\.(\d+|-)\.flags\.(.*)"
+_REQUESTS = re.compile(rf"{KEY}\.requests{_TAGS}")
+_LATENCY = re.compile(rf"{KEY}\.latency{_TAGS}")
 BUCKETS = len(LATENCY_BOUNDS_MS) + 1
 
 
@@ -83,7 +84,8 @@ def read(document: dict[str, Any]) -> dict[str, Counted]:
 
     An error is a request that its server did not answer well at the first attempt: a second attempt was needed
     (whoever answered it: stable has itself as fallback, and is counted alike), the status was 5xx, the answer broke
-    off, or the caller left without one. A 4xx answer is the caller's error, and none here.
+    off, or the caller left without one. A 4xx answer is the caller's error, and none here. The latency of an error is
+    that of the slowest bucket, so that no server looks fast by failing fast.
     """
     requests: dict[str, int] = {}
     errors: dict[str, int] = {}
@@ -93,7 +95,7 @@ def read(document: dict[str, Any]) -> dict[str, Counted]:
             for histogram in stat["histograms"].get("details", ()):
                 if match := _LATENCY.fullmatch(histogram["name"]):
                     row = latency.setdefault(assigned(match[1]), [0] * BUCKETS)
-                    _add(row, histogram.get("totals", ()))
+                    _add(row, histogram.get("totals", ()), failed=is_error(match[2], match[3], match[4]))
         elif match := _REQUESTS.fullmatch(stat["name"]):
             arm, bad = assigned(match[1]), is_error(match[2], match[3], match[4])
             requests[arm] = requests.get(arm, 0) + stat["value"]
@@ -111,8 +113,9 @@ def is_error(code: str, attempts: str, flags: str) -> bool:
     return attempts not in ("1", "-") or code == "0" or code >= "500" or flags != "-"
 
 
-def _add(row: list[int], bins: Iterable[dict[str, float]]) -> None:
+def _add(row: list[int], bins: Iterable[dict[str, float]], *, failed: bool) -> None:
     """Add Envoy's log-linear bins (two significant digits) to our buckets, each bin whole, by its middle."""
     for entry in bins:
         middle = entry["lower_bound"] + entry["width"] / 2
-        row[bisect_right(LATENCY_BOUNDS_MS, middle)] += round(entry["count"])
+        bucket = BUCKETS - 1 if failed else bisect_right(LATENCY_BOUNDS_MS, middle)
+        row[bucket] += round(entry["count"])

@@ -109,7 +109,7 @@ def _counting() -> dict[str, Any]:
             "counters": [{"stat": {"name": "requests", "tags": [arm, *outcome]}, "value_fixed": 1}],
             "histograms": [
                 {
-                    "stat": {"name": "latency", "tags": [arm]},
+                    "stat": {"name": "latency", "tags": [arm, *outcome]},
                     "unit": "Milliseconds",
                     "value_format": "%DURATION%",
                 }

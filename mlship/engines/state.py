@@ -128,7 +128,12 @@ def write(path: Path, text: str, *, durable: bool = False) -> None:
 @contextmanager
 def locked(directory: Path, name: str) -> Iterator[None]:
     """Hold a lock of an engine; it is released by the kernel when the process dies."""
-    with (directory / f"{name}.lock").open("w") as file:
+    path = directory / f"{name}.lock"
+    try:
+        file = path.open("w")
+    except OSError as error:
+        raise StateError(f"cannot lock: {error.strerror}", where=str(path)) from error
+    with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 

@@ -11,6 +11,7 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,9 @@ class Supervisor:
     def start(self, timeout: float = 15.0) -> None:
         """Start supervisord as a daemon of its own session, and wait until it answers."""
         arguments = [sys.executable, "-m", "supervisor.supervisord", "-c", CONFIG]
-        with (self._directory / "logs" / "start.log").open("wb") as log:
+        deadline = time.monotonic() + timeout
+        started = False
+        with (self._directory / "logs" / "start.log").open("wb") as log, suppress(subprocess.TimeoutExpired):
             done = subprocess.run(
                 arguments,
                 cwd=self._directory,
@@ -111,12 +114,12 @@ class Supervisor:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,
+                start_new_session=True,  # a Ctrl-C at the terminal is for the command alone
                 timeout=timeout,
                 check=False,
             )
-        deadline = time.monotonic() + timeout
-        while done.returncode == 0 and time.monotonic() < deadline:
+            started = done.returncode == 0
+        while started and time.monotonic() < deadline:
             if self.alive():
                 return
             time.sleep(0.02)
@@ -135,8 +138,9 @@ class Supervisor:
             self._call("addProcessGroup", name, ignore=("ALREADY_ADDED",))
 
     def revive(self, name: str) -> None:
-        """Start a program that has stopped or was given up."""
-        self._call("startProcess", name, False, ignore=("ALREADY_STARTED",))
+        """Start a program that has stopped or was given up; one that runs is left alone."""
+        if self.processes()[name]["statename"] in ("FATAL", "EXITED", "STOPPED"):
+            self._call("startProcess", name, False, ignore=("ALREADY_STARTED",))
 
     def remove(self, name: str) -> None:
         """Ask a program to end, wait until it has, and forget it."""

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from mlship.engines import state
 from mlship.engines.base import Engine
-from mlship.engines.local import LocalEngine, serving
+from mlship.engines.local import LocalEngine
+from mlship.engines.start import serving
 from mlship.errors import EngineError, StateError
 from mlship.home import Home
 

@@ -26,7 +26,9 @@ def observe(before: Scrape, after: Scrape, routes: Routes) -> Observation:
         `missing` lists the arms whose counters `after` does not hold, and those that `before` could not read: their
         windows are empty. Labels are per second of the request, in order of time, where either arm has any.
     """
-    missing, windows, labels = [], {}, {}
+    missing: list[str] = []
+    windows: dict[str, ArmWindow] = {}
+    labels: dict[str, dict[int, tuple[int, int]]] = {}
     for arm, server in (("stable", routes.stable), ("canary", routes.canary)):
         new = after.servers.get(server) if server is not None else None
         unread = server in after.missing or server in before.missing

@@ -54,7 +54,7 @@ class Standin(asyncio.Protocol):
             status, body = 202, b'{"accepted": 1, "joined": 1}'
         elif path == "/invocations":
             status, body = await self.predict()
-        if self.transport.is_closing():  # type: ignore[attr-defined]  # a Transport, at runtime
+        if self.transport.is_closing():
             return
         cut = path == "/invocations" and kind.mode == "cut"
         head = (

@@ -1,0 +1,88 @@
+"""The files of a local engine's directory: what its processes read, written so that a crash in between can be repeated.
+
+engine.json       servers, ports, password (the only thing that commands read)
+supervisord.conf  run/*.sh  logs/*.log
+envoy/bootstrap.json  envoy/clusters.json  envoy/routes.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from mlship.engines import envoy, state, supervisor
+from mlship.engines.state import State
+from mlship.engines.supervisor import ROUTER
+from mlship.types import Routes
+
+
+def render(directory: Path, known: State, binary: Path) -> None:
+    """Write everything. The state comes first, so that what is started by the rest can be found.
+
+    Parameters
+    ----------
+    binary
+        Path of Envoy.
+    """
+    for name in ("run", "logs", "envoy"):
+        (directory / name).mkdir(mode=0o700, exist_ok=True)
+    state.save(directory, known)
+    for one in known.servers.values():
+        state.write(directory / "run" / f"{one.name}.sh", supervisor.script(one.argv, supervisor.ENVIRONMENT))
+    boot = envoy.bootstrap(known.listen, known.admin_port, "envoy")
+    state.write(directory / "envoy" / "bootstrap.json", json.dumps(boot, indent=1))
+    state.write(directory / "run" / f"{ROUTER}.sh", router_script(binary))
+    render_clusters(directory, known)
+    if not _routes(directory).exists():
+        render_routes(directory, known, None)
+    supervisor.render(directory, known.supervisor_port, known.password, [ROUTER, *known.servers])
+
+
+def render_clusters(directory: Path, known: State) -> None:
+    """Write the file of clusters; Envoy takes it at once."""
+    ports = {one.cluster: one.port for one in known.servers.values()}
+    document = envoy.clusters(ports, version=str(time.time_ns()))
+    state.write(directory / "envoy" / "clusters.json", json.dumps(document))
+
+
+def render_routes(directory: Path, known: State, wanted: Routes | None) -> None:
+    """Write the file of routes; Envoy takes it at once. Callers hold the lock `routes`."""
+    names = {name: one.cluster for name, one in known.servers.items()}
+    document = envoy.routes(wanted, names, known.timeout, version=str(time.time_ns()))
+    state.write(_routes(directory), json.dumps(document))
+
+
+def wanted_routes(directory: Path) -> Routes | None:
+    """The routes in the file, whether or not a router has taken them; None when it names none."""
+    try:
+        document = json.loads(_routes(directory).read_text())
+    except FileNotFoundError:
+        return None
+    return envoy.applied({"configs": [{"route_config": resource} for resource in document["resources"]]})
+
+
+def remove(directory: Path) -> None:
+    """Remove all but logs and locks. The state goes last: while it is there, somebody can find the rest."""
+    for folder in ("envoy", "run"):
+        for path in (directory / folder).glob("*"):
+            path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            (directory / folder).rmdir()
+    for name in (supervisor.CONFIG, "supervisord.pid", state.FILE):
+        (directory / name).unlink(missing_ok=True)
+
+
+def router_script(binary: Path) -> str:
+    """The script that becomes Envoy. Its node's name is new at each start: counters of another node began at zero."""
+    workers = max(1, min(4, (os.cpu_count() or 1) // 2))
+    argv = [str(binary), "-c", "envoy/bootstrap.json", "--concurrency", str(workers), "--log-level", "warning"]
+    argv += ["--disable-hot-restart", "--service-cluster", envoy.KEY, "--service-node"]
+    text = supervisor.script(argv, {}, before="ulimit -n $(ulimit -Hn) 2>/dev/null || true")
+    return text.rstrip() + ' "$$-$(date +%s%N)"\n'
+
+
+def _routes(directory: Path) -> Path:
+    return directory / "envoy" / "routes.json"
