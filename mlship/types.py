@@ -174,7 +174,8 @@ class ServerCounters:
     errors: int
     """Of these, the ones that it did not answer itself with something better than 5xx (a fallback may have)."""
     latency: tuple[int, ...]
-    """Finished requests per bucket of `LATENCY_BOUNDS_MS`, and one more for everything slower."""
+    """Finished requests per bucket of `LATENCY_BOUNDS_MS`, and one more for everything slower, and for errors: nothing
+    is fast because it fails."""
     labels: tuple[Labelled, ...] = ()
     labels_epoch: str | None = ""
     """Labels are counted by the server and the rest by the router, which restart apart. Empty: as `epoch`; None: the

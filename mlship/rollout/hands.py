@@ -83,17 +83,7 @@ class Hands:
 
         Raises ``EngineError`` when the router still applies something else after `ROUTE_SECONDS`.
         """
-        started = self.clock()
-        self.engine.route(routes)
-        while not same(self.engine.routes(), routes):
-            if self.clock() - started > ROUTE_SECONDS:
-                raise EngineError(
-                    f"the router has not taken the new route within {ROUTE_SECONDS:g} s",
-                    where=self.engine.address,
-                    hint="`mlship status` shows what it serves; run the same command again to carry on",
-                )
-            self.sleep(0.002)
-        return self.clock() - started
+        return apply(self.engine, routes, self.clock, self.sleep)
 
     def promote(self, reason: str) -> None:
         """Canary becomes stable, then the alias moves, then the ledger tells.
@@ -103,13 +93,12 @@ class Hands:
         """
         plan, alias = self.plan, self.plan.champion_alias
         champion = plan.stable.version if plan.stable else None
-        if alias is None or self.registry.alias(plan.model, alias) != plan.canary.version:
+        if self.registry.alias(plan.model, alias) != plan.canary.version:
             before = self.engine.routes()
             try:
                 self._unchanged(champion)
                 self.route(Routes(plan.canary.server))
-                if alias is not None:
-                    self.registry.move_alias(plan.model, alias, expected=champion, to=plan.canary.version)
+                self.registry.move_alias(plan.model, alias, expected=champion, to=plan.canary.version)
             except MovedError:
                 self._go_back(before)
                 raise
@@ -158,10 +147,9 @@ class Hands:
 
     def _unchanged(self, champion: str | None) -> None:
         plan = self.plan
-        if plan.champion_alias is not None:
-            holder = self.registry.alias(plan.model, plan.champion_alias)
-            if holder != champion:
-                raise _moved(plan, f"@{plan.champion_alias}", champion, holder)
+        holder = self.registry.alias(plan.model, plan.champion_alias)
+        if holder != champion:
+            raise _moved(plan, f"@{plan.champion_alias}", champion, holder)
         if plan.candidate_reference.startswith("@"):
             holder = self.registry.alias(plan.model, plan.candidate_reference.removeprefix("@"))
             if holder != plan.canary.version:
@@ -194,6 +182,24 @@ class Hands:
                     self.engine.stop(release.server)
         except MlshipError:
             return  # the failure that led here is the one to tell
+
+
+def apply(engine: Engine, routes: Routes, clock: Callable[[], float], sleep: Callable[[float], None]) -> float:
+    """Route, and read back until the router applies it; seconds that it took.
+
+    Raises ``EngineError`` when the router still applies something else after `ROUTE_SECONDS`.
+    """
+    started = clock()
+    engine.route(routes)
+    while not same(engine.routes(), routes):
+        if clock() - started > ROUTE_SECONDS:
+            raise EngineError(
+                f"the router has not taken the new route within {ROUTE_SECONDS:g} s",
+                where=engine.address,
+                hint="`mlship status` shows what it serves; run the same command again to carry on",
+            )
+        sleep(0.002)
+    return clock() - started
 
 
 def same(left: Routes | None, right: Routes) -> bool:

@@ -191,8 +191,8 @@ def _count(signal: Signal, canary: tuple[int, int], stable: tuple[int, int]) -> 
 
 
 def _bad(window: ArmWindow, bucket: int) -> int:
-    """Slower or failed. A request without an answer is in no bucket; one that failed slowly may count twice."""
-    return min(window.requests, histogram.slower(window.latency, bucket) + window.errors)
+    """Slower than the threshold, or failed: failures are in the last bucket (see ``ServerCounters.latency``)."""
+    return min(window.requests, histogram.slower(window.latency, bucket))
 
 
 def _plus(left: tuple[int, int], right: tuple[int, int]) -> tuple[int, int]:

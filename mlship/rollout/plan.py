@@ -47,12 +47,12 @@ class Plan:
     listen: str
     timeout: float
     candidate_reference: str
-    champion_alias: str | None
-    """The alias that is moved at promotion; None when the policy names a fixed version."""
+    champion_alias: str
+    """The alias that is moved at promotion, without its `@`."""
     policy_path: str
     policy_digest: str
     registry_uri: str | None
-    """None when it is the default, or holds a password: a secret is never written down."""
+    """None when it names a user or a password: a secret is never written down, but read again when it is needed."""
     evaluation_id: str
     run_id: str
 
@@ -126,10 +126,10 @@ def make(
         listen=policy.endpoint.listen,
         timeout=policy.endpoint.timeout,
         candidate_reference=policy.candidate,
-        champion_alias=policy.champion.removeprefix("@") if policy.champion.startswith("@") else None,
+        champion_alias=policy.champion.removeprefix("@"),
         policy_path=str(policy_path.absolute()),
         policy_digest=policy_digest,
-        registry_uri=None if registry_uri is None or urlsplit(registry_uri).password else registry_uri,
+        registry_uri=None if registry_uri is None or urlsplit(registry_uri).username is not None else registry_uri,
         evaluation_id=evaluation_id,
         run_id=run_id,
     )

@@ -269,7 +269,8 @@ class FakeEngine:
         failed = requests if process.dead else int(self._random.binomial(requests, behaviour.errors))
         process.requests += requests
         process.errors += failed
-        process.latency += self._random.multinomial(requests, self._shares[behaviour])
+        process.latency += self._random.multinomial(requests - failed, self._shares[behaviour])
+        process.latency[-1] += failed
         labelled = int(self._random.binomial(requests - failed, behaviour.labelled))
         if labelled:
             counts = process.labels.setdefault(math.floor(at), [0, 0])

@@ -34,14 +34,18 @@ def look(
     labels: tuple[LabelWindow, ...] = (),
     slow: int = 0,
 ) -> Observation:
-    """One look: (requests, errors) of each arm; `slow` of the canary's requests take 5 s."""
-    latency = tuple(a + b for a, b in zip(histogram(canary[0] - slow), histogram(slow, 64), strict=True))
+    """One look: (requests, errors) of each arm; `slow` of the canary's requests take 5 s, failures are slowest."""
+
+    def latency(requests: int, failed: int, slow: int) -> tuple[int, ...]:
+        parts = histogram(requests - failed - slow), histogram(slow, 64), histogram(failed, 67)
+        return tuple(map(sum, zip(*parts, strict=True)))
+
     return Observation(
         started=at,
         ended=at + seconds,
         weight=weight,
-        stable=ArmWindow(*stable, histogram(stable[0])),
-        canary=ArmWindow(*canary, latency),
+        stable=ArmWindow(*stable, latency(*stable, 0)),
+        canary=ArmWindow(*canary, latency(*canary, slow)),
         labels=labels,
     )
 
@@ -129,7 +133,7 @@ def test_labels_of_seconds_around_a_weight_change_are_dropped() -> None:
 
 
 def test_counters_read_in_the_wrong_order_are_no_fault() -> None:
-    evidence = seen(look((3, 5), (90, 0)))
+    evidence = seen(replace(look((3, 3), (90, 0)), canary=ArmWindow(3, 5, histogram(3))))
     assert signal(evidence, "errors").canary == (3, 3)
 
 
@@ -181,9 +185,10 @@ def rollouts(runs: int, *, canary: Behaviour, seed: int) -> list[int | None]:
                 to_canary = int(random.binomial(requests, weight))
                 arms = []
                 for arm, n in ((stable, requests - to_canary), (canary, to_canary)):
-                    counts = tuple(int(c) for c in random.multinomial(n, shares[arm]))
+                    failed = int(random.binomial(n, arm.errors))
+                    *counts, slowest = (int(c) for c in random.multinomial(n - failed, shares[arm]))
                     wrong = int(random.binomial(n, arm.wrong))
-                    arms.append((ArmWindow(n, int(random.binomial(n, arm.errors)), counts), (n, wrong)))
+                    arms.append((ArmWindow(n, failed, (*counts, slowest + failed)), (n, wrong)))
                 (s, ls), (c, lc) = arms
                 labels = (LabelWindow(int(at), lc, ls),)
                 evidence = judge.update(evidence, Observation(at, at + 1.0, weight, s, c, labels))

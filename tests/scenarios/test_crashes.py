@@ -66,7 +66,7 @@ def fuse(monkeypatch: pytest.MonkeyPatch) -> Fuse:
 
 
 def prepared(path: Path, fuse: Fuse, story: str) -> Stage:
-    stage = Stage(path, **({"v2": Behaviour(errors=0.6)} if story == "rollback" else {}))
+    stage = Stage(path, v2=Behaviour(errors=0.6 if story == "rollback" else 0.005))
     stage.plan = SHORT
     if story == "first promotion":
         stage.plan = replace(SHORT, stable=None)
