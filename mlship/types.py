@@ -142,6 +142,8 @@ class Server:
     state: ServerState
     detail: str = ""
     """Why it failed, with the last lines of its log; empty otherwise."""
+    pid: int | None = None
+    """Its process, where it is one of this machine's."""
 
 
 @dataclass(frozen=True, slots=True)

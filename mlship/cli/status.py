@@ -68,6 +68,7 @@ def _serving(home: Home, model: str) -> dict[str, Any]:
             "digest": server.digest,
             "role": roles.get(name) or ("warm" if name in kept else None),
             "state": server.state.value,
+            "pid": server.pid,
             "detail": server.detail,
             "warm_until": kept.get(name),
         }

@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 
 #: name: (module, function, one line for `mlship --help`: the first line of the function's docstring)
 COMMANDS: dict[str, tuple[str, str, str]] = {
+    "demo": ("mlship.cli.demo", "command", "Watch real models, on real flights, be promoted, refused and rolled back."),
     "validate": (
         "mlship.cli.validate",
         "validate",

@@ -191,8 +191,8 @@ def kill_server(stage: Stage, version: str) -> int:
     import signal
 
     status = stage.run("status", models.MODEL, "--format", "json").document
-    for endpoint in status.get("endpoints", []):
-        for server in endpoint["servers"]:
+    for model in status.get("models", []):
+        for server in model["servers"]:
             if server["version"] == version and server.get("pid"):
                 os.kill(server["pid"], signal.SIGKILL)
                 return int(server["pid"])

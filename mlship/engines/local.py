@@ -181,7 +181,7 @@ class LocalEngine:
         else:
             kind = ServerState.STARTING if name in ("STARTING", "RUNNING") else ServerState.STOPPED
             detail = "it runs, but does not answer" if name == "RUNNING" else ""
-        return Server(one.name, one.version, one.digest, kind, detail)
+        return Server(one.name, one.version, one.digest, kind, detail, process.get("pid") or None)
 
     # Routing
 
