@@ -182,8 +182,8 @@ class Leakage:
         measure = _Telling(label)
         found = {name: measure.by(rows.frame[name]) for name in names}
         worst = max(found, key=lambda name: found[name])
-        metric = f"{measure.word} of '{worst}' alone"
-        note = f"the most telling of {things(len(names), 'input')}"
+        metric = f"largest single-feature {measure.word}"
+        note = f"column '{worst}' is the most telling of {things(len(names), 'input')}"
         if not context.candidate.version.inputs:
             note += " (the candidate has no signature: every column but target and time was looked at)"
         measured = Measurement(metric, found[worst], n=len(rows), source="rank statistic")

@@ -101,6 +101,8 @@ def _cannot(metric: str, error: Exception, *, has_scores: bool) -> str:
     said = " ".join(str(error).split())
     if "predict_proba" in said and not has_scores:
         return f"{metric} needs probabilities, and the model gives none (it has no predict_proba)"
+    if "multi_class must be in" in said:
+        return f"{metric} is for two classes; use {metric}_ovr or {metric}_ovo for more"
     if "Target is multiclass but average='binary'" in said:
         return f"{metric} is for two classes; use {metric}_macro or {metric}_weighted for more"
     return f"{metric} cannot be measured here: {said[:300]}"

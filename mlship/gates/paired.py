@@ -13,9 +13,10 @@ from mlship.stats import bootstrap, weighted
 from mlship.types import Measurement
 
 SOURCE = "paired bootstrap"
-#: Replicates where one costs microseconds; a general scorer gets fewer as the rows grow (and never another number for
-#: the same rows: it does not depend on the clock).
+#: Replicates where one costs microseconds, and where it costs a call of scikit-learn, which is milliseconds. The number
+#: never depends on the clock: the same rows get the same figures.
 _REPLICATES = 1000
+_GENERAL = 300
 _FEWEST_REPLICATES = 200
 #: Largest number of classes whose table of (label, candidate, champion) is resampled as a table.
 _MOST_CLASSES = 12
@@ -37,9 +38,11 @@ def compare(metric: str, label: Array, candidate: Predictions, champion: Predict
     task or the model, such as one that wants probabilities of a model without.
     """
     import numpy as np
-    from sklearn.metrics import get_scorer
+    from sklearn.metrics import cluster, get_scorer
 
     scorer: Scorer = get_scorer(metric)
+    if hasattr(cluster, metric) and candidate.classes is None and np.issubdtype(label.dtype, np.floating):
+        raise ValueError("it compares groups, and the labels are numbers")
     sides = [Side.of(label, model) for model in (candidate, champion) if model is not None]
     rows = np.arange(len(label))
     with warnings.catch_warnings():
@@ -81,15 +84,16 @@ def _replicates(metric: str, scorer: Scorer, sides: list[Side], values: list[flo
     ):
         exact = [score for score in quick if score is not None]
         return bootstrap.resampled(
-            n, _affordable(n, 1e8), seed, lambda w: np.stack([score(w) for score in exact], axis=1)
+            n, _affordable(n, most=_REPLICATES), seed, lambda w: np.stack([score(w) for score in exact], axis=1)
         )
     if weighable:
-        return bootstrap.resampled(n, _affordable(n, 1.5e7), seed, partial(_each, scorer, sides, weigh=True))
-    return bootstrap.resampled(n, _affordable(n, 1e7), seed, partial(_each, scorer, sides, weigh=False))
+        return bootstrap.resampled(n, _affordable(n, most=_GENERAL), seed, partial(_each, scorer, sides, weigh=True))
+    return bootstrap.resampled(n, _affordable(n, most=_GENERAL), seed, partial(_each, scorer, sides, weigh=False))
 
 
-def _affordable(n: int, work: float) -> int:
-    return max(_FEWEST_REPLICATES, min(_REPLICATES, int(work / max(n, 1))))
+def _affordable(n: int, most: int) -> int:
+    """Fewer replicates for very many rows, where an interval is narrow anyway."""
+    return max(_FEWEST_REPLICATES, min(most, int(1e8 / max(n, 1))))
 
 
 def _each(scorer: Scorer, sides: list[Side], weights: Array, *, weigh: bool) -> Array:
@@ -110,12 +114,15 @@ def _each(scorer: Scorer, sides: list[Side], weights: Array, *, weigh: bool) -> 
 
 def _quick(metric: str, side: Side) -> weighted.Score | None:
     """A many-weights version of the scorer, where there is one for this task."""
+    if side.classes is not None:
+        return None if side.scores is None else _quick_for_classes(metric, side.label, side.classes, side.scores)
+    return _quick_for_numbers(metric, side)
+
+
+def _quick_for_numbers(metric: str, side: Side) -> weighted.Score | None:
     import numpy as np
 
-    two = side.positive()
-    if two is not None:
-        return _quick_for_two_classes(metric, *two)
-    if side.classes is not None or not np.issubdtype(side.label.dtype, np.number):
+    if not np.issubdtype(side.label.dtype, np.number):
         return None
     label, predicted = side.label.astype(float), side.values.astype(float)
     error = label - predicted
@@ -128,18 +135,26 @@ def _quick(metric: str, side: Side) -> weighted.Score | None:
     return known[metric]() if metric in known else None
 
 
-def _quick_for_two_classes(metric: str, positive: Array, score: Array) -> weighted.Score | None:
+def _quick_for_classes(metric: str, label: Array, classes: Array, scores: Array) -> weighted.Score | None:
+    """Two classes: by the second one's score. More: each class against the rest, averaged as scikit-learn does."""
     import numpy as np
 
-    if metric == "average_precision":
-        return weighted.average_precision(positive, score)
-    if metric == "roc_auc":
-        return weighted.roc_auc(positive, score)
+    ranked = {"average_precision": weighted.average_precision}
+    ranked |= dict.fromkeys(("roc_auc", "roc_auc_ovr", "roc_auc_ovr_weighted"), weighted.roc_auc)
+    binary = len(classes) == 2
+    if binary and metric in ranked:
+        return ranked[metric](label == classes[1], scores if scores.ndim == 1 else scores[:, 1])
+    if scores.ndim != 2 or scores.min() < 0 or scores.max() > 1:
+        return None
+    truth = label[:, None] == classes
+    if metric in ranked and metric != "roc_auc":
+        columns = [ranked[metric](truth[:, k], scores[:, k]) for k in range(len(classes))]
+        return weighted.average_of(columns, truth.astype(float) if metric.endswith("weighted") else None)
     if metric == "neg_brier_score":
-        return weighted.mean_of(-((positive - score) ** 2))
-    if metric == "neg_log_loss" and score.min() >= 0 and score.max() <= 1:
-        tiny = np.finfo(score.dtype).eps
-        return weighted.mean_of(np.log(np.clip(np.where(positive, score, 1 - score), tiny, 1 - tiny)))
+        return weighted.mean_of(-((truth - scores) ** 2).sum(axis=1) / (2 if binary else 1))
+    if metric == "neg_log_loss":
+        tiny = np.finfo(scores.dtype).eps
+        return weighted.mean_of(np.log(np.clip((truth * scores).sum(axis=1), tiny, 1 - tiny)))
     return None
 
 
@@ -175,7 +190,7 @@ def _cells(metric: str, scorer: Scorer, sides: list[Side], values: list[float], 
             replace(side, label=names[grid[0]], values=names[column], scores=None)
             for side, column in zip(sides, grid[1:], strict=True)
         ]
-        drawn = bootstrap.posterior_cells(actual, prior, _FEWEST_REPLICATES * 2, seed)
+        drawn = bootstrap.posterior_cells(actual, prior, _GENERAL, seed)
         return _each(scorer, small, drawn, weigh=True)
     drawn = bootstrap.posterior_cells(actual, prior, 2 * _REPLICATES, seed)
     return np.stack([score(drawn) for score in exact], axis=1)

@@ -70,12 +70,6 @@ class Side:
             return False
         return close(weighed, self.score(scorer, np.repeat(rows, doubled)))
 
-    def positive(self) -> tuple[Array, Array] | None:
-        """Whether each row is of the second class, and its score for that class; None unless there are two classes."""
-        if self.classes is None or len(self.classes) != 2 or self.scores is None:
-            return None
-        return self.label == self.classes[1], self.scores[:, 1] if self.scores.ndim == 2 else self.scores
-
 
 def spoilt(scorer: Scorer, side: Side) -> float:
     """The value, had each class as many badly predicted rows as its size cannot exclude (`bootstrap.unseen_share`).

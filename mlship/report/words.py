@@ -65,7 +65,5 @@ def _value(found: Measurement | None) -> float | None:
 
 
 def _figure(value: float | None, result: GateResult) -> str:
-    as_share = (result.measured is not None and result.measured.metric.startswith(("share", "largest", "missing"))) or (
-        "%" in result.limit
-    )
+    as_share = "%" in result.limit or (result.measured is not None and "share" in result.measured.metric)
     return figures.share(value) if as_share else figures.number(value)

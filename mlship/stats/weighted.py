@@ -113,6 +113,20 @@ def mean_of(per_row: Array, finish: Callable[[Array], Array] | None = None) -> S
     return at
 
 
+def average_of(columns: list[Score], truth: Array | None = None) -> Score:
+    """The mean of several scores: plain, or by the weight of the rows in each class (`truth`: n by classes)."""
+    import numpy as np
+
+    def at(weights: Array) -> Array:
+        found = np.stack([column(weights) for column in columns], axis=1)
+        if truth is None:
+            return np.asarray(found.mean(axis=1))
+        support = weights @ truth
+        return np.asarray((found * support).sum(axis=1) / support.sum(axis=1))
+
+    return at
+
+
 def r2(label: Array, predicted: Array) -> Score:
     """Coefficient of determination, ``1 - sum w (y - p)^2 / sum w (y - mean)^2``; nan when the labels do not vary."""
     import numpy as np
