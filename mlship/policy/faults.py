@@ -12,7 +12,6 @@ from typing import NamedTuple
 _SHOWN = 100
 _INDENT = " " * 5
 _BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _PASSWORD = re.compile(r"(?<=://)([^/@\s:]*:)([^/@\s]+)(?=@)")
 
 
@@ -95,15 +94,20 @@ class Source:
     def fault(self, spot: Spot, what: str, hint: str = "", severity: Severity = Severity.ERROR) -> Fault:
         """A fault at `spot`, with its source line; passwords inside URLs are not shown."""
         line = self.lines[spot.line - 1] if 0 < spot.line <= len(self.lines) else ""
-        line = _PASSWORD.sub(lambda match: match[1] + "*" * len(match[2]), _CONTROL.sub(" ", line))
+        line = _PASSWORD.sub(lambda match: match[1] + "*" * len(match[2]), _printable(line))
         shown, caret = _cut(line, spot.column - 1)
         return Fault(self.file, spot.line, spot.column, what, shown, hint, spot.width, severity, caret)
 
 
 def plain(text: str, limit: int = 60) -> str:
     """A piece of the user's file for use inside a message: on one line, without control characters, not too long."""
-    text = _CONTROL.sub(" ", text)
+    text = _printable(text)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _printable(text: str) -> str:
+    """Tabs, control characters and halves of surrogate pairs become spaces; the length stays the same."""
+    return text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
 
 
 def _cut(line: str, at: int) -> tuple[str, int]:

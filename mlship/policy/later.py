@@ -26,7 +26,6 @@ _KEYS: dict[Location, frozenset[str]] = {
 #: Values of later versions, by location.
 _VALUES: dict[Location, frozenset[str]] = {
     ("rollout", "engine"): frozenset({"docker", "kubernetes"}),
-    ("rollout", "guard", "labels", "metric"): frozenset(),
 }
 
 
@@ -40,3 +39,10 @@ def is_later_key(location: Location) -> bool:
 def is_later_value(location: Location, value: object) -> bool:
     """Is this a value that a later version allows here?"""
     return value in _VALUES.get(location, frozenset())
+
+
+def later_parts() -> list[str]:
+    """All of them, as dotted names."""
+    keys = [".".join([*map(str, section), key]) for section, names in _KEYS.items() for key in sorted(names)]
+    values = [f"{'.'.join(map(str, key))}: {value}" for key, names in _VALUES.items() for value in sorted(names)]
+    return [*keys, *values]

@@ -23,6 +23,10 @@ Reference = Annotated[
 ]
 
 
+#: Host and port; an IPv6 address stands in brackets.
+LISTEN_PATTERN = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|localhost|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$"
+
+
 class Section(BaseModel):
     """A mapping of the policy: unknown keys are errors, values never change."""
 
@@ -118,7 +122,8 @@ class Endpoint(Section):
 
     listen: str = Field(
         "127.0.0.1:8080",
-        pattern=r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|localhost|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$",
+        pattern=LISTEN_PATTERN,
+        json_schema_extra={"pattern": LISTEN_PATTERN + r"|\$\{"},
         description="address and port of the router, such as 127.0.0.1:8080",
     )
     timeout: Duration = Field(5.0, gt=0, description="a request that takes longer is an error")
@@ -190,7 +195,7 @@ class Policy(Section):
     owner: Owner = Field(description="who answers for the model")
     registry: Registry = Field(Registry(), description="where MLflow is")
     candidate: Reference = Field("@challenger", description="what is judged: @alias, version number, or latest")
-    champion: Reference = Field("@champion", description="the @alias of what is in production; moved at promotion")
+    champion: str = Field("@champion", description="the @alias of what is in production; moved at promotion")
     data: Data | None = Field(None, description="the rows that the gates look at")
     gates: Gates = Field(Gates(), description="offline checks before release; at least one")
     endpoint: Endpoint = Field(Endpoint(), description="where callers reach the model")

@@ -40,10 +40,10 @@ def parse(text: str, source: Source) -> tuple[Node | None, list[Fault]]:
     Never raises for any text. Lists, mappings and aliases are followed without recursion.
     """
     builder = _Builder(source)
-    if control := _NOT_TEXT.search(text):
-        before = text[: control.start()]
-        spot = Spot(before.count("\n") + 1, control.start() - before.rfind("\n"))
-        return None, [source.fault(spot, f"control character U+{ord(control[0]):04X}", "delete it")]
+    if strange := {char for char in set(text) if not _is_allowed(char)}:
+        at = min(text.index(char) for char in strange)
+        spot = Spot(text.count("\n", 0, at) + 1, at - text.rfind("\n", 0, at))
+        return None, [source.fault(spot, f"control character U+{ord(text[at]):04X}", "delete it")]
     loader = getattr(yaml, "CLoader", yaml.Loader)  # the C parser is an optional part of PyYAML
     try:
         builder.feed(yaml.parse(text, Loader=loader))
@@ -119,7 +119,7 @@ class _Builder:
             self._report(spot, f"{value.what}", value.hint)
             self._add(Scalar(spot, text, text, broken=True), 1, 0, event.anchor)
             return
-        if isinstance(value, str) and _SURROGATE.search(value):
+        if isinstance(value, str) and any(0xD800 <= ord(char) < 0xE000 for char in value):
             self._report(spot, "half of a surrogate pair is not a character", "write the character itself")
             value = ""
         if is_key and not isinstance(value, str):
@@ -208,9 +208,12 @@ class _Builder:
         raise _StopReadingError(self.source.fault(spot, what, hint))
 
 
-_SURROGATE = re.compile(r"[\ud800-\udfff]")
-#: Characters that YAML does not allow anywhere, quoted or not.
-_NOT_TEXT = re.compile(r"[^\x09\x0a\x0d\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+def _is_allowed(char: str) -> bool:
+    """YAML allows no control characters, quoted or not, and no halves of surrogate pairs."""
+    code = ord(char)
+    if code < 0xA0:
+        return 0x20 <= code < 0x7F or char in "\t\n\r\x85"
+    return not 0xD800 <= code < 0xE000 and code not in (0xFEFF, 0xFFFE, 0xFFFF)
 
 
 def _spot(event: Any) -> Spot:
