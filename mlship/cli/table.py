@@ -17,6 +17,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "validate",
         "Check policies offline: syntax, units, references, contradictions.",
     ),
+    "evaluate": (
+        "mlship.cli.evaluate",
+        "evaluate",
+        "Judge the candidate by every gate of the policy, against the champion.",
+    ),
     "status": (
         "mlship.cli.status",
         "status",

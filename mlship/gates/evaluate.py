@@ -125,6 +125,4 @@ def _in_a_process(
 ) -> tuple[Predictions, ...]:
     from mlship.gates import scoring
 
-    return tuple(
-        scoring.predict(version, rows, data_digest=digest, home=home, progress=progress) for version in versions
-    )
+    return scoring.score_many(versions, rows, data_digest=digest, home=home, progress=progress)

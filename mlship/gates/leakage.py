@@ -48,7 +48,7 @@ class Leakage:
         """No input of the model is the target, or a column that does not exist when the model is asked."""
         inputs = context.candidate.version.inputs
         target = context.evaluation.target if context.evaluation else None
-        limit = "no input among them"
+        limit = "no such input"
         if not inputs:
             if not rules.unavailable:
                 reason = "the policy names no unavailable column, and the candidate has no signature"
@@ -125,7 +125,7 @@ class Leakage:
 
     def _chronological(self, rules: LeakageGate, rows: Rows, reference: Rows | None) -> GateResult:
         """The last reference row is earlier than the first evaluation row."""
-        rule, limit = "chronological", "reference ends before evaluation begins"
+        rule, limit = "chronological", "reference first"
         asked = rules.chronological and "chronological" in rules.model_fields_set
         if reference is None:
             return self._no_reference(rule, limit, asked=asked)

@@ -6,21 +6,21 @@ import textwrap
 
 from mlship.report import figures
 from mlship.report.words import MARKS, champion, measured, subject, summary, worst_first
-from mlship.types import Evaluation, GateResult, Status
+from mlship.types import Evaluation, GateResult
 
 _WIDTH = 118
 _HEADINGS = ("gate", "rule", "", "measured", "limit", "champion", "n")
 
 
 def render(evaluation: Evaluation) -> str:
-    """One line a rule in aligned columns; below each rule that did not pass, its reason; ends without a newline."""
+    """One line a rule in aligned columns, its reason below it; ends without a newline."""
     rows = [_cells(result) for result in worst_first(evaluation.results)]
     widths = [max(len(row[i]) for row in [_HEADINGS, *rows]) for i in range(len(_HEADINGS))]
     lines = [summary(evaluation), "", _line(_HEADINGS, widths)]
     for result, row in zip(worst_first(evaluation.results), rows, strict=True):
         lines.append(_line(row, widths))
         wrapped = textwrap.wrap(result.reason, _WIDTH - 6, break_long_words=False, break_on_hyphens=False)
-        lines += [f"      {part}" for part in wrapped] if result.status is not Status.PASSED else []
+        lines += [f"      {part}" for part in wrapped]
     return "\n".join([*lines, "", *_evidence(evaluation)])
 
 
