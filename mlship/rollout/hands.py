@@ -120,7 +120,7 @@ class Hands:
 
     def record(self, action: str, from_version: str | None, to_version: str | None, reason: str) -> None:
         """Append to the ledger, once per rollout and action."""
-        mine = ("rollout_id", self.plan.rollout_id)
+        mine = ("rollout", self.plan.rollout_id)
         entries = self.ledger.entries(self.plan.model)
         if action != "paused" and any(e.action == action and mine in e.evidence.items() for e in entries):
             return

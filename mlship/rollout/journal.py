@@ -210,6 +210,14 @@ def records(journal: Journal) -> Iterator[dict[str, Any]]:
         yield from filter(None, map(_parse, lines))
 
 
+def plan_document(journal: Journal) -> dict[str, Any]:
+    """The plan of a rollout, as it was written down.
+
+    Raises ``StateError`` when the first record is not a plan.
+    """
+    return _plan(journal.path)
+
+
 def _plan(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as lines:

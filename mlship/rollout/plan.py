@@ -46,6 +46,7 @@ class Plan:
     engine: str
     listen: str
     timeout: float
+    label_tolerance: float | None
     candidate_reference: str
     champion_alias: str
     """The alias that is moved at promotion, without its `@`."""
@@ -75,12 +76,12 @@ class Plan:
     def evidence(self) -> dict[str, str]:
         """The chain of digests and ids that a ledger entry carries."""
         chain = {
-            "model_digest": self.canary.digest,
-            "champion_digest": self.stable.digest if self.stable else "",
-            "policy_digest": self.policy_digest,
-            "evaluation_id": self.evaluation_id,
-            "run_id": self.run_id,
-            "rollout_id": self.rollout_id,
+            "model": self.canary.digest,
+            "champion": self.stable.digest if self.stable else "",
+            "policy": self.policy_digest,
+            "evaluation": self.evaluation_id,
+            "run": self.run_id,
+            "rollout": self.rollout_id,
         }
         return {key: value for key, value in chain.items() if value}
 
@@ -125,6 +126,7 @@ def make(
         engine=rollout.engine,
         listen=policy.endpoint.listen,
         timeout=policy.endpoint.timeout,
+        label_tolerance=guard.labels.tolerance if guard.labels else None,
         candidate_reference=policy.candidate,
         champion_alias=policy.champion.removeprefix("@"),
         policy_path=str(policy_path.absolute()),

@@ -83,7 +83,7 @@ def go_back(
     where: Target,
     *,
     engine: Engine,
-    registry: Callable[[], Aliases],
+    registry: Aliases,
     ledger: Ledger,
     directory: Path,
     alias: str,
@@ -97,7 +97,7 @@ def go_back(
     Parameters
     ----------
     registry
-        Connects to the registry; called only when it is needed, since loading it takes longer than the way back.
+        Asked last, unless a server has to be started: traffic goes back although the registry is out of reach.
     keep_warm
         Seconds that the server which is left stays ready.
 
@@ -108,7 +108,7 @@ def go_back(
     ready = engine.servers().get(where.server)
     is_warm = ready is not None and ready.state is ServerState.READY
     if not is_warm:
-        _start(where, engine, registry())
+        _start(where, engine, registry)
     apply(engine, Routes(where.server), clock, sleep)
     seconds = clock() - decided
     warm.forget(directory, where.server)
@@ -117,8 +117,8 @@ def go_back(
         if server != where.server:
             warm.keep(directory, server, clock() + keep_warm)
     reason = f"rolled back by {who}: version {where.champion} to version {where.version}"
-    moved = _move(where, registry(), alias)
-    evidence = {"model_digest": where.digest, "rolled_back_to": where.version}
+    moved = _move(where, registry, alias)
+    evidence = {"model": where.digest}
     entry = LedgerEntry(
         clock(), who, "rolled_back", where.model, where.champion, where.version, moved or reason, evidence
     )
@@ -160,7 +160,7 @@ def _digests(entries: list[LedgerEntry]) -> dict[str, str]:
     digests: dict[str, str] = {}
     for entry in entries:
         if entry.action == "promoted":
-            for version, key in ((entry.from_version, "champion_digest"), (entry.to_version, "model_digest")):
+            for version, key in ((entry.from_version, "champion"), (entry.to_version, "model")):
                 if version is not None and key in entry.evidence:
                     digests[version] = entry.evidence[key]
     return digests

@@ -42,6 +42,7 @@ PLAN = Plan(
     engine="local",
     listen="127.0.0.1:8080",
     timeout=5,
+    label_tolerance=None,
     candidate_reference="@challenger",
     champion_alias="champion",
     policy_path="/project/mlship.yaml",

@@ -34,9 +34,9 @@ def test_a_better_candidate_is_promoted(tmp_path: Path) -> None:
     assert stage.actions() == [("promoted", "1", "2")]
     assert stage.engine.servers()[STABLE].state is ServerState.READY, "kept warm, for the way back"
     entry = stage.ledger.entries(MODEL)[0]
-    assert entry.evidence["model_digest"] == digest("2")
-    assert entry.evidence["champion_digest"] == digest("1")
-    assert entry.evidence["evaluation_id"] == "evaluation-1"
+    assert entry.evidence["model"] == digest("2")
+    assert entry.evidence["champion"] == digest("1")
+    assert entry.evidence["evaluation"] == "evaluation-1"
 
 
 def test_the_alias_moves_last(tmp_path: Path) -> None:

@@ -1,0 +1,31 @@
+"""`mlship abort`: an unfinished rollout ends now, and stable has all traffic again."""
+
+from __future__ import annotations
+
+import typer
+
+from mlship.cli import handle, orders
+from mlship.cli.common import ModelArgument, context, out
+from mlship.ledger import Ledger, who
+from mlship.rollout import offline
+from mlship.rollout.state import Order
+
+
+def abort(ctx: typer.Context, model: ModelArgument) -> None:
+    """End a rollout before its promotion: all traffic back to stable.
+
+    It does so itself when no controller runs.
+    """
+    home = context(ctx).home
+    answer = orders.send(home, model, Order.ABORT)
+    if answer is None:
+        plan = handle.latest_plan(home, model)
+        answer = offline.abort(
+            home,
+            model,
+            who(),
+            engine=handle.engine_of(plan, home),
+            registry=handle.LazyRegistry(plan, home),
+            ledger=Ledger(home.ledger),
+        ).reason
+    out().print(answer, markup=False)

@@ -1,0 +1,23 @@
+"""`mlship pause`: a running rollout stays at its weight until somebody resumes it."""
+
+from __future__ import annotations
+
+import typer
+
+from mlship.cli import orders
+from mlship.cli.common import ModelArgument, context, out
+from mlship.ledger import who
+from mlship.rollout import offline
+from mlship.rollout.state import Order
+
+
+def pause(ctx: typer.Context, model: ModelArgument) -> None:
+    """Hold a rollout at its weight.
+
+    Evidence against the canary still rolls it back, as long as a controller runs.
+    """
+    home = context(ctx).home
+    answer = orders.send(home, model, Order.PAUSE)
+    if answer is None:
+        answer = offline.pause(home, model, who()) + "; no controller runs, `mlship rollout POLICY` carries on"
+    out().print(answer, markup=False)

@@ -1,0 +1,24 @@
+"""`mlship promote`: a person moves a running rollout on, ahead of its bake."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlship.cli import orders
+from mlship.cli.common import ModelArgument, context, out
+from mlship.rollout.state import Order
+
+
+def promote(
+    ctx: typer.Context,
+    model: ModelArgument,
+    full: Annotated[bool, typer.Option("--full", help="To the end, past all steps that are left.")] = False,
+) -> None:
+    """Move a running rollout to its next step; with --full, promote the candidate now."""
+    home = context(ctx).home
+    answer = orders.send(home, model, Order.PROMOTE_FULL if full else Order.PROMOTE)
+    if answer is None:
+        raise orders.nobody_home(home, model)
+    out().print(answer, markup=False)

@@ -1,0 +1,150 @@
+"""`mlship rollout`: an evaluated candidate goes onto traffic step by step, and is promoted or taken back."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlship.cli.common import Format, FormatOption, PolicyArgument, context, emit_json, leave, out
+from mlship.errors import Exit, GateFailed, PolicyError, UsageError
+from mlship.policy.units import parse_duration
+
+if TYPE_CHECKING:
+    from mlship.home import Home
+    from mlship.policy.load import LoadedPolicy
+    from mlship.rollout.watch import RolloutResult, View
+
+
+def rollout(
+    ctx: typer.Context,
+    policy: PolicyArgument,
+    fmt: FormatOption = Format.TEXT,
+    interval: Annotated[str, typer.Option(help="Time between two looks.", metavar="DURATION")] = "1s",
+) -> None:
+    """Let the candidate onto traffic step by step; promote it, or go back by itself.
+
+    The same command carries on after a crash, a Ctrl-C or a pause.
+    """
+    from mlship.cli.live import watching
+    from mlship.policy.load import load_policy
+
+    seconds = parse_interval(interval)
+    loaded = load_policy(policy)
+    try:
+        with watching() as view:
+            result = run(loaded, context(ctx).home, interval=seconds, view=view)
+    except GateFailed as refused:
+        if fmt is Format.JSON:
+            emit_json({"model": loaded.policy.model, "verdict": "refused", "exit_code": 1, "reason": refused.what})
+        raise
+    if fmt is Format.JSON:
+        emit_json(document(result))
+    else:
+        out().print(conclusion(result), markup=False)
+    leave(result.exit_code)
+
+
+def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View | None = None) -> RolloutResult:
+    """Roll the policy's candidate out, or carry on the rollout of it that was cut short.
+
+    Parameters
+    ----------
+    loaded
+        The policy; an evaluation of its candidate under it must be in the ledger.
+    interval
+        Seconds between two looks.
+    view
+        Who watches; nobody by default.
+
+    Raises ``GateFailed`` or ``Inconclusive`` when the candidate has not passed its gates, and what
+    ``Controller.run`` raises.
+    """
+    from mlship.engines.table import engine
+    from mlship.ledger import Ledger, who
+    from mlship.registry import Registry
+    from mlship.rollout import journal as journals
+    from mlship.rollout import plan as plans
+    from mlship.rollout.admission import admit
+    from mlship.rollout.controller import Controller
+    from mlship.rollout.serve import serve
+    from mlship.rollout.watch import Silent
+
+    policy, view = loaded.policy, view if view is not None else Silent()
+    if policy.rollout is None:
+        raise PolicyError(
+            "the policy has no rollout section",
+            where=str(loaded.path),
+            hint="add `rollout: {steps: [{weight: 10%, bake: {for: 10m, requests: 1000}}]}`",
+        )
+    view.say("reaching the registry")
+    registry, ledger = Registry.connect(policy.registry.uri, home), Ledger(home.ledger)
+    candidate = registry.candidate(policy)
+    labels = policy.rollout.guard.labels
+    runner = engine(policy.rollout.engine, home, policy.model, policy.endpoint, labels.tolerance if labels else None)
+    champion, open_view = candidate.champion, journals.latest(home, policy.model)
+    is_champion = champion is not None and champion.version == candidate.version.version
+    if is_champion and (open_view is None or open_view.phase == "done"):
+        return serve(candidate.version, home=home, engine=runner, who=who(), say=view.say)
+    admitted = admit(ledger.entries(policy.model), candidate.version, loaded.digest, str(loaded.path))
+    plan = plans.make(
+        policy,
+        candidate,
+        policy_path=loaded.path,
+        policy_digest=loaded.digest,
+        registry_uri=registry.uri,
+        evaluation_id=admitted.evidence.get("evaluation", ""),
+        run_id=admitted.evidence.get("run", ""),
+        now=time.time(),
+    )
+    return Controller(
+        plan, home=home, engine=runner, registry=registry, ledger=ledger, who=who(), interval=interval, view=view
+    ).run()
+
+
+def parse_interval(text: str) -> float:
+    """The time between two looks, in seconds.
+
+    Raises ``UsageError`` unless it is a duration between 50 ms and 1 h.
+    """
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise UsageError(str(error), where="--interval") from None
+    if not 0.05 <= seconds <= 3600:
+        raise UsageError(f"{text} is not between 50ms and 1h", where="--interval")
+    return seconds
+
+
+def document(result: RolloutResult) -> dict[str, Any]:
+    """The result as JSON says it; times in unix seconds."""
+    return {
+        "model": result.model,
+        "rollout_id": result.rollout_id,
+        "candidate_version": result.candidate_version,
+        "champion_version": result.champion_version,
+        "verdict": result.verdict,
+        "exit_code": int(result.exit_code),
+        "reason": result.reason,
+        "verdict_at": result.verdict_at,
+        "seconds": round(result.seconds, 3),
+        "steps": [
+            {"weight": weight, "seconds": round(seconds, 3), "requests": requests}
+            for weight, seconds, requests in result.steps
+        ],
+        "evidence": result.evidence,
+    }
+
+
+def conclusion(result: RolloutResult) -> str:
+    """How it ended, in a sentence, and what to do next if something is left to do."""
+    verdict = result.verdict.replace("_", " ")
+    text = f"{result.model} version {result.candidate_version} {verdict}: {result.reason}"
+    if result.verdict == "paused":
+        text += f"\n  next: `mlship rollout POLICY` goes on, `mlship abort {result.model}` goes back to stable"
+    if result.verdict == "aborted" and result.exit_code == Exit.INCONCLUSIVE:
+        text += (
+            f"\n  version {result.champion_version} has all traffic; nothing was decided about the candidate (exit 4)"
+        )
+    return text
