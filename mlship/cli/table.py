@@ -22,6 +22,20 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "evaluate",
         "Judge the candidate by every gate of the policy, against the champion.",
     ),
+    "rollout": (
+        "mlship.cli.rollout",
+        "rollout",
+        "Let the candidate onto traffic step by step; promote it, or go back by itself.",
+    ),
+    "promote": (
+        "mlship.cli.promote",
+        "promote",
+        "Move a running rollout to its next step; with --full, promote the candidate now.",
+    ),
+    "pause": ("mlship.cli.pause", "pause", "Hold a rollout at its weight."),
+    "resume": ("mlship.cli.resume", "resume", "Let a paused rollout go on; its bake goes on from where it stood."),
+    "abort": ("mlship.cli.abort", "abort", "End a rollout before its promotion: all traffic back to stable."),
+    "rollback": ("mlship.cli.rollback", "command", "Go back to the previous champion, now."),
     "status": (
         "mlship.cli.status",
         "status",
