@@ -106,5 +106,6 @@ def _traffic(document: dict[str, Any]) -> str:
         return "no traffic is routed"
     if document["canary"] is None:
         return f"version {document['stable']} has all traffic"
-    share = document["weight"]
-    return f"version {document['stable']} has {1 - share:.4g} of the traffic, canary {document['canary']} {share:.4g}"
+    share = 100 * document["weight"]
+    stable, canary = f"{100 - share:.4g}%", f"{share:.4g}%"
+    return f"version {document['stable']} has {stable} of the traffic, canary {document['canary']} has {canary}"

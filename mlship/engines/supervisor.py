@@ -138,8 +138,11 @@ class Supervisor:
             self._call("addProcessGroup", name, ignore=("ALREADY_ADDED",))
 
     def revive(self, name: str) -> None:
-        """Start a program that has stopped or was given up; one that runs is left alone."""
-        if self.processes()[name]["statename"] in ("FATAL", "EXITED", "STOPPED"):
+        """Start a program that is not running, at once; one that runs is left alone."""
+        present = self.processes()[name]["statename"]
+        if present == "BACKOFF":  # it would be tried again by itself, but some time later
+            self._call("stopProcess", name, True, ignore=("NOT_RUNNING",))
+        if present in ("BACKOFF", "FATAL", "EXITED", "STOPPED"):
             self._call("startProcess", name, False, ignore=("ALREADY_STARTED",))
 
     def remove(self, name: str) -> None:
