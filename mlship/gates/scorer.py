@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlship.errors import MlshipError, ModelError
+from mlship.errors import DataError, MlshipError, ModelError
 from mlship.gates.casts import fit
 
 if TYPE_CHECKING:
@@ -63,11 +63,10 @@ def score(model_dir: Path, rows: Path, out: Path) -> None:
     else than one prediction a row, and whatever the model raises.
     """
     import numpy as np
-    import pandas as pd
 
+    table = _read(rows)
     model = _load(model_dir)
     raw = _raw(model)
-    table = pd.read_parquet(rows) if rows.suffix == ".parquet" else pd.read_csv(rows)
     own_names = [str(name) for name in getattr(raw, "feature_names_in_", [])]
     frame = fit(table, model.metadata.get_input_schema(), own_names)
     values, scores = [], []
@@ -90,6 +89,15 @@ def told(error: BaseException) -> str:
     if isinstance(error, SystemExit):
         return f"it called sys.exit({error.code!r})"
     return " ".join(f"{type(error).__name__}: {error}".split())[:400]
+
+
+def _read(rows: Path) -> pd.DataFrame:
+    import pandas as pd
+
+    try:
+        return pd.read_parquet(rows) if rows.suffix == ".parquet" else pd.read_csv(rows)
+    except (OSError, ValueError) as error:  # pyarrow's own errors are among these
+        raise DataError(f"the rows cannot be read: {told(error)}", hint=f"is {rows} a Parquet or CSV file?") from error
 
 
 def _load(model_dir: Path) -> Any:

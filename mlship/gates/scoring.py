@@ -249,7 +249,7 @@ def _load(path: Path, rows: pd.DataFrame | Path) -> Predictions | None:
 
 
 def _key(version: ModelVersion, rows: pd.DataFrame | Path, data_digest: str) -> str:
-    columns: Any = None if isinstance(rows, Path) else [[str(name), str(rows[name].dtype)] for name in rows.columns]
+    columns: Any = None if isinstance(rows, Path) else [[str(name), str(dtype)] for name, dtype in rows.dtypes.items()]
     installed = sorted({f"{found.name}=={found.version}" for found in distributions()})
     made_by = [version.digest, data_digest, columns, sys.version, installed]
     return hashlib.sha256(json.dumps(made_by).encode()).hexdigest()[:40]
@@ -262,12 +262,12 @@ def _count(rows: pd.DataFrame | Path) -> int:
 
 
 def _prune(kept: Path) -> None:
-    files = sorted(kept.glob("*.npz"), key=lambda path: path.stat().st_mtime)
-    for path in files[:-_KEPT]:
-        path.unlink(missing_ok=True)
-    for remains in kept.glob(".scoring-*"):  # of a command that was killed more than a day ago
-        if time.time() - remains.stat().st_mtime > 86400:
-            shutil.rmtree(remains, ignore_errors=True)
+    with suppress(FileNotFoundError):  # another command is at it
+        for path in sorted(kept.glob("*.npz"), key=lambda path: path.stat().st_mtime)[:-_KEPT]:
+            path.unlink()
+        for remains in kept.glob(".scoring-*"):  # of a command that was killed more than a day ago
+            if time.time() - remains.stat().st_mtime > 86400:
+                shutil.rmtree(remains, ignore_errors=True)
 
 
 @contextmanager
