@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -58,6 +59,8 @@ def root(
 def main() -> None:
     """Run the command line; the only place where an error meets a person."""
     debug = "--debug" in sys.argv or bool(os.environ.get("MLSHIP_DEBUG"))
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names from a policy on a terminal that only knows ASCII
     signal.signal(signal.SIGTERM, _terminate)
     try:
         app(standalone_mode=True)

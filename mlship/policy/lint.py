@@ -143,7 +143,7 @@ def _contract(subject: Subject) -> Iterable[Fault]:
             yield subject.error(
                 (*column, "type"), f"a {rule.type} has no min or max", "remove them, or correct the type"
             )
-        if rule.values == ():
+        if rule.values == () and not _has_broken(subject, (*column, "values")):
             yield subject.error((*column, "values"), "no value is allowed", "list the values, or remove the key")
 
 

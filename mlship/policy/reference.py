@@ -18,8 +18,8 @@ One YAML file says what a model must prove and how it is let onto traffic. `mlsh
 `mlship schema` prints its JSON Schema for completion in editors; `templates/policy.yaml` is an annotated example.
 
 - Quantities carry their unit: durations `200ms`, `30s`, `10m`, `24h`, `90d`; percentages `1%`, `0.5%`.
-- `${NAME}` and `${NAME:-default}` in a text or a quantity read the environment, `$${` is a plain `${`. A variable that is
-  not set, or is empty, is a fault. In a list or section on one line (`[...]`, `{...}`), write it in quotes.
+- `${NAME}` and `${NAME:-default}` in a text or a quantity read the environment, `$${` is a plain `${`. A variable
+  that is not set, or is empty, is a fault. In a list or section on one line (`[...]`, `{...}`), write it in quotes.
 - Paths are relative to the policy file.
 - Unknown and duplicate keys are faults, and so are unquoted words that YAML tools read differently: `no`, `on`, `1e-3`,
   `12:30:00`, `017`, `1_000`.
@@ -80,26 +80,27 @@ def _default(schema: dict[str, Any]) -> str:
 
 def _value(schema: dict[str, Any]) -> str:
     """What may stand there, in words."""
-    if "const" in schema:
-        return f"`{schema['const']}`"
-    if "enum" in schema:
-        return ", ".join(f"`{value}`" for value in schema["enum"])
+    if words := schema.get("enum", [schema["const"]] if "const" in schema else []):
+        return ", ".join(f"`{word}`" for word in words)
     if options := schema.get("anyOf"):
-        words = [_value(option) for option in options if option.get("type") != "null"]
-        return " or ".join(dict.fromkeys(words))
+        return " or ".join(dict.fromkeys(_value(option) for option in options if option.get("type") != "null"))
     if "$ref" in schema or "allOf" in schema:
         return "section"
     if schema.get("pattern") in _QUANTITIES:
         return _QUANTITIES[schema["pattern"]]
     if schema["type"] == "array":
         return f"list of {_value(schema['items'])}"
-    if schema["type"] == "object":
-        return "sections by name"
     return _WORDS[schema["type"]] + _range(schema)
 
 
 _QUANTITIES = {DURATION_PATTERN: "duration", PERCENT_PATTERN: "percentage"}
-_WORDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "true or false"}
+_WORDS = {
+    "string": "text",
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "true or false",
+    "object": "sections by name",
+}
 
 
 def _range(schema: dict[str, Any]) -> str:

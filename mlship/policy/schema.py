@@ -15,6 +15,11 @@ def _as_text(value: Any) -> Any:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
+def _exactly(value: Any) -> Any:
+    """Python takes true and 1.0 for 1; a policy does not."""
+    return value if type(value) is int else str(value)
+
+
 #: Names a version of the model: `@alias`, a version number, or `latest`.
 Reference = Annotated[
     str,
@@ -190,7 +195,7 @@ class Rollout(Section):
 class Policy(Section):
     """A promotion policy: what a model must prove, and how it is let onto traffic."""
 
-    version: Literal[1] = Field(description="version of the policy format")
+    version: Annotated[Literal[1], BeforeValidator(_exactly)] = Field(description="version of the policy format")
     model: str = Field(min_length=1, description="registered model in MLflow")
     owner: Owner = Field(description="who answers for the model")
     registry: Registry = Field(Registry(), description="where MLflow is")

@@ -1,0 +1,151 @@
+"""The JSON Schema, the template and the reference page: three faces of one schema, in step with it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft7Validator
+
+from mlship.policy.jsonschema import DIALECT, json_schema
+from mlship.policy.later import THIS
+from mlship.policy.load import check, load_policy
+from mlship.policy.reference import markdown
+from mlship.policy.schema import Policy
+from mlship.templates import template
+from tests.policy.conftest import VALID
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def schema() -> dict[str, Any]:
+    return json_schema()
+
+
+def nodes(node: Any) -> list[dict[str, Any]]:
+    """Every mapping inside a document."""
+    if isinstance(node, list):
+        return [found for item in node for found in nodes(item)]
+    if isinstance(node, dict):
+        return [node, *(found for value in node.values() for found in nodes(value))]
+    return []
+
+
+def test_the_schema_is_draft_7_and_nothing_later(schema: dict[str, Any]) -> None:
+    Draft7Validator.check_schema(schema)
+    assert schema["$schema"] == DIALECT
+    later = {
+        "$defs",
+        "prefixItems",
+        "unevaluatedProperties",
+        "dependentRequired",
+        "minContains",
+        "$dynamicRef",
+        "discriminator",
+    }
+    for node in nodes(schema):
+        assert not later & node.keys()
+        assert "$ref" not in node or len(node) == 1, "draft 7 ignores what stands beside a $ref"
+
+
+def test_every_key_says_what_it_means(schema: dict[str, Any]) -> None:
+    for section in [schema, *schema["definitions"].values()]:
+        assert section["description"]
+        assert section["additionalProperties"] is False
+        for key, described in section["properties"].items():
+            assert described.get("description"), key
+
+
+def test_every_default_is_valid_where_it_stands(schema: dict[str, Any]) -> None:
+    for section in [schema, *schema["definitions"].values()]:
+        for key, described in section["properties"].items():
+            if "default" in described:
+                inner = {**described, "definitions": schema["definitions"]}
+                assert Draft7Validator(inner).is_valid(described["default"]), key
+
+
+def template_policy(directory: Path) -> Path:
+    """The shipped template, in a directory with the data that it names."""
+    (directory / "data").mkdir()
+    header = "late,time_hour,tailnum,distance,origin,arr_time,air_time\n"
+    import pandas as pd
+
+    frame = pd.DataFrame({name: [1] for name in header.strip().split(",")})
+    for name in ("2013-07", "2013-h1"):
+        frame.to_parquet(directory / "data" / f"{name}.parquet")
+    return Path(shutil.copy(template("policy.yaml"), directory / "mlship.yaml"))
+
+
+def test_the_template_is_valid_for_the_loader_and_for_editors(tmp_path: Path, schema: dict[str, Any]) -> None:
+    path = template_policy(tmp_path)
+    assert check(path, {}) == []
+    document = yaml.load(path.read_text(), Loader=yaml.BaseLoader)
+    assert document["model"] == "flight-delay"
+    assert list(Draft7Validator(schema).iter_errors(json.loads(json.dumps(_typed(path))))) == []
+
+
+def _typed(path: Path) -> Any:
+    return json.loads(json.dumps(yaml.safe_load(path.read_text()), default=str))
+
+
+def test_the_template_shows_every_key_of_the_schema(schema: dict[str, Any]) -> None:
+    shown = {key for node in nodes(yaml.safe_load(template("policy.yaml").read_text())) for key in node}
+    for section in [schema, *schema["definitions"].values()]:
+        assert section["properties"].keys() <= shown
+
+
+def test_the_defaults_that_the_template_shows_are_the_defaults(tmp_path: Path) -> None:
+    policy = load_policy(template_policy(tmp_path)).policy
+    bare = Policy.model_validate({"version": 1, "model": "m", "owner": {"team": "a", "contact": "abc"}})
+    assert policy.registry == bare.registry
+    assert (policy.candidate, policy.champion) == (bare.candidate, bare.champion)
+    assert policy.endpoint == bare.endpoint
+    contract, leakage, rollout = policy.gates.contract, policy.gates.leakage, policy.rollout
+    assert contract is not None
+    assert leakage is not None
+    assert rollout is not None
+    assert rollout.guard.labels is not None
+    assert contract.model_copy(update={"columns": {}}) == type(contract)()
+    assert leakage.model_copy(update={"unavailable": ()}) == type(leakage)()
+    assert rollout == type(rollout)(steps=rollout.steps, guard=rollout.guard)
+    assert rollout.guard.model_copy(update={"labels": None}) == type(rollout.guard)()
+    assert rollout.guard.labels == type(rollout.guard.labels)()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("", ""),
+        ("recall: {min", "recall: {mni"),
+        ("1%", "1"),
+        ("for: 10m", "for: 10"),
+        ("contact: flight-ops@example.com, ", ""),
+        ("version: 1", "version: 2"),
+        ("requests: 5000", "requests: 0.5"),
+        ("entity: [tailnum]", "entity: tailnum"),
+        ("min: 0.6", "min: '0.6'"),
+        ("127.0.0.1:8080", "somewhere"),
+        ("owner:", "candidate: 7\nowner:"),
+        ("10m", "${BAKE:-10m}"),
+    ],
+)
+def test_editors_and_the_loader_agree(policy_file: Path, schema: dict[str, Any], old: str, new: str) -> None:
+    text = VALID.replace(old, new, 1) if old else VALID
+    policy_file.write_text(text.replace("{for: ${", '{for: "${').replace("10m},", '10m}",'))
+    assert Draft7Validator(schema).is_valid(_typed(policy_file)) == (check(policy_file, {}) == [])
+
+
+def test_the_reference_page_is_the_generated_one() -> None:
+    written = (ROOT / "docs" / "reference" / "policy.md").read_text()
+    assert written == markdown(), "run: python -m mlship.policy.reference > docs/reference/policy.md"
+
+
+def test_messages_name_the_version_that_this_is() -> None:
+    from importlib.metadata import version
+
+    assert version("mlship").startswith(THIS.removeprefix("mlship ") + ".")
