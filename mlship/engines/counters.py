@@ -36,14 +36,12 @@ class Admin:
         self._port = port
         self._timeout = timeout
 
-    def get(self, *paths: str, pause: float = 0.0) -> list[bytes]:
-        """Bodies of some GET requests over one connection, with a pause in seconds before each but the first."""
+    def get(self, *paths: str) -> list[bytes]:
+        """Bodies of some GET requests over one connection."""
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._timeout)
         bodies: list[bytes] = []
         try:
             for path in paths:
-                if pause and bodies:
-                    time.sleep(pause)
                 connection.request("GET", path)
                 answer = connection.getresponse()
                 bodies.append(answer.read())
@@ -68,15 +66,18 @@ class Admin:
     def counted(self) -> tuple[str, dict[str, Counted]]:
         """Name of this run of Envoy, and what it has counted so far by cluster.
 
-        The first request for statistics makes Envoy collect latencies from its workers, the second reads them.
+        Each request for statistics makes Envoy collect latencies from its workers, which the next one sees. So it asks
+        until every request has its latency; under load a few never have, and are seen at the next look.
         """
-        info, _, stats = self.get(
-            "/server_info",
-            "/stats?filter=%5Enothing%24",
-            f"/stats?format=json&histogram_buckets=detailed&filter=%5E{KEY}%5C.",
-            pause=0.002,
-        )
-        return str(json.loads(info)["node"]["id"]), read(json.loads(stats))
+        stats = f"/stats?format=json&histogram_buckets=detailed&filter=%5E{KEY}%5C."
+        info, _ = self.get("/server_info", "/stats?filter=%5Enothing%24")
+        found: dict[str, Counted] = {}
+        for pause in (0.002, 0.004, 0.008, 0.016):
+            time.sleep(pause)
+            found = read(json.loads(self.get(stats)[0]))
+            if all(sum(one.latency) >= one.requests for one in found.values()):
+                break
+        return str(json.loads(info)["node"]["id"]), found
 
 
 def read(document: dict[str, Any]) -> dict[str, Counted]:

@@ -1,0 +1,181 @@
+"""One suite, every engine: what a controller may rely on. A new engine joins by a row in `WORLDS`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+from mlship.engines import processes
+from mlship.engines.base import Engine
+from mlship.errors import EngineError
+from mlship.telemetry.windows import observe
+from mlship.types import LATENCY_BOUNDS_MS, Release, Routes, ServerState
+from tests.engines.support import local_engine
+from tests.fakes.engine import Behaviour, FakeClock, FakeEngine
+
+
+@dataclass(frozen=True)
+class World:
+    """An engine, and how its world is moved."""
+
+    engine: Engine
+    send: Callable[[int], None]
+    """Callers send so many requests, and have their answers."""
+    sleep: Callable[[float], None]
+
+
+@contextmanager
+def fake(_directory: Path) -> Iterator[World]:
+    clock = FakeClock()
+    script = {version: Behaviour(errors=0.0) for version in ("1", "2", "3")}
+    engine = FakeEngine(clock, rate=0, behaviours={**script, "broken": Behaviour(dies="no module named 'lightgbm'")})
+    yield World(engine, engine.send, clock.sleep)
+
+
+@contextmanager
+def local(directory: Path) -> Iterator[World]:
+    engine = local_engine(directory)
+
+    def send(requests: int) -> None:
+        for _ in range(requests):
+            with urlopen(Request(f"{engine.address}/invocations", b"{}"), timeout=10) as answer:
+                assert answer.status == 200
+
+    try:
+        yield World(engine, send, time.sleep)
+    finally:
+        engine.down()
+        assert processes.marked(engine.directory) == []
+
+
+#: Every engine.
+WORLDS = {"fake": fake, "local": local}
+
+
+@pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] if name != "fake" else []) for name in WORLDS])
+def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+    with WORLDS[request.param](tmp_path) as found:
+        yield found
+
+
+def release(version: str) -> Release:
+    return Release("m", version, f"sha256:{version:0>64}", Path("/nowhere"))
+
+
+def up(world: World, version: str) -> str:
+    server = world.engine.deploy(release(version))
+    world.engine.wait_ready(server, 20)
+    return server
+
+
+def route(world: World, routes: Routes) -> None:
+    world.engine.route(routes)
+    for _ in range(500):
+        if world.engine.routes() == routes:
+            return
+        world.sleep(0.01)
+    pytest.fail(f"{world.engine.routes()} is applied, not {routes}")
+
+
+def test_a_server_is_named_after_its_release_and_becomes_ready(world: World) -> None:
+    server = up(world, "1")
+    assert server == release("1").server
+    found = world.engine.servers()[server]
+    assert (found.name, found.version, found.digest) == (server, "1", release("1").digest)
+    assert (found.state, found.detail) == (ServerState.READY, "")
+
+
+def test_deploying_again_changes_nothing(world: World) -> None:
+    server = up(world, "1")
+    route(world, Routes(server))
+    world.send(5)
+    before = world.engine.scrape()
+    assert world.engine.deploy(release("1")) == server
+    assert world.engine.servers()[server].state is ServerState.READY
+    after = world.engine.scrape()
+    assert after.servers[server].epoch == before.servers[server].epoch
+    assert after.servers[server].requests == 5
+
+
+def test_a_server_that_dies_is_never_ready_and_says_why(world: World) -> None:
+    server = world.engine.deploy(release("broken"))
+    with pytest.raises(EngineError, match="lightgbm"):
+        world.engine.wait_ready(server, 20)
+    world.engine.stop(server)
+    assert server not in world.engine.servers()
+
+
+def test_nothing_is_routed_before_a_route_is_given(world: World) -> None:
+    assert world.engine.routes() is None
+    up(world, "1")
+    assert world.engine.routes() is None
+
+
+def test_routes_are_read_back_as_they_are_applied(world: World) -> None:
+    one, two = up(world, "1"), up(world, "2")
+    for routes in (Routes(one), Routes(one, two, 0.0), Routes(one, two, 0.25), Routes(two, one, 1.0), Routes(two)):
+        route(world, routes)
+    world.engine.route(Routes(two))  # again is no error
+    assert world.engine.routes() == Routes(two)
+
+
+def test_an_unknown_server_is_not_routed_to(world: World) -> None:
+    one = up(world, "1")
+    route(world, Routes(one))
+    with pytest.raises(EngineError):
+        world.engine.route(Routes(one, "v9-00000000", 0.5))
+    assert world.engine.routes() == Routes(one)
+
+
+def test_every_request_is_counted_once_at_the_server_it_was_given(world: World) -> None:
+    one, two, three = up(world, "1"), up(world, "2"), up(world, "3")
+    routes = Routes(one, two, 0.5)
+    route(world, routes)
+    before = world.engine.scrape()
+    assert before.missing == ()
+    assert before.servers.keys() >= {one, two, three}
+    world.send(60)
+    after = world.engine.scrape()
+    seen = observe(before, after, routes)
+    assert seen.started <= seen.ended
+    assert seen.stable.requests + seen.canary.requests == 60
+    assert 10 <= seen.canary.requests <= 50
+    assert seen.stable.errors == seen.canary.errors == 0
+    for arm in (seen.stable, seen.canary):
+        assert len(arm.latency) == len(LATENCY_BOUNDS_MS) + 1
+        assert sum(arm.latency) == arm.requests
+    assert after.servers[three].requests == before.servers[three].requests, "warm is not serving"
+
+
+def test_a_routed_server_is_not_stopped_and_another_is_gone_for_good(world: World) -> None:
+    one, two = up(world, "1"), up(world, "2")
+    route(world, Routes(one, two, 0.1))
+    for server in (one, two):
+        with pytest.raises(EngineError):
+            world.engine.stop(server)
+    route(world, Routes(one))
+    world.engine.stop(two)
+    world.engine.stop(two)  # again is no error
+    assert set(world.engine.servers()) == set(world.engine.scrape().servers) == {one}
+    assert world.engine.routes() == Routes(one)
+    world.send(3)
+
+
+def test_down_leaves_nothing_and_can_be_repeated(world: World) -> None:
+    route(world, Routes(up(world, "1")))
+    world.engine.down()
+    world.engine.down()
+    assert world.engine.servers() == {}
+    assert world.engine.routes() is None
+    route(world, Routes(up(world, "2")))  # and it can begin again
+    world.send(1)
+
+
+def test_the_address_is_a_url(world: World) -> None:
+    assert world.engine.address.startswith("http://127.0.0.1:")
