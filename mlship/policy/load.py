@@ -59,9 +59,10 @@ class Checked:
 def load_policy(path: Path) -> LoadedPolicy:
     """The policy in the file at `path`; warnings do not matter here.
 
+    Data files are not looked at: the gates read them, and a rollout may run where they are not.
     Raises ``PolicyError`` that lists every fault.
     """
-    checked = examine(path)
+    checked = examine(path, data=False)
     if checked.loaded is None:
         errors = [fault for fault in checked.faults if fault.severity is Severity.ERROR]
         count = "1 fault" if len(errors) == 1 else f"{len(errors)} faults"
@@ -75,8 +76,11 @@ def check(path: Path, environ: Environment[str, str] | None = None) -> list[Faul
     return list(examine(path, environ).faults)
 
 
-def examine(path: Path, environ: Environment[str, str] | None = None) -> Checked:
-    """Check the file at `path` and, if it is valid, load it; the environment is `os.environ` unless given."""
+def examine(path: Path, environ: Environment[str, str] | None = None, *, data: bool = True) -> Checked:
+    """Check the file at `path` and, if it is valid, load it; the environment is `os.environ` unless given.
+
+    With `data`, the data files that it names must exist and have the columns that it names.
+    """
     file = str(path)
     text = read_text(path, file)
     if isinstance(text, Fault):
@@ -95,7 +99,8 @@ def examine(path: Path, environ: Environment[str, str] | None = None) -> Checked
     if policy is not None:
         subject = Subject(policy, kept, substituted, source)
         faults += lint(subject)
-        faults += check_references(subject, lambda relative: _resolve(path, relative))
+        if data:
+            faults += check_references(subject, lambda relative: _resolve(path, relative))
     ordered = _sorted(faults, source)
     if policy is None or any(fault.severity is Severity.ERROR for fault in ordered):
         return Checked(ordered, None)

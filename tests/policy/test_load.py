@@ -219,6 +219,12 @@ def test_paths_are_relative_to_the_policy(policy_file: Path, monkeypatch: pytest
     assert loaded.resolve("/abs") == Path("/abs")
 
 
+def test_loading_leaves_the_data_files_to_the_gates(policy_file: Path) -> None:
+    (policy_file.parent / "july.csv").unlink()
+    assert "there is no file" in check(policy_file)[0].what
+    assert load_policy(policy_file).policy.model == "flight-delay"
+
+
 def test_loading_an_invalid_policy_raises_with_every_fault(policy_file: Path) -> None:
     policy_file.write_text("version: 1\nmodel: no\n")
     with pytest.raises(PolicyError, match="missing key 'owner'") as caught:
