@@ -140,8 +140,10 @@ class Controller:
                 self.engine.wait_ready(self.plan.stable.server, READY_SECONDS)
             return
         try:
+            if self._state.phase is Phase.PREPARING:
+                self._hands.unmoved()  # another rollout may have ended since the plan was made
             self._hands.deploy(self.view.say)
-        except EngineError as error:
+        except (EngineError, MovedError) as error:
             if self._state.phase is not Phase.PREPARING:
                 raise
             self._end(Outcome.ABORTED, f"not started: {error.what}")

@@ -96,7 +96,7 @@ class Hands:
         if self.registry.alias(plan.model, alias) != plan.canary.version:
             before = self.engine.routes()
             try:
-                self._unchanged(champion)
+                self._unchanged()
                 self.route(Routes(plan.canary.server))
                 self.registry.move_alias(plan.model, alias, expected=champion, to=plan.canary.version)
             except MovedError:
@@ -145,8 +145,9 @@ class Hands:
             return False
         return (stable is not None and routes.stable == stable.server) or routes.stable == canary.server
 
-    def _unchanged(self, champion: str | None) -> None:
-        plan = self.plan
+    def unmoved(self) -> None:
+        """Raise ``MovedError`` unless both aliases point where they pointed when the plan was made."""
+        plan, champion = self.plan, self.plan.stable.version if self.plan.stable else None
         holder = self.registry.alias(plan.model, plan.champion_alias)
         if holder != champion:
             raise _moved(plan, f"@{plan.champion_alias}", champion, holder)
@@ -154,6 +155,11 @@ class Hands:
             holder = self.registry.alias(plan.model, plan.candidate_reference.removeprefix("@"))
             if holder != plan.canary.version:
                 raise _moved(plan, plan.candidate_reference, plan.canary.version, holder)
+
+    def _unchanged(self) -> None:
+        """Raise ``MovedError`` unless aliases and the candidate's files are what was planned, and evaluated."""
+        self.unmoved()
+        plan = self.plan
         digest = self.registry.version(plan.model, plan.canary.version).digest
         if digest != plan.canary.digest:
             raise MovedError(

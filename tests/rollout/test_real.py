@@ -121,7 +121,7 @@ def test_kill_9_at_any_moment_loses_no_request_and_the_same_command_carries_on(p
     time.sleep(0.2)
     place.callers.stop()
     assert kills >= 3
-    if out:  # else one of those that were to be killed has brought it to its end
+    if out:  # else one of those that were to be killed has brought it to its end, and there was nothing left to do
         assert json.loads(out)["verdict"] == "promoted"
     assert [entry.action for entry in Ledger(place.home.ledger).entries()].count("promoted") == 1
     assert place.engine.routes() == Routes(place.release("2").server)
@@ -143,7 +143,7 @@ def test_a_canary_that_begins_to_fail_goes_back_and_no_caller_notices(place: Pla
 
 
 def test_the_last_answer_of_the_canary_comes_within_milliseconds_of_the_verdict(place: Place) -> None:
-    """Five rollouts whose canary is well and busy; the way from the verdict to the route is the same for all reasons."""
+    """Five rollouts whose canary is well and busy: the way from verdict to route is the same for all reasons."""
     lags = []
     mailbox = Mailbox(place.home.rollouts(worker.MODEL) / "mailbox")
     for _ in range(5):

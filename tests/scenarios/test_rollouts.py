@@ -204,6 +204,17 @@ def test_a_first_server_that_does_not_load_leaves_no_engine_behind(tmp_path: Pat
     assert stage.engine.calls[-1] == "down"
 
 
+def test_a_plan_that_is_overtaken_before_it_begins_touches_nothing(tmp_path: Path) -> None:
+    """Given another rollout has moved the champion since this plan was made, then no traffic moves."""
+    stage = Stage(tmp_path)
+    stage.serve_stable()
+    stage.registry.aliases["champion"] = "3"
+    calls = list(stage.engine.calls)
+    with pytest.raises(MovedError, match="@champion of flight-delay points at version 3 now, not at version 1"):
+        stage.run()
+    assert stage.engine.calls == calls
+
+
 @pytest.mark.parametrize("what", ["champion moved", "challenger moved", "artifact swapped", "moved at the last moment"])
 def test_a_world_that_changed_stops_the_promotion(tmp_path: Path, what: str) -> None:
     """Given an alias moved or an artifact was swapped meanwhile, then traffic is back on stable and no alias moved."""
