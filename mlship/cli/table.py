@@ -27,6 +27,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "rollout",
         "Let the candidate onto traffic step by step; promote it, or go back by itself.",
     ),
+    "ship": ("mlship.cli.ship", "ship", "Evaluate the candidate, and when it passes every gate, roll it out."),
     "promote": (
         "mlship.cli.promote",
         "promote",
