@@ -199,6 +199,7 @@ def test_a_candidate_that_does_not_load_changes_nothing(tmp_path: Path) -> None:
 
 def test_a_first_server_that_does_not_load_leaves_no_engine_behind(tmp_path: Path) -> None:
     stage = Stage(tmp_path, v2=Behaviour(dies="bad model"))
+    del stage.registry.aliases["champion"]
     with pytest.raises(EngineError, match="bad model"):
         stage.run(stable=None)
     assert stage.engine.calls[-1] == "down"
