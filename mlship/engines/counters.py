@@ -110,8 +110,13 @@ def read(document: dict[str, Any]) -> dict[str, Counted]:
 
 
 def is_error(code: str, attempts: str, flags: str) -> bool:
-    """Whether a finished request counts against the server that it was assigned to (see `read`)."""
-    return attempts not in ("1", "-") or code == "0" or code >= "500" or flags != "-"
+    """Whether a finished request counts against the server that it was assigned to (see `read`).
+
+    A caller who hangs up in the moment of a good answer (`200` with `DC`: it had all that it wanted) is no error; one
+    who hangs up without an answer (`0`) is.
+    """
+    broken = set(flags.split(",")) - {"-", "DC"}
+    return attempts not in ("1", "-") or code == "0" or code >= "500" or bool(broken)
 
 
 def _add(row: list[int], bins: Iterable[dict[str, float]], *, failed: bool) -> None:

@@ -110,7 +110,9 @@ def test_listen_addresses_become_ip_addresses() -> None:
         ("200", "2", "-", True),  # the fallback was asked
         ("500", "2", "URX", True),
         ("504", "2", "URX,UT", True),
-        ("0", "1", "DC", True),  # the caller left
+        ("0", "1", "DC", True),  # the caller left without an answer
+        ("200", "1", "DC", False),  # the caller had its answer, and left at once
+        ("200", "1", "DC,UPE", True),
         ("200", "1", "UPE", True),  # the answer broke off
     ],
 )
