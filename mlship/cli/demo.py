@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from mlship.demo.stage import Stage
     from mlship.demo.story import Scenario, Told
 
+#: Progress that every command makes; the story leaves it out.
+_ROUTINE = (
+    "mlship: reaching", "mlship: fetching", "mlship: reading", "mlship: judging", "mlship: keeping", "reaching", "waiting",
+)  # fmt: skip
 _MARK = {"promoted": "[green]promoted[/]", "refused": "[red]refused[/]", "rolled_back": "[yellow]rolled back[/]"}
 
 
@@ -63,25 +67,38 @@ class _Terminal:
     def __init__(self, console: Console, started: float) -> None:
         self._console = console
         self._started = started
+        self._held = ""
 
     def chapter(self, title: str) -> None:
         self._console.print(f"\n[bold cyan]{time.monotonic() - self._started:5.0f} s[/]  [bold]{title}[/]")
 
     def say(self, text: str) -> None:
+        self._release()
         self._console.print(f"         {text}", markup=False)
 
     def command(self, line: str) -> None:
         self._console.print(f"         [green]$ {line}[/]")
 
     def progress(self, line: str) -> None:
-        if line.strip():
-            self._console.print(f"         │ {line}", markup=False, style="dim")
+        """Show what moves; a line is held until the next, because the last one says what the verdict says again."""
+        if line.strip() and not line.startswith(_ROUTINE):
+            self._release()
+            self._held = line
+
+    def _release(self) -> None:
+        if self._held:
+            self._console.print(f"         │ {self._held}", markup=False, style="dim")
+        self._held = ""
 
     def output(self, text: str) -> None:
+        width = max(40, self._console.width - 10)
         for line in text.splitlines():
-            self._console.print(f"         {line}", markup=False)
+            self._console.print(f"         {line if len(line) <= width else line[: width - 1] + '…'}", markup=False)
 
     def verdict(self, scenario: Scenario) -> None:
+        if self._held != scenario.reason:
+            self._release()
+        self._held = ""
         mark = _MARK.get(scenario.verdict, scenario.verdict)
         self._console.print(f"         [bold]=> {mark}[/] (exit {scenario.exit_code}): {scenario.reason}")
 

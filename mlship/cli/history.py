@@ -13,6 +13,9 @@ from mlship.cli.common import Format, FormatOption, context, emit_json, err, lea
 from mlship.ledger import Ledger
 from mlship.types import LedgerEntry
 
+#: What a person can look further with; `--format json` has all of the evidence.
+_SHOWN = ("evaluation", "rollout", "model")
+
 
 def history(
     ctx: typer.Context,
@@ -56,7 +59,8 @@ def _move(entry: LedgerEntry) -> str:
 
 
 def _row(entry: LedgerEntry) -> tuple[str, ...]:
-    evidence = " ".join(f"{name}={_short(value)}" for name, value in entry.evidence.items())
+    named = {name: value for name, value in entry.evidence.items() if name in _SHOWN}
+    evidence = " ".join(f"{name}={_short(value)}" for name, value in named.items())
     cells = (_when(entry.at), entry.model, entry.action, _move(entry), entry.who, entry.reason, evidence)
     return tuple(_plain(cell) for cell in cells)
 

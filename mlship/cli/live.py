@@ -54,7 +54,7 @@ class Lines:
         """Write a line if something changed: a verdict, a phase, a weight, or what is in the way."""
         verdict, state = look.decision.verdict, look.decision.state
         _, _, obstacle = verdict.reason.partition("; ")
-        now = (verdict.kind, state.phase, state.step, state.weight, obstacle)
+        now = (state.phase, state.step, state.weight, obstacle)
         if verdict.kind is VerdictKind.HOLD and now == self._last and look.at - self._at < QUIET_SECONDS:
             return
         self._last, self._at = now, look.at

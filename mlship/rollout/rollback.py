@@ -104,9 +104,9 @@ def go_back(
     Raises ``MovedError`` when the version's files are no longer the recorded ones (nothing was changed then), or when
     the alias was moved by others (traffic has gone back then, and the ledger says so).
     """
-    decided = clock()
     ready = engine.servers().get(where.server)
     is_warm = ready is not None and ready.state is ServerState.READY
+    decided = clock()
     if not is_warm:
         _start(where, engine, registry)
     apply(engine, Routes(where.server), clock, sleep)
