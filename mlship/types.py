@@ -194,7 +194,7 @@ class Scrape:
     """Servers whose counters could not be read; their absence is no verdict."""
 
 
-#: Upper bounds (ms) of the latency buckets: whole milliseconds (the clock of the router) up to 10, then about 10 % growth.
+#: Upper bounds (ms) of the latency buckets: whole milliseconds (the clock of the router), from 12 on in steps of 10 %.
 LATENCY_BOUNDS_MS: tuple[float, ...] = (
     1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 16, 18, 20, 22, 24, 26, 29, 32, 35, 39, 43, 47, 52, 57, 63, 69,
     76, 84, 92, 101, 111, 122, 134, 147, 162, 178, 196, 216, 238, 262, 288, 317, 349, 384, 422, 464, 510, 561, 617,

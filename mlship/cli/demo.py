@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from mlship.demo.story import Scenario, Told
 
 #: Progress that every command makes; the story leaves it out.
-_ROUTINE = (
-    "mlship: reaching", "mlship: fetching", "mlship: reading", "mlship: judging", "mlship: keeping", "reaching", "waiting",
-)  # fmt: skip
+_ROUTINE = ("reaching", "fetching", "reading", "judging", "keeping", "waiting")
 _MARK = {"promoted": "[green]promoted[/]", "refused": "[red]refused[/]", "rolled_back": "[yellow]rolled back[/]"}
 
 
@@ -81,7 +79,7 @@ class _Terminal:
 
     def progress(self, line: str) -> None:
         """Show what moves; a line is held until the next, because the last one says what the verdict says again."""
-        if line.strip() and not line.startswith(_ROUTINE):
+        if line.strip() and not line.removeprefix("mlship: ").startswith(_ROUTINE):
             self._release()
             self._held = line
 
