@@ -32,6 +32,7 @@ _STYLES = {
     r"! error": "red",
     r"\? inconclusive": "yellow",
     r"- skipped": "dim",
+    r"(?m)^ {6}.*$": "dim",
 }
 
 

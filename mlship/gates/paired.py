@@ -17,7 +17,7 @@ SOURCE = "paired bootstrap"
 #: never depends on the clock: the same rows get the same figures.
 _REPLICATES = 1000
 _GENERAL = 300
-_FEWEST_REPLICATES = 200
+_FEWEST_REPLICATES = 300
 #: Largest number of classes whose table of (label, candidate, champion) is resampled as a table.
 _MOST_CLASSES = 12
 
@@ -49,51 +49,81 @@ def compare(metric: str, label: Array, candidate: Predictions, champion: Predict
         warnings.simplefilter("ignore")  # a metric that is undefined on one resample is nothing a user can act on
         values = [side.score(scorer, rows) for side in sides]
         alike = same(candidate, champion)
-        if alike:
-            drawn = _replicates(metric, scorer, sides[:1], values[:1], seed)
-            drawn = np.repeat(drawn, 2, axis=1)
-        else:
-            drawn = _replicates(metric, scorer, sides, values, seed)
-        ends = [_ends(scorer, side, value, own) for side, value, own in zip(sides, values, drawn.T, strict=True)]
+        # Two models that said the same are one: resampled once, shown twice.
+        distinct = sides[:1] if alike else sides
+        drawn = _resample(metric, scorer, distinct, values[: len(distinct)], seed)
+        ends = [_ends(scorer, side, drawn.interval(_only(i), values[i])) for i, side in enumerate(distinct)]
+    if alike:
+        ends = ends * 2
     measured = [_measurement(metric, value, end, len(label)) for value, end in zip(values, ends, strict=True)]
     if len(sides) == 1:
         return Compared(measured[0], None, None)
-    return Compared(
-        measured[0],
-        measured[1],
-        _difference(metric, values, ends, drawn, alike=alike, n=len(label)),
+    difference = (
+        Measurement("", 0.0, 0.0, 0.0, len(label), SOURCE, "both models give the same predictions on every row")
+        if alike
+        else _difference(metric, values, ends, drawn, len(label))
     )
+    return Compared(measured[0], measured[1], replace(difference, metric=f"{metric} difference"))
 
 
-def _replicates(metric: str, scorer: Scorer, sides: list[Side], values: list[float], seed: int) -> Array:
-    """Values of all sides on the same resamples, shape (replicates, sides), by the cheapest way that is exact here."""
+@dataclass(frozen=True, eq=False)
+class _Drawn:
+    """A score of each side on the same resamples."""
+
+    values: Array
+    """Shape (replicates, sides)."""
+    left_out: Array | None
+    """The same with groups of rows left out, shape (groups, sides); None when cells were drawn: these need none."""
+    rows: int
+    """Rows of the rarest class; all rows when there are no classes."""
+
+    def interval(self, of: Callable[[Array], Array], estimate: float) -> tuple[float, float] | None:
+        """Ends of the interval of a column, or of a function of the columns, widened to hold the estimate."""
+        if self.left_out is None:
+            found = bootstrap.interval(of(self.values))
+        else:
+            found = bootstrap.corrected_interval(of(self.values), estimate, of(self.left_out), self.rows)
+        return found and (min(found[0], estimate), max(found[1], estimate))
+
+
+def _only(i: int) -> Callable[[Array], Array]:
+    return lambda values: values[:, i]
+
+
+def _resample(metric: str, scorer: Scorer, sides: list[Side], values: list[float], seed: int) -> _Drawn:
+    """Values of all sides on the same resamples, by the cheapest way that is exact here."""
     import numpy as np
 
     n = len(sides[0].label)
-    whole = np.arange(n)
-    used = sides[0].scored(scorer, whole)[1]
+    used = sides[0].scored(scorer, np.arange(n))[1]
     weighable = all(side.weighable(scorer) for side in sides)
-    if used == {"predict"} and weighable and all(side.classes is not None for side in sides):
+    by_classes = all(side.classes is not None for side in sides)
+    if used == {"predict"} and weighable and by_classes:
         cells = _cells(metric, scorer, sides, values, seed)
         if cells is not None:
-            return cells
-    quick = [_quick(metric, side) for side in sides]
-    if all(
-        score is not None and close(float(score(np.ones((1, n)))[0]), value)
-        for score, value in zip(quick, values, strict=True)
-    ):
-        exact = [score for score in quick if score is not None]
-        return bootstrap.resampled(
-            n, _affordable(n, most=_REPLICATES), seed, lambda w: np.stack([score(w) for score in exact], axis=1)
-        )
-    if weighable:
-        return bootstrap.resampled(n, _affordable(n, most=_GENERAL), seed, partial(_each, scorer, sides, weigh=True))
-    return bootstrap.resampled(n, _affordable(n, most=_GENERAL), seed, partial(_each, scorer, sides, weigh=False))
+            return _Drawn(cells, None, n)
+    statistic, most = _statistic(metric, scorer, sides, values, weighable=weighable)
+    rows = int(np.unique(sides[0].label, return_counts=True)[1].min()) if by_classes else n
+    # Fewer replicates for very many rows, where an interval is narrow anyway.
+    replicates = max(_FEWEST_REPLICATES, min(most, int(1e8 / n)))
+    return _Drawn(bootstrap.resampled(n, replicates, seed, statistic), bootstrap.left_out(n, seed, statistic), rows)
 
 
-def _affordable(n: int, most: int) -> int:
-    """Fewer replicates for very many rows, where an interval is narrow anyway."""
-    return max(_FEWEST_REPLICATES, min(most, int(1e8 / max(n, 1))))
+def _statistic(
+    metric: str, scorer: Scorer, sides: list[Side], values: list[float], *, weighable: bool
+) -> tuple[Callable[[Array], Array], int]:
+    """The scores of all sides as a function of weights, and how many replicates of it one can wait for."""
+    import numpy as np
+
+    everything = np.ones((1, len(sides[0].label)))
+    exact = [
+        score
+        for score, value in zip([_quick(metric, side) for side in sides], values, strict=True)
+        if score is not None and close(float(score(everything)[0]), value)
+    ]
+    if len(exact) == len(sides):
+        return lambda weights: np.stack([score(weights) for score in exact], axis=1), _REPLICATES
+    return partial(_each, scorer, sides, weigh=weighable), _GENERAL
 
 
 def _each(scorer: Scorer, sides: list[Side], weights: Array, *, weigh: bool) -> Array:
@@ -196,19 +226,15 @@ def _cells(metric: str, scorer: Scorer, sides: list[Side], values: list[float], 
     return np.stack([score(drawn) for score in exact], axis=1)
 
 
-def _ends(scorer: Scorer, side: Side, value: float, drawn: Array) -> tuple[float, float] | None:
+def _ends(scorer: Scorer, side: Side, found: tuple[float, float] | None) -> tuple[float, float] | None:
     """The interval's ends; one that collapsed to a point is widened by what so few rows cannot exclude."""
-    found = bootstrap.interval(drawn)
-    if found is None:
-        return None
-    low, high = found
-    if high - low > 1e-12 * max(1.0, abs(value)):
-        return min(low, value), max(high, value)
+    if found is None or found[1] - found[0] > 1e-12 * max(1.0, abs(found[0])):
+        return found
     try:
         worst = spoilt(scorer, side)
     except (TypeError, ValueError):
         return None
-    return min(low, worst), max(high, worst)
+    return min(found[0], worst), max(found[1], worst)
 
 
 def _measurement(metric: str, value: float, ends: tuple[float, float] | None, n: int) -> Measurement:
@@ -223,19 +249,15 @@ def _measurement(metric: str, value: float, ends: tuple[float, float] | None, n:
 
 
 def _difference(
-    metric: str, values: list[float], ends: list[tuple[float, float] | None], drawn: Array, *, alike: bool, n: int
+    metric: str, values: list[float], ends: list[tuple[float, float] | None], drawn: _Drawn, n: int
 ) -> Measurement:
-    """Candidate minus champion. Two models that said the same about every row differ by nothing, exactly."""
-    name = f"{metric} difference"
-    if alike:
-        return Measurement(name, 0.0, 0.0, 0.0, n, SOURCE, "both models give the same predictions on every row")
+    """Candidate minus champion, on the same resamples."""
     value = values[0] - values[1]
-    found = bootstrap.interval(drawn[:, 0] - drawn[:, 1])
+    found = drawn.interval(lambda pair: pair[:, 0] - pair[:, 1], value)
     if found is not None and found[1] - found[0] <= 1e-12:
         # Neither model varies: each may be off by what its own rows cannot exclude.
         found = None if None in ends else _opposed(ends)
-    measured = _measurement(name, value, found and (min(found[0], value), max(found[1], value)), n)
-    return replace(measured, metric=name)
+    return _measurement(metric, value, found, n)
 
 
 def _opposed(ends: list[tuple[float, float] | None]) -> tuple[float, float]:

