@@ -8,6 +8,7 @@ import typer
 
 from mlship.cli.common import context, out
 from mlship.engines import table
+from mlship.errors import MlshipError
 
 
 def down(
@@ -22,10 +23,12 @@ def down(
     models = [name for name in table.running(home) if model in (None, name)]
     for name in models:
         engine = table.engine("local", home, name)
-        servers = engine.servers()
-        address = engine.address
+        try:
+            what = f" at {engine.address}: the router and {_count(len(engine.servers()))}"
+        except MlshipError:  # it cannot be read any more; all the more reason to end it
+            what = ""
         engine.down()
-        out().print(f"stopped {name} at {address}: the router and {_count(len(servers))}", markup=False)
+        out().print(f"stopped {name}{what}", markup=False)
     if not models:
         out().print(f"nothing to stop{f' for {model}' if model else ''}: no engine in {home.path}", markup=False)
 

@@ -14,7 +14,7 @@ from mlship.engines.counters import Admin, Counted
 from mlship.engines.start import Command, clear_the_way, envoy_binary, new_deployment, serving
 from mlship.engines.state import Deployment, State
 from mlship.engines.supervisor import ROUTER, Supervisor
-from mlship.errors import EngineError
+from mlship.errors import EngineError, StateError
 from mlship.types import Labelled, Release, Routes, Scrape, Server, ServerCounters, ServerState
 
 if TYPE_CHECKING:
@@ -272,14 +272,23 @@ class LocalEngine:
         (self.directory / "run" / f"{server}.sh").unlink(missing_ok=True)
 
     def down(self) -> None:
-        """End every process and remove every file but the logs; raise when something is left."""
+        """End every process and remove every file but the logs; raise when something is left.
+
+        A damaged state does not stop it where processes can be found by their mark (Linux).
+        """
         if not self.directory.is_dir():
             return
         with state.locked(self.directory, "engine"):
-            known = state.load(self.directory)
+            marked = processes.marked(self.directory)
+            try:
+                known = state.load(self.directory)
+            except StateError:
+                if not marked:
+                    raise
+                known = None
             if known is not None:
                 self._end_processes(known, DOWN_SECONDS)
-            elif left := processes.end(processes.marked(self.directory), self.directory, DOWN_SECONDS):
+            elif left := processes.end(marked, self.directory, DOWN_SECONDS):
                 raise EngineError(f"processes do not end: {left}", where=self._model)
             files.remove(self.directory)
 

@@ -21,7 +21,7 @@ class Standin(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
-        self.buffer = b""
+        self.buffer = bytearray()
         self.tasks: set[asyncio.Future[None]] = set()
 
     def data_received(self, data: bytes) -> None:
@@ -36,7 +36,7 @@ class Standin(asyncio.Protocol):
                 size = int(headers.get("content-length", 0))
             if len(self.buffer) < end + 4 + size:
                 return
-            self.buffer = self.buffer[end + 4 + size :]
+            del self.buffer[: end + 4 + size]
             _, path, _ = lines[0].split(" ")
             task = asyncio.ensure_future(self.answer(path, headers.get("x-request-id", "")))
             self.tasks.add(task)

@@ -271,12 +271,14 @@ def test_another_address_in_the_policy_is_refused_while_the_old_one_serves(
 
 def test_a_damaged_state_is_said_and_not_guessed(made: Callable[..., LocalEngine], tmp_path: Path) -> None:
     engine = made()
-    engine.directory.mkdir(parents=True)
+    up(engine)
     (engine.directory / state.FILE).write_text("{")
     with pytest.raises(StateError, match="cannot read the engine's state"):
         engine.servers()
-    assert describe(Home(tmp_path / ".mlship"), "m")["fault"]
-    (engine.directory / state.FILE).unlink()
+    home = Home(tmp_path / ".mlship")
+    assert describe(home, "m")["fault"]
+    assert mlship(home, "down") == "stopped m\n", "it is ended all the same"
+    assert processes.marked(engine.directory) == []
 
 
 def test_without_the_extra_the_way_to_it_is_told(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
