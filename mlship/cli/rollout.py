@@ -14,6 +14,7 @@ from mlship.policy.units import parse_duration
 if TYPE_CHECKING:
     from mlship.home import Home
     from mlship.policy.load import LoadedPolicy
+    from mlship.rollout.journal import RolloutView
     from mlship.rollout.watch import RolloutResult, View
 
 
@@ -83,9 +84,10 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     candidate = registry.candidate(policy)
     labels = policy.rollout.guard.labels
     runner = engine(policy.rollout.engine, home, policy.model, policy.endpoint, labels.tolerance if labels else None)
-    champion, open_view = candidate.champion, journals.latest(home, policy.model)
-    is_champion = champion is not None and champion.version == candidate.version.version
-    if is_champion and (open_view is None or open_view.phase == "done"):
+    champion, latest = candidate.champion, journals.latest(home, policy.model)
+    if latest is not None and latest.phase != "done":
+        _same_candidate(latest, candidate.version.version)
+    elif champion is not None and champion.version == candidate.version.version:
         return serve(candidate.version, home=home, engine=runner, who=who(), say=view.say)
     admitted = admit(ledger.entries(policy.model), candidate.version, loaded.digest, str(loaded.path))
     plan = plans.make(
@@ -101,6 +103,16 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     return Controller(
         plan, home=home, engine=runner, registry=registry, ledger=ledger, who=who(), interval=interval, view=view
     ).run()
+
+
+def _same_candidate(unfinished: RolloutView, version: str) -> None:
+    """A rollout of another candidate ends first: say so before anything is asked of this one."""
+    if unfinished.candidate_version != version:
+        raise UsageError(
+            f"the rollout of version {unfinished.candidate_version} is unfinished, and the candidate is {version} now",
+            where=unfinished.model,
+            hint=f"`mlship abort {unfinished.model}` ends it; then run this command again",
+        )
 
 
 def parse_interval(text: str) -> float:
