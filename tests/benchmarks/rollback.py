@@ -4,7 +4,8 @@ Each round puts half of the traffic on the canary, takes the time right before t
 (the verdict), and waits for the last answer that came from the canary. Router, process manager and routes are the real
 ones; the servers are tiny stand-ins that take 2 ms a request, so that it is the way back that is measured, and not a
 model. The peer, in the same run: what one does without a route to change, namely stopping the canary's process and
-letting the router notice that its connections are refused.
+letting the router notice that its connections are refused. Killing is quick, for it cuts off the requests under way
+(that nobody loses them is the work of the same router's fallback), and the way forward again then needs a start.
 
 The last line is a JSON object. `lost` counts requests without a good answer; times are in milliseconds.
 """
