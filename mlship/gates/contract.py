@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mlship.gates.base import GateContext, Limit, judge, without
 from mlship.gates.rows import row_keys
 from mlship.policy.schema import ColumnRule, ContractGate
-from mlship.report.figures import count, listed, nearest
+from mlship.report.figures import count, listed, nearest, quoted
 from mlship.sources.files import Rows
 from mlship.types import GateResult, Measurement, Status
 
@@ -153,7 +153,7 @@ class Contract:
         note = ""
         if wrong.any():
             at = int(np.flatnonzero(wrong)[0])
-            note = f"{count(int(wrong.sum()))} in all, such as {column.iloc[at]!r} in data row {at + 1:,}"
+            note = f"{count(int(wrong.sum()))} in all, such as {quoted(column.iloc[at])} in data row {at + 1:,}"
         return replace(judge(self.name, rule, measured, NONE, note=note), limit=promise)
 
 

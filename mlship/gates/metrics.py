@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from mlship.gates.base import FEWEST_ROWS, GateContext, Limit, judge, noted, without
 from mlship.policy.schema import MetricRule
-from mlship.report.figures import nearest, things
+from mlship.report.figures import nearest, quoted, things
 from mlship.types import GateResult, Status
 
 if TYPE_CHECKING:
@@ -89,10 +89,10 @@ def _one_class(label: pd.Series) -> str:
 
     found = label.value_counts()
     if len(found) == 1:
-        return f"every row has the same label, {found.index[0]!r}: nothing can be told apart"
+        return f"every row has the same label, {quoted(found.index[0])}: nothing can be told apart"
     few = found[found < 2]
     if len(few) and len(found) == 2 and not pd.api.types.is_float_dtype(label.dtype):
-        return f"only {things(int(few.iloc[0]), 'row')} has the label {few.index[0]!r}"
+        return f"only {things(int(few.iloc[0]), 'row')} has the label {quoted(few.index[0])}"
     return ""
 
 

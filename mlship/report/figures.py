@@ -47,3 +47,10 @@ def nearest(name: str, known: list[str]) -> str:
 
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def quoted(value: object) -> str:
+    """A value of the data as it would be typed: `1`, `'late'`; cut when it is long."""
+    item = getattr(value, "item", None)
+    text = repr(item() if callable(item) else value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

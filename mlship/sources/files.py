@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlship.errors import DataError
 from mlship.policy.schema import Dataset
-from mlship.report.figures import listed, nearest, things
+from mlship.report.figures import listed, nearest, quoted, things
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -146,7 +146,7 @@ def _check_labels(labels: pd.Series[Any], name: str, path: Path) -> None:
         at = int(np.flatnonzero(~numeric)[0])
         raise DataError(
             f"the labels in column '{name}' are numbers, but {things(int((~numeric).sum()), 'row')} hold text: "
-            f"{labels.iloc[at]!r} in data row {at + 1:,}",
+            f"{quoted(labels.iloc[at])} in data row {at + 1:,}",
             where=str(path),
             hint="correct or drop these rows",
         )
