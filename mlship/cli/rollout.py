@@ -67,7 +67,7 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     from mlship.registry import Registry
     from mlship.rollout import journal as journals
     from mlship.rollout import plan as plans
-    from mlship.rollout.admission import admit
+    from mlship.rollout.admission import admit, same_champion
     from mlship.rollout.controller import Controller
     from mlship.rollout.serve import serve
     from mlship.rollout.watch import Silent
@@ -85,11 +85,14 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     labels = policy.rollout.guard.labels
     runner = engine(policy.rollout.engine, home, policy.model, policy.endpoint, labels.tolerance if labels else None)
     champion, latest = candidate.champion, journals.latest(home, policy.model)
-    if latest is not None and latest.phase != "done":
+    under_way = latest is not None and latest.phase != "done"
+    if latest is not None and under_way:
         _same_candidate(latest, candidate.version.version)
     elif champion is not None and champion.version == candidate.version.version:
         return serve(candidate.version, home=home, engine=runner, who=who(), say=view.say)
     admitted = admit(ledger.entries(policy.model), candidate.version, loaded.digest, str(loaded.path))
+    if not under_way:  # an unfinished rollout may have moved the alias itself
+        same_champion(admitted, champion, str(loaded.path))
     plan = plans.make(
         policy,
         candidate,

@@ -23,6 +23,8 @@ from mlship.policy.text import read_text
 from mlship.policy.tree import Location, Mapping, Node, find, plain_value, without, without_broken
 from mlship.policy.yaml import parse
 
+#: Sections whose values decide about a candidate. None of them holds a secret.
+_DECIDES = ("model", "candidate", "champion", "data", "gates", "rollout")
 #: After so many faults, a person would rather mend some first.
 _MOST = 100
 
@@ -39,7 +41,8 @@ class LoadedPolicy:
     path: Path
     text: str = field(repr=False)
     digest: str
-    """sha256 over the canonical JSON of the document as written: comments, layout and the environment do not count."""
+    """sha256 over the canonical JSON of the document as written, and of what the environment put into the sections that
+    decide; comments and layout do not count, nor does where the registry is."""
 
     def resolve(self, relative: str | Path) -> Path:
         """A path in the policy as an absolute path: it is relative to the policy's directory; `~` is the home."""
@@ -92,8 +95,8 @@ def examine(path: Path, environ: Environment[str, str] | None = None, *, data: b
     if not isinstance(tree, Mapping):
         fault = source.fault(tree.spot, "a policy is a mapping of keys and values", "begin with `version: 1`")
         return Checked(_sorted([*faults, fault], source), None)
-    digest = _digest(tree)
     substituted, unset = substitute(tree, os.environ if environ is None else environ, source)
+    digest = _digest(tree, substituted)
     policy, kept, refused = _validate(substituted, source)
     faults += unset + refused
     if policy is not None:
@@ -161,8 +164,11 @@ def _sorted(faults: list[Fault], source: Source) -> tuple[Fault, ...]:
     return tuple(ordered)
 
 
-def _digest(tree: Node) -> str:
-    canonical = json.dumps(plain_value(tree), sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_refuse)
+def _digest(written: Node, substituted: Node) -> str:
+    """A limit read from the environment is part of what a candidate passed; an address or a password is not."""
+    meant = plain_value(substituted)
+    document = {"written": plain_value(written), "decides": {key: meant[key] for key in _DECIDES if key in meant}}
+    canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_refuse)
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"
 
 

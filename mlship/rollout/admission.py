@@ -31,3 +31,20 @@ def admit(entries: list[LedgerEntry], candidate: ModelVersion, policy_digest: st
     raise Inconclusive(
         f"the candidate's evaluation was {status or 'not decided'}: {latest.reason}", where=where, hint=hint
     )
+
+
+def same_champion(evaluated: LedgerEntry, champion: ModelVersion | None, policy_path: str) -> None:
+    """The champion is still the one that the candidate was compared with.
+
+    Raises ``Inconclusive`` when it is another: what was proved is that the candidate is no worse than somebody else.
+    """
+    compared = evaluated.evidence.get("champion")
+    if compared == (champion.digest if champion else None):
+        return
+    then = f"champion {evaluated.from_version}" if evaluated.from_version else "no champion"
+    now = f"version {champion.version}" if champion else "nobody"
+    raise Inconclusive(
+        f"the candidate was compared with {then}, but the champion is {now} by now",
+        where=f"{evaluated.model} version {evaluated.to_version}",
+        hint=f"mlship evaluate {policy_path}",
+    )

@@ -203,7 +203,18 @@ def test_the_digest_follows_the_meaning_and_not_the_layout(policy_file: Path) ->
     assert load_policy(policy_file).digest != first
 
 
-def test_the_digest_does_not_depend_on_the_environment(policy_file: Path) -> None:
+def test_a_limit_from_the_environment_is_part_of_the_digest(policy_file: Path) -> None:
+    """Or a candidate could pass its gates under one limit and be rolled out under another."""
+    policy_file.write_text(VALID.replace("max_missing: 1%", 'max_missing: "${M}"'))
+    one, two, again = (examine(policy_file, {"M": value}, data=False).loaded for value in ("1%", "90%", "1%"))
+    assert one is not None
+    assert two is not None
+    assert again is not None
+    assert one.digest != two.digest
+    assert one.digest == again.digest
+
+
+def test_the_digest_does_not_depend_on_where_the_registry_is(policy_file: Path) -> None:
     policy_file.write_text(VALID.replace("owner:", 'registry: {uri: "${S}"}\nowner:'))
     one, two = (examine(policy_file, {"S": value}).loaded for value in ("a", "b"))
     assert one is not None
