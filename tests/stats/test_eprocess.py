@@ -111,7 +111,7 @@ def ever_reached(
             canary = random.binomial(n, weight)
             base = rate * np.exp(random.normal(0, wobble, 30))
             x = random.binomial(canary, np.minimum(1, base * ratio))
-            y = random.binomial(n - canary, base)
+            y = random.binomial(n - canary, np.minimum(1, base))
             for window in range(30):
                 canary_total += int(canary[window])
                 process = eprocess.update(
