@@ -6,14 +6,14 @@ import math
 
 
 def number(value: float | None) -> str:
-    """Three significant digits, never an exponent between 0.0001 and a million; `-` for no value."""
+    """Three significant digits, never an exponent between a millionth and 10^15; `-` for no value."""
     if value is None or math.isnan(value):
         return "-"
     if value == 0 or math.isinf(value):
         return "0" if value == 0 else str(value)
     if abs(value) >= 1000:
         return f"{value:,.0f}" if abs(value) < 1e15 else f"{value:.3g}"
-    if abs(value) < 1e-4:
+    if abs(value) < 0.99e-6:
         return f"{value:.1e}"
     text = f"{value:.{max(0, 2 - math.floor(math.log10(abs(value))))}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

@@ -139,7 +139,11 @@ def _check_labels(labels: pd.Series[Any], name: str, path: Path) -> None:
             where=str(path),
             hint="drop the rows whose outcome is not known yet: a model cannot be judged on them",
         )
-    if pd.api.types.is_numeric_dtype(labels.dtype) or pd.api.types.is_datetime64_any_dtype(labels.dtype):
+    if (
+        not len(labels)
+        or pd.api.types.is_numeric_dtype(labels.dtype)
+        or pd.api.types.is_datetime64_any_dtype(labels.dtype)
+    ):
         return
     numeric = pd.to_numeric(labels.astype(str), errors="coerce").notna().to_numpy()
     if 0.5 < numeric.mean() < 1:

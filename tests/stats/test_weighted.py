@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,14 +26,16 @@ SMOOTH = POSITIVE + RNG.normal(size=N)
         (weighted.roc_auc, metrics.roc_auc_score),
     ],
 )
-def test_ranking_scores_are_scikit_learns(mine: Callable, theirs: Callable, score: np.ndarray) -> None:
+def test_ranking_scores_are_scikit_learns(
+    mine: Callable[..., Any], theirs: Callable[..., Any], score: np.ndarray
+) -> None:
     """Average precision and the area under the ROC curve, on five weightings that leave rows out."""
     expected = [theirs(POSITIVE, score, sample_weight=row) for row in WEIGHTS]
     assert mine(POSITIVE, score)(WEIGHTS) == pytest.approx(expected, abs=1e-12)
 
 
 @pytest.mark.parametrize("mine", [weighted.average_precision, weighted.roc_auc])
-def test_a_resample_without_positives_has_no_value(mine: Callable) -> None:
+def test_a_resample_without_positives_has_no_value(mine: Callable[..., Any]) -> None:
     """No weight on any positive row: nan, not zero."""
     assert np.isnan(mine(POSITIVE, SMOOTH)((~POSITIVE).astype(float)[None])).all()
 
