@@ -124,7 +124,12 @@ class Contract:
             results.append(self._range(name, rule, column))
         if rule.values is not None:
             wrong = (~column.isin(list(rule.values)) & column.notna()).to_numpy(dtype=bool)
-            allowed = "{" + listed([str(value) for value in rule.values], 6) + "}"
+            allowed = (
+                "{"
+                + ", ".join(str(value) for value in rule.values[:6])
+                + (", ..." if len(rule.values) > 6 else "")
+                + "}"
+            )
             results.append(self._breaches(f"{name} values", f"in {allowed}", wrong, column))
         if rule.max_missing is not None:
             limit = Limit(rule.max_missing, at_least=False, share=True)

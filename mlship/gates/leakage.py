@@ -69,7 +69,7 @@ class Leakage:
             return GateResult(self.name, "unavailable", Status.FAILED, limit, reason, measured)
         asked = [*rules.unavailable, *filter(None, [target])]
         reason = (
-            f"none of the candidate's {things(len(inputs), 'input')} is {listed(asked)}"
+            f"none of the candidate's {things(len(inputs), 'input')} is among {listed(asked)}"
             if asked
             else (f"the policy names no unavailable column; the candidate has {things(len(inputs), 'input')}")
         )

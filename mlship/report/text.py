@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Sequence
 
 from mlship.report import figures
 from mlship.report.words import MARKS, champion, measured, subject, summary, worst_first
@@ -13,15 +14,21 @@ _HEADINGS = ("gate", "rule", "", "measured", "limit", "champion", "n")
 
 
 def render(evaluation: Evaluation) -> str:
-    """One line a rule in aligned columns, its reason below it; ends without a newline."""
-    rows = [_cells(result) for result in worst_first(evaluation.results)]
+    """Verdict, table and evidence; ends without a newline."""
+    return "\n".join([summary(evaluation), "", *table(evaluation.results), "", *_evidence(evaluation)])
+
+
+def table(results: Sequence[GateResult]) -> list[str]:
+    """One line a rule in aligned columns, the worst first, its reason below it."""
+    ordered = worst_first(results)
+    rows = [_cells(result) for result in ordered]
     widths = [max(len(row[i]) for row in [_HEADINGS, *rows]) for i in range(len(_HEADINGS))]
-    lines = [summary(evaluation), "", _line(_HEADINGS, widths)]
-    for result, row in zip(worst_first(evaluation.results), rows, strict=True):
+    lines = [_line(_HEADINGS, widths)]
+    for result, row in zip(ordered, rows, strict=True):
         lines.append(_line(row, widths))
         wrapped = textwrap.wrap(result.reason, _WIDTH - 6, break_long_words=False, break_on_hyphens=False)
         lines += [f"      {part}" for part in wrapped]
-    return "\n".join([*lines, "", *_evidence(evaluation)])
+    return lines
 
 
 def _cells(result: GateResult) -> tuple[str, ...]:
