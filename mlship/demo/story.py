@@ -14,7 +14,7 @@ from mlship.demo.stage import POLICY, POLICY_NEW_PIPELINE, Outcome, Stage
 from mlship.errors import EngineError, MlshipError
 
 #: Requests a second that the callers send.
-RATE = 50.0
+RATE = 80.0
 
 
 class Teller(Protocol):

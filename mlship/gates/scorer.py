@@ -31,6 +31,7 @@ def main(arguments: list[str]) -> int:
     """Score, write `OUT` (npz: values, and scores and classes where there are some), or `OUT.error` (JSON) and 3."""
     model_dir, rows, out, parent = arguments
     die_with(int(parent))
+    os.nice(10)  # servers of live traffic may share this machine, and come first
     try:
         score(Path(model_dir), Path(rows), Path(out))
     except MlshipError as error:
