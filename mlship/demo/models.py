@@ -8,12 +8,11 @@ import logging
 import os
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlship.demo.flights import FEATURES, TARGET, in_hours, months
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     import pandas as pd
@@ -49,8 +48,8 @@ def write_data(frame: pd.DataFrame, directory: Path) -> None:
         in_hours(rows).to_parquet(directory / f"{name}-new-pipeline.parquet", index=False)
 
 
-def register(frame: pd.DataFrame, uri: str, artifacts: Path, say: Callable[[str], None]) -> None:
-    """Train the four models on real flights and register them; version 1 becomes the champion.
+def open_registry(uri: str, artifacts: Path) -> str:
+    """Make the registered model; returns the experiment that its versions are logged to.
 
     `uri` is the MLflow tracking and registry URI; `artifacts` is where the model files go.
     """
@@ -65,14 +64,10 @@ def register(frame: pd.DataFrame, uri: str, artifacts: Path, say: Callable[[str]
     mlflow.set_tracking_uri(uri)
     mlflow.set_registry_uri(uri)
     client = mlflow.MlflowClient(uri, uri)
-    experiment = client.create_experiment(MODEL, artifact_location=artifacts.as_uri())
     client.create_registered_model(
         MODEL, description=f"Will this flight be more than 15 minutes late? Target: {TARGET}."
     )
-    for recipe in RECIPES:
-        _log(recipe, frame, experiment, mlflow)
-        say(f"version {recipe.version}: {recipe.title}")
-    client.set_registered_model_alias(MODEL, "champion", "1")
+    return str(client.create_experiment(MODEL, artifact_location=artifacts.as_uri()))
 
 
 def register_twin(uri: str, version: str) -> str:
@@ -85,14 +80,16 @@ def register_twin(uri: str, version: str) -> str:
     return str(twin.version)
 
 
-def challenge(uri: str, version: str) -> None:
-    """Point the alias `challenger` at a version."""
+def point(uri: str, alias: str, version: str) -> None:
+    """Point an alias at a version."""
     import mlflow
 
-    mlflow.MlflowClient(uri, uri).set_registered_model_alias(MODEL, "challenger", version)
+    mlflow.MlflowClient(uri, uri).set_registered_model_alias(MODEL, alias, version)
 
 
-def _log(recipe: Recipe, frame: pd.DataFrame, experiment: str, mlflow: Any) -> None:
+def register(recipe: Recipe, frame: pd.DataFrame, experiment: str) -> None:
+    """Train a model on real flights and register it as the next version."""
+    import mlflow
     from mlflow.models import infer_signature
     from sklearn.compose import make_column_transformer
     from sklearn.ensemble import HistGradientBoostingClassifier

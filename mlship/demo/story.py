@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -15,6 +16,8 @@ from mlship.errors import EngineError, MlshipError
 
 #: Requests a second that the callers send.
 RATE = 80.0
+#: Every third of July's flights calls, so that two minutes of traffic span the month and not one storm.
+STRIDE = 3
 
 
 class Teller(Protocol):
@@ -91,18 +94,27 @@ def tell(stage: Stage, teller: Teller, *, rate: float = RATE, keep: bool = False
     callers: Callers | None = None
     finished = False
     try:
-        teller.chapter("A registry with four models, from 327,346 real flights out of New York in 2013")
+        teller.chapter("A registry, from 327,346 real flights out of New York in 2013")
         frame = flights()
         models.write_data(frame, stage.directory / "data")
         stage.home.ensure(stage.home.registry_dir)
         uri = stage.home.registry_uri
-        models.register(frame, uri, stage.home.registry_dir / "artifacts", teller.say)
-
-        teller.chapter("Version 1 is the champion: it goes live, and July's flights begin to call")
-        models.challenge(uri, "1")
-        _must(_run(stage, teller, "rollout", POLICY), "serve the champion")
-        callers = Callers(stage.url, months(frame, 7, 7), rate, stage.directory)
-        teller.say(f"{rate:g} requests a second, in time order; each flight's outcome is reported a second later.")
+        experiment = models.open_registry(uri, stage.home.registry_dir / "artifacts")
+        champion, *challengers = models.RECIPES
+        models.register(champion, frame, experiment)
+        teller.say(f"version 1: {champion.title}")
+        for alias in ("champion", "challenger"):
+            models.point(uri, alias, "1")
+        with ThreadPoolExecutor(1) as helper:
+            live = helper.submit(_run, stage, teller, "rollout", POLICY)
+            for recipe in challengers:
+                models.register(recipe, frame, experiment)
+                teller.say(f"version {recipe.version}: {recipe.title}")
+            _must(live.result(), "serve the champion")
+        july = months(frame, 7, 7).iloc[::STRIDE]
+        callers = Callers(stage.url, july, rate, stage.directory)
+        teller.say(f"Version 1 is live. July's flights call, in time order: {rate:g} requests a second;")
+        teller.say("each flight's outcome is reported a second later.")
 
         _ship(stage, teller, told, "a better candidate", "2", uri=uri)
         _ship(stage, teller, told, "a candidate that has seen the answer", "3", uri=uri)
@@ -141,7 +153,7 @@ def _ship(
     kill: bool = False,
 ) -> None:
     teller.chapter(f"Version {version}: {name}")
-    models.challenge(uri, version)
+    models.point(uri, "challenger", version)
     started = time.monotonic()
     hear = _Assassin(stage, teller, version) if kill else teller.progress
     outcome = _run(stage, teller, "ship", policy, hear=hear)
@@ -176,8 +188,9 @@ class _Assassin:
 
     def __call__(self, line: str) -> None:
         self.teller.progress(line)
-        if not self.done and "30 %" in line:
+        if not self.done and line.startswith("starting"):
             self.done = True
+            time.sleep(1.5)
             kill_server(self.stage, self.version)
             self.teller.say("kill -9: the canary's server is gone, in the middle of its traffic.")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import UTC, datetime
 from functools import partial
+from threading import Thread
 from typing import TYPE_CHECKING
 
 from mlship.errors import MlshipError
@@ -58,13 +60,16 @@ def evaluate(
         if data.reference is not None:
             progress(f"reading {data.reference.path}")
             reference = files.read(data.reference, loaded.resolve(data.reference.path))
+    score = score or partial(_in_a_process, home, progress)
+    if evaluation is not None and loaded.policy.gates.metrics:
+        score = _ahead(score, evaluation, candidate)
     context = GateContext(
         policy=loaded.policy,
         resolve=loaded.resolve,
         candidate=candidate,
         evaluation=evaluation,
         reference=reference,
-        score=partial(_score, evaluation, score or partial(_in_a_process, home, progress)),
+        score=partial(_score, evaluation, score),
         now=datetime.fromtimestamp(started, UTC).date(),
         seed=SEED,
     )
@@ -107,6 +112,28 @@ def _judged(gate: Gate, context: GateContext, progress: Callable[[str], None]) -
     except Exception as error:  # noqa: BLE001 - a gate meets models and rows of every kind; one must not hide the others
         reason = f"{type(error).__name__}: {error}"
     return [without(gate.name, "gate", Status.ERROR, "can be judged", " ".join(reason.split()))]
+
+
+def _ahead(score: Score, rows: files.Rows, candidate: Candidate) -> Score:
+    """Let the models load and predict while the other gates judge the rows; whoever asks first waits for the rest.
+
+    The thread is a daemon, so that Ctrl-C need not wait for a model; the model's process dies with this one.
+    """
+    wanted = (candidate.version, *([candidate.champion] if candidate.champion else []))
+    done: Future[tuple[Predictions, ...]] = Future()
+
+    def work() -> None:
+        try:
+            done.set_result(_score(rows, score, wanted))
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that asks
+            done.set_exception(error)
+
+    Thread(target=work, name="scoring", daemon=True).start()
+
+    def ask(versions: tuple[ModelVersion, ...], frame: pd.DataFrame, digest: str) -> tuple[Predictions, ...]:
+        return done.result() if versions == wanted else score(versions, frame, digest)
+
+    return ask
 
 
 def _score(rows: files.Rows | None, score: Score, versions: tuple[ModelVersion, ...]) -> tuple[Predictions, ...]:
