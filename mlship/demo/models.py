@@ -103,7 +103,7 @@ def register(recipe: Recipe, frame: pd.DataFrame, experiment: str) -> None:
             (OrdinalEncoder(handle_unknown="use_encoded_value", unknown_value=-1), _CATEGORIES),
             remainder="passthrough",
         ),
-        HistGradientBoostingClassifier(max_iter=100, random_state=0),
+        HistGradientBoostingClassifier(max_iter=50, random_state=0),
     ).fit(features, rows[TARGET])
     # MLflow announces each version on stderr; the story does so itself.
     silence = contextlib.redirect_stderr(io.StringIO())

@@ -15,9 +15,9 @@ from mlship.demo.stage import POLICY, POLICY_NEW_PIPELINE, Outcome, Stage
 from mlship.errors import EngineError, MlshipError
 
 #: Requests a second that the callers send.
-RATE = 80.0
-#: Every third of July's flights calls, so that two minutes of traffic span the month and not one storm.
-STRIDE = 3
+RATE = 100.0
+#: Every second of July's flights calls, so that two minutes of traffic span the month and not one storm.
+STRIDE = 2
 
 
 class Teller(Protocol):
@@ -156,7 +156,7 @@ def _ship(
     models.point(uri, "challenger", version)
     started = time.monotonic()
     hear = _Assassin(stage, teller, version) if kill else teller.progress
-    outcome = _run(stage, teller, "ship", policy, hear=hear)
+    outcome = _run(stage, teller, "ship", policy, "--interval", "500ms", hear=hear)
     scenario = Scenario(
         name=name,
         candidate_version=version,
