@@ -30,7 +30,7 @@ def command(
     ),
     report: Annotated[Path | None, typer.Option(help="Write what happened as JSON to this file.")] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave servers and router running, to play with.")] = False,
-    rate: Annotated[float, typer.Option(min=10, max=300, help="Requests a second that the callers send.")] = 100,
+    rate: Annotated[float, typer.Option(min=10, max=300, help="Requests a second that the callers send.")] = 110,
 ) -> None:
     """Watch real models, on real flights, be promoted, refused and rolled back (about two minutes).
 

@@ -15,9 +15,10 @@ from mlship.demo.stage import POLICY, POLICY_NEW_PIPELINE, Outcome, Stage
 from mlship.errors import EngineError, MlshipError
 
 #: Requests a second that the callers send.
-RATE = 100.0
-#: Every second of July's flights calls, so that two minutes of traffic span the month and not one storm.
-STRIDE = 2
+RATE = 110.0
+#: July passes so many times, in time order, each time with other flights: some seconds of traffic then span many days,
+#: and not one storm, in which both models are right.
+PASSES = 7
 
 
 class Teller(Protocol):
@@ -111,10 +112,13 @@ def tell(stage: Stage, teller: Teller, *, rate: float = RATE, keep: bool = False
                 models.register(recipe, frame, experiment)
                 teller.say(f"version {recipe.version}: {recipe.title}")
             _must(live.result(), "serve the champion")
-        july = months(frame, 7, 7).iloc[::STRIDE]
+        july = months(frame, 7, 7)
+        july = july.iloc[[row for first in range(PASSES) for row in range(first, len(july), PASSES)]]
         callers = Callers(stage.url, july, rate, stage.directory)
-        teller.say(f"Version 1 is live. July's flights call, in time order: {rate:g} requests a second;")
-        teller.say("each flight's outcome is reported a second later.")
+        teller.say(
+            f"Version 1 is live. July's flights call, {rate:g} a second, in time order (every {PASSES}th, then the"
+        )
+        teller.say("others); each flight's outcome is reported a second later.")
 
         _ship(stage, teller, told, "a better candidate", "2", uri=uri)
         _ship(stage, teller, told, "a candidate that has seen the answer", "3", uri=uri)
