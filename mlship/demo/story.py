@@ -134,6 +134,8 @@ def tell(stage: Stage, teller: Teller, *, rate: float = RATE, keep: bool = False
         teller.chapter("Second thoughts: back to version 1, now")
         outcome = _must(_run(stage, teller, "rollback", models.MODEL), "roll back")
         told.verdicts_at.append(("2", float(outcome.document["verdict_at"])))
+        route_ms = outcome.document["route_ms"]
+        teller.say(f"Version 1 serves again, {route_ms:g} ms after the decision: its server was kept warm.")
         time.sleep(1.0)
         told.heard, callers = callers.stop(), None
         finished = True
