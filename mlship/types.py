@@ -264,7 +264,7 @@ class LedgerEntry:
     at: float
     who: str
     action: str
-    """evaluated | promoted | refused | rolled_back | aborted | paused"""
+    """evaluated | promoted | rolled_back | aborted | paused | resumed | advanced (a step before its bake, by hand)"""
     model: str
     from_version: str | None
     to_version: str | None

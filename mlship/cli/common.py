@@ -6,6 +6,7 @@ import json
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -57,9 +58,21 @@ def err() -> Console:
     return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
+#: Whether this command has written its one JSON document.
+_emitted: list[bool] = []
+
+
 def emit_json(document: Any) -> None:
     """Write one JSON document to stdout, and nothing else there."""
+    _emitted.append(True)
     sys.stdout.write(json.dumps(document, indent=2, sort_keys=False, default=str, allow_nan=False) + "\n")
+
+
+def emit_failure(verdict: str, code: int, reason: str, hint: str = "") -> None:
+    """The JSON document of a command that was asked for one and failed before it could write its own."""
+    wanted = any(a == "--format=json" or (a, b) == ("--format", "json") for a, b in pairwise([*sys.argv, ""]))
+    if wanted and not _emitted:
+        emit_json({"verdict": verdict, "exit_code": int(code), "reason": reason, "hint": hint})
 
 
 def leave(code: int) -> NoReturn:

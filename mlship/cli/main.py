@@ -68,9 +68,11 @@ def main() -> None:
         if debug:
             raise
         common.err().print(f"mlship: {error}", markup=False)
+        common.emit_failure("error", error.exit_code, error.what, error.hint)
         sys.exit(int(error.exit_code))
     except KeyboardInterrupt:
         common.err().print("mlship: interrupted")
+        common.emit_failure("interrupted", Exit.INTERRUPTED, "interrupted")
         sys.exit(int(Exit.INTERRUPTED))
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mlship.policy.load import LoadedPolicy
     from mlship.rollout.journal import RolloutView
     from mlship.rollout.watch import RolloutResult, View
+    from mlship.types import LedgerEntry
 
 
 def rollout(
@@ -91,6 +92,7 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     elif champion is not None and champion.version == candidate.version.version:
         return serve(candidate.version, home=home, engine=runner, who=who(), say=view.say)
     admitted = admit(ledger.entries(policy.model), candidate.version, loaded.digest, str(loaded.path))
+    _warn_of_earlier(ledger.entries(policy.model), candidate.version.version, view)
     if not under_way:  # an unfinished rollout may have moved the alias itself
         same_champion(admitted, champion, str(loaded.path))
     plan = plans.make(
@@ -108,13 +110,21 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     ).run()
 
 
+def _warn_of_earlier(entries: list[LedgerEntry], version: str, view: View) -> None:
+    """Say so when this very version has been rolled back before: a retried job must not undo it without a word."""
+    earlier = [entry for entry in entries if entry.action == "rolled_back" and entry.from_version == version]
+    if earlier:
+        view.say(f"warning: version {version} was rolled back before, by {earlier[-1].who}: {earlier[-1].reason}")
+
+
 def _same_candidate(unfinished: RolloutView, version: str) -> None:
     """A rollout of another candidate ends first: say so before anything is asked of this one."""
     if unfinished.candidate_version != version:
         raise UsageError(
             f"the rollout of version {unfinished.candidate_version} is unfinished, and the candidate is {version} now",
             where=unfinished.model,
-            hint=f"`mlship abort {unfinished.model}` ends it; then run this command again",
+            hint=f"`mlship abort {unfinished.model}` ends it; or point the candidate back at "
+            f"{unfinished.candidate_version} to carry it on",
         )
 
 

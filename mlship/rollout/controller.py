@@ -16,7 +16,7 @@ from mlship.rollout.hands import READY_SECONDS, Aliases, Hands, same
 from mlship.rollout.journal import Journal
 from mlship.rollout.mailbox import Letter, Mailbox
 from mlship.rollout.plan import Plan
-from mlship.rollout.state import Decision, Outcome, Phase, Promote, Retire, RolloutState, Route, World
+from mlship.rollout.state import Decision, Order, Outcome, Phase, Promote, Retire, RolloutState, Route, World
 from mlship.rollout.watch import EXITS, Look, RolloutResult, Silent, View
 from mlship.telemetry.windows import observe
 from mlship.types import Observation, Routes, Scrape, VerdictKind
@@ -57,6 +57,7 @@ class Controller:
         self._evidence = judge.begin(plan.guards)
         self._before: Scrape | None = None
         self._failures = 0
+        self._waiting: Letter | None = None
         self._started = clock()
 
     def run(self) -> RolloutResult:
@@ -101,6 +102,8 @@ class Controller:
                 hint=f"`mlship abort {new.model}` ends it; then run this command again",
             )
         self.plan = old
+        if story.state.phase is Phase.PAUSED:
+            self.view.say(f"lifting the pause: {story.state.reason}")
         self._state = machine.carry_on(story.state, self.clock())
         self._evidence = story.evidence if story.evidence is not None else judge.begin(old.guards)
         self.view.say(f"carrying on rollout {old.rollout_id} at {self._state.phase.value.replace('_', ' ')}")
@@ -120,7 +123,7 @@ class Controller:
         )
         self._prepare()
         while True:
-            letter = self._mailbox.take()
+            letter = self._next_letter()
             observation, world = self._observe(letter)
             now = self.clock()
             decision = machine.decide(self._state, plan, observation, self._evidence, now=now, world=world)
@@ -128,9 +131,21 @@ class Controller:
             self.view.look(Look(plan, decision, self._evidence, observation, now))
             state = self._state
             if state.outcome is not None and (state.final or state.phase is Phase.PAUSED):
+                if self._waiting is not None:
+                    self._mailbox.answer(self._waiting.id, f"too late: {decision.verdict.reason}")
                 return self._result(state, state.outcome)
-            if state.phase in (Phase.STEPPING, Phase.PAUSED):
+            if state.phase in (Phase.STEPPING, Phase.PAUSED) and self._waiting is None:
                 self._rest()
+
+    def _next_letter(self) -> Letter | None:
+        """The next order. Before the first step and during a promotion only an abort can be obeyed; others wait."""
+        letter, self._waiting = self._waiting or self._mailbox.take(), None
+        if letter is None or letter.command.order is Order.ABORT:
+            return letter
+        if self._state.phase in (Phase.STEPPING, Phase.PAUSED):
+            return letter
+        self._waiting = letter
+        return None
 
     def _prepare(self) -> None:
         """Both servers up, traffic where the state says; thresholds from what stable has served so far."""
@@ -200,6 +215,18 @@ class Controller:
         self._journal.look(kind, now, decision.verdict, decision.state, self._evidence, sync=not urgent)
         if decision.verdict.kind is VerdictKind.PAUSE:
             self._record_pause(decision)
+        if (
+            letter is not None
+            and letter.command.order is Order.PROMOTE
+            and decision.verdict.kind is VerdictKind.ADVANCE
+        ):
+            self._hands.record("advanced", self._champion, self.plan.canary.version, decision.verdict.reason)
+        if (
+            letter is not None
+            and letter.command.order is Order.RESUME
+            and decision.verdict.reason.startswith("resumed")
+        ):
+            self._hands.record("resumed", self._champion, self.plan.canary.version, decision.verdict.reason)
         answered = letter is None
         for action in decision.actions:
             if letter is not None and not answered and isinstance(action, Retire):

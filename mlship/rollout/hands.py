@@ -16,6 +16,8 @@ from mlship.types import LedgerEntry, ModelVersion, Release, Routes, ServerState
 
 #: Seconds that a server may take to load its model.
 READY_SECONDS = 180.0
+#: What may be done more than once in a rollout; everything else is written down once, however often it is tried.
+_REPEATABLE = ("paused", "resumed", "advanced")
 #: Seconds that the router may take to apply a route.
 ROUTE_SECONDS = 10.0
 
@@ -122,7 +124,7 @@ class Hands:
         """Append to the ledger, once per rollout and action."""
         mine = ("rollout", self.plan.rollout_id)
         entries = self.ledger.entries(self.plan.model)
-        if action != "paused" and any(e.action == action and mine in e.evidence.items() for e in entries):
+        if action not in _REPEATABLE and any(e.action == action and mine in e.evidence.items() for e in entries):
             return
         at, model, evidence = self.clock(), self.plan.model, self.plan.evidence
         self.ledger.append(LedgerEntry(at, self.who, action, model, from_version, to_version, reason, evidence))

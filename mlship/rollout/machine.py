@@ -201,12 +201,8 @@ def _credit(
 def _obey(state: RolloutState, plan: Plan, evidence: Evidence, command: Command | None) -> Decision | None:
     if command is None:
         return None
-    if command.order is Order.PAUSE:
-        paused = replace(state, phase=Phase.PAUSED, reason=f"by {command.who}")
-        return _say(VerdictKind.PAUSE, f"paused by {command.who} at {percent(state.weight)}", paused, evidence)
-    if command.order is Order.RESUME:
-        resumed = replace(state, phase=Phase.STEPPING, outcome=None, reason="", waited=0.0)
-        return _say(VerdictKind.HOLD, f"resumed by {command.who} at {percent(state.weight)}", resumed, evidence)
+    if command.order in (Order.PAUSE, Order.RESUME):
+        return _stand_or_go(state, evidence, command)
     if evidence.total >= AGAINST:
         reason = (
             f"not promoted: evidence {judge.number(evidence.total)} is against the canary; {judge.accusation(evidence)}"
@@ -215,6 +211,19 @@ def _obey(state: RolloutState, plan: Plan, evidence: Evidence, command: Command 
     if command.order is Order.PROMOTE and state.step + 1 < len(plan.steps):
         return _enter(state, plan, evidence, state.step + 1, f"promoted by {command.who}")
     return _promote(state, evidence, f"promoted by {command.who} at {percent(state.weight)}")
+
+
+def _stand_or_go(state: RolloutState, evidence: Evidence, command: Command) -> Decision:
+    at, paused = percent(state.weight), state.phase is Phase.PAUSED
+    if command.order is Order.PAUSE:
+        if paused:
+            return _say(VerdictKind.HOLD, f"it is paused already, at {at}", state, evidence)
+        state = replace(state, phase=Phase.PAUSED, reason=f"by {command.who}")
+        return _say(VerdictKind.PAUSE, f"paused by {command.who} at {at}", state, evidence)
+    if not paused:
+        return _say(VerdictKind.HOLD, f"it is not paused: {at} goes on", state, evidence)
+    state = replace(state, phase=Phase.STEPPING, outcome=None, reason="", waited=0.0)
+    return _say(VerdictKind.HOLD, f"resumed by {command.who} at {at}", state, evidence)
 
 
 def _correct(state: RolloutState, plan: Plan, evidence: Evidence, routes: Routes | None) -> Decision | None:
@@ -239,7 +248,7 @@ def _step(state: RolloutState, plan: Plan, observation: Observation | None, evid
         return _promote(state, evidence, f"all {len(plan.steps)} steps baked: {judge.sentence(evidence)}")
     why = ""
     if observation is None:
-        why = "; no counters could be read"
+        why = "; no counters of this window yet"
     elif observation.missing:
         why = f"; no counters from {' and '.join(observation.missing)}"
     elif baked and evidence.total >= AGAINST:

@@ -297,3 +297,16 @@ def test_deciding_again_after_a_crash_repeats_the_same_actions(
 @given(states)
 def test_a_state_survives_json(at: RolloutState) -> None:
     assert state.from_json(json.loads(json.dumps(state.to_json(at)))) == at
+
+
+def test_resuming_what_goes_on_and_pausing_what_stands_change_nothing() -> None:
+    """Or each resume would give the step a new deadline, and each pause a new line in the ledger."""
+    going = decide(replace(STEP_1, waited=300.0), look(), order=Order.RESUME)
+    assert going.verdict.reason == "it is not paused: 5 % goes on"
+    assert going.verdict.kind is VerdictKind.HOLD
+    assert going.state.waited >= 300.0
+    paused = replace(STEP_1, phase=Phase.PAUSED, reason="by alice")
+    again = decide(paused, look(), order=Order.PAUSE)
+    assert again.verdict.reason == "it is paused already, at 5 %"
+    assert again.verdict.kind is VerdictKind.HOLD
+    assert again.state.reason == "by alice"
