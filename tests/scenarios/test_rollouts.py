@@ -12,7 +12,7 @@ from mlship.rollout import journal, lock
 from mlship.rollout.judge import Guards
 from mlship.rollout.plan import PlanStep
 from mlship.rollout.state import Order
-from mlship.types import Routes, ServerState
+from mlship.types import Release, Routes, ServerState
 from tests.fakes.engine import Behaviour
 from tests.fakes.rollout import MODEL, PLAN, Stage, digest
 
@@ -274,6 +274,26 @@ def test_a_persons_hand(tmp_path: Path, orders: list[tuple[int, Order]], verdict
         assert result.exit_code is Exit.INCONCLUSIVE
         assert stage.engine.routes() == Routes(STABLE)
         assert stage.actions()[-1] == ("aborted", "2", "1")
+
+
+def test_a_pause_while_servers_start_holds_the_first_step(tmp_path: Path) -> None:
+    """It was obeyed too late once: the canary got its traffic, and the person an answer that said nothing of it."""
+    stage = Stage(tmp_path)
+    stage.serve_stable()
+    deploy, letters = stage.engine.deploy, list[str]()
+
+    def early(release: Release) -> str:
+        if not letters:
+            letters.append(stage.order(Order.PAUSE))
+        return deploy(release)
+
+    stage.engine.deploy = early  # type: ignore[method-assign]  # the order comes in the middle of the start
+    stage.audience.at_look = lambda number: letters.append(stage.order(Order.RESUME)) if number == 60 else None
+    result = stage.run()
+    assert stage.mailbox.wait(letters[0], 0) == "paused by alice at 5 %"
+    assert stage.mailbox.wait(letters[1], 0) == "resumed by alice at 5 %"
+    assert result.verdict == "promoted"
+    assert [action for action, _, _ in stage.actions()] == ["paused", "resumed", "promoted"]
 
 
 def test_a_second_controller_is_refused_and_told_who_is_at_work(tmp_path: Path) -> None:
