@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from mlship.exhibits import Exhibit
+
 
 class Status(StrEnum):
     """Outcome of a rule, a gate or a whole evaluation."""
@@ -84,6 +86,8 @@ class GateResult:
     """One sentence with the figures that decided."""
     measured: Measurement | None = None
     champion: Measurement | None = None
+    exhibits: tuple[Exhibit, ...] = ()
+    """What a report shows beside the figures: tables, curves, heat rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,10 @@ class Evaluation:
     """The MLflow run that keeps it, once logged."""
     reference_digest: str | None = None
     """sha256 of the reference data, where the policy names some."""
+    recent_digest: str | None = None
+    """sha256 of the recent data, where the policy names some."""
+    only: tuple[str, ...] = ()
+    """Names of the gates that were asked for; empty: all. An evaluation of some gates lets nobody onto traffic."""
 
     @property
     def status(self) -> Status:

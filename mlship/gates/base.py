@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from mlship.home import Home
 from mlship.policy.schema import Policy
 from mlship.report import figures
 from mlship.sources.files import Rows
@@ -17,6 +18,7 @@ from mlship.types import Candidate, GateResult, Measurement, ModelVersion, Statu
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
 #: Below this many rows, nothing about a model is decided.
@@ -39,6 +41,15 @@ class Predictions(Protocol):
         """The classes in the order of the columns of `scores`; None when there are none or the model does not tell."""
 
 
+def _untold(_done: int, _total: int) -> None:
+    """Nobody watches."""
+
+
+#: Predictions of several versions on one table of features. The text names the table's contents: the same text, the
+#: same rows, so that predictions can be kept.
+Score = Callable[["tuple[ModelVersion, ...]", "pd.DataFrame", str], "tuple[Predictions, ...]"]
+
+
 @dataclass(frozen=True)
 class GateContext:
     """Everything a gate may look at. The predictions are made when a gate first asks for them, and then kept."""
@@ -49,19 +60,36 @@ class GateContext:
     candidate: Candidate
     evaluation: Rows | None
     reference: Rows | None
-    score: Callable[[tuple[ModelVersion, ...]], tuple[Predictions, ...]]
-    """Predictions of several versions on the evaluation rows."""
+    score: Score
+    """The raw way to predictions; most gates want `predictions`, `on` or `predict`."""
     now: date
     seed: int
+    recent: Rows | None = None
+    home: Home = field(default_factory=Home.find)
+    tick: Callable[[int, int], None] = _untold
+    """Told (done, total) by a gate whose work takes more than a second, for its progress bar."""
 
     @cached_property
     def predictions(self) -> tuple[Predictions, Predictions | None]:
-        """Of the candidate and, when there is one, of the champion; both on the same rows."""
+        """Of the candidate and, when there is one, of the champion; both on the evaluation rows."""
+        assert self.evaluation is not None, "gates ask for predictions of rows that they have seen"
+        return self.on(self.evaluation)
+
+    def on(self, rows: Rows) -> tuple[Predictions, Predictions | None]:
+        """Of candidate and champion on any rows, such as the reference; the labels are kept from the models.
+
+        Raises ``DataError`` when the rows lack an input, ``ModelError`` when a model fails.
+        """
+        hidden = {rows.target, self.evaluation.target if self.evaluation else None}
+        features = rows.frame[[name for name in rows.frame.columns if name not in hidden]]
+        return self.predict(features, rows.digest)
+
+    def predict(self, features: pd.DataFrame, contents: str) -> tuple[Predictions, Predictions | None]:
+        """Of candidate and champion on a table without labels; `contents` names what is in it (see `Score`)."""
         champion = self.candidate.champion
-        if champion is None:
-            return self.score((self.candidate.version,))[0], None
-        ours, theirs = self.score((self.candidate.version, champion))
-        return ours, theirs
+        versions = (self.candidate.version, *([champion] if champion else []))
+        ours, *theirs = self.score(versions, features, contents)
+        return ours, theirs[0] if theirs else None
 
     def input_columns(self, rows: Rows) -> tuple[str, ...]:
         """The columns that the candidate looks at: its signature's, else every column but target and time."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlship.gates.base import GateContext, Limit, judge, without
 from mlship.gates.rows import row_keys
-from mlship.policy.schema import ColumnRule, ContractGate
+from mlship.policy.gates import ColumnRule, ContractGate
 from mlship.report.figures import count, listed, nearest, quoted
 from mlship.sources.files import Rows
 from mlship.types import GateResult, Measurement, Status

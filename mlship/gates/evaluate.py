@@ -4,30 +4,47 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from threading import Thread
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from mlship.errors import MlshipError
-from mlship.gates.base import Gate, GateContext, Predictions, without
+from mlship.errors import DataError, MlshipError
+from mlship.gates.base import Gate, GateContext, Predictions, Score, without
 from mlship.gates.table import GATES
 from mlship.home import Home
 from mlship.sources import files
 from mlship.types import Candidate, Evaluation, GateResult, ModelVersion, Status
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pandas as pd
 
+    from mlship.policy.data import Dataset, LoggedDataset
     from mlship.policy.load import LoadedPolicy
 
-    #: Predictions of several versions on the same rows.
-    Score = Callable[[tuple[ModelVersion, ...], pd.DataFrame, str], tuple[Predictions, ...]]
+#: Told (gate, done, total) as the work goes on; total is 1 when the gate does not tell more.
+Watch = Callable[[str, int, int], None]
+
+
+#: The local file of a dataset that was logged with a run: (which, the candidate) -> path.
+Fetch = Callable[["LoggedDataset", ModelVersion], "Path"]
+
+
+def _unwatched(_gate: str, _done: int, _total: int) -> None:
+    """Nobody watches."""
+
 
 #: Where every bootstrap starts: the same evaluation gives the same figures, today and in a year.
 SEED = 20130701
+#: Judged also when the policy does not mention them.
+_ALWAYS = ("ownership", "security")
+#: Gates that ask for predictions on the evaluation rows.
+_PREDICTING = ("metrics", "slices", "fairness", "value", "agreement", "drift", "robustness")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -39,43 +56,41 @@ def evaluate(
     *,
     score: Score | None = None,
     now: float | None = None,
+    only: Collection[str] = (),
+    watch: Watch = _unwatched,
+    fetch: Fetch | None = None,
 ) -> Evaluation:
-    """Judge `candidate` by every gate that the policy asks for.
+    """Judge `candidate` by every gate that the policy asks for, or by those named in `only`.
 
-    `progress` hears one sentence per step. `score` makes predictions; by default a process of its own does, which loads
-    the models. `now` (unix seconds, by default the clock) decides what is past its date.
+    `progress` hears one sentence per step, `watch` how far each gate is. `fetch` gives the local file of a dataset that
+    MLflow knows. `score` makes predictions; by default a process of its own does, which loads the models. `now` (unix
+    seconds, by default the clock) decides what is past its date.
 
     A gate that cannot do its work gives a result with status error and the reason. Raises ``DataError`` when the rows
     themselves cannot be read.
     """
     began = time.monotonic()
     started = time.time() if now is None else now
-    data = loaded.policy.data
-    evaluation = reference = None
-    if data is not None:
-        progress(f"reading {data.evaluation.path}")
-        evaluation = files.read(
-            data.evaluation, loaded.resolve(data.evaluation.path), columns=data.entity, labelled=True
-        )
-        if data.reference is not None:
-            progress(f"reading {data.reference.path}")
-            reference = files.read(data.reference, loaded.resolve(data.reference.path))
+    asked = [gate for gate in GATES if not only or gate.name in only]
+    evaluation, reference, recent = _rows(loaded, candidate.version, progress, fetch)
     score = score or partial(_in_a_process, home, progress)
-    if evaluation is not None and loaded.policy.gates.metrics:
-        score = _ahead(score, evaluation, candidate)
+    gates = loaded.policy.gates
     context = GateContext(
         policy=loaded.policy,
         resolve=loaded.resolve,
         candidate=candidate,
         evaluation=evaluation,
         reference=reference,
-        score=partial(_score, evaluation, score),
+        recent=recent,
+        score=score,
         now=datetime.fromtimestamp(started, UTC).date(),
         seed=SEED,
+        home=home,
     )
-    results = [result for gate in GATES for result in _judged(gate, context, progress)]
-    gates = loaded.policy.gates
-    if gates.contract is None and gates.leakage is None and not gates.metrics:
+    if evaluation is not None and any(getattr(gates, gate.name, None) for gate in asked if gate.name in _PREDICTING):
+        context = _ahead(context)
+    results = [result for gate in asked for result in _judged(gate, context, progress, watch)]
+    if not only and not any(getattr(gates, gate.name, None) for gate in GATES if gate.name not in _ALWAYS):
         reason = "the policy has no gate that looks at the model or its data"
         results.append(without("gates", "any", Status.INCONCLUSIVE, "at least one gate", reason))
     return Evaluation(
@@ -87,7 +102,33 @@ def evaluate(
         started=started,
         seconds=time.monotonic() - began,
         reference_digest=reference.digest if reference else None,
+        recent_digest=recent.digest if recent else None,
+        only=tuple(only),
     )
+
+
+def _rows(
+    loaded: LoadedPolicy, version: ModelVersion, progress: Callable[[str], None], fetch: Fetch | None
+) -> tuple[files.Rows | None, files.Rows | None, files.Rows | None]:
+    """Evaluation, reference and recent rows, where the policy names them."""
+    data = loaded.policy.data
+    if data is None:
+        return None, None, None
+
+    def read(dataset: Dataset | None, **options: Any) -> files.Rows | None:
+        if dataset is None:
+            return None
+        progress(f"reading {dataset.source}")
+        if dataset.mlflow is None:
+            path = loaded.resolve(dataset.path or ".")
+        elif fetch is None:
+            raise DataError("there is no registry to ask for an MLflow dataset", hint="give data by path")
+        else:
+            path = fetch(dataset.mlflow, version)
+        return files.read(dataset, path, **options)
+
+    evaluation = read(data.evaluation, columns=data.entity, labelled=True)
+    return evaluation, read(data.reference), read(data.recent)
 
 
 def new_id(now: float) -> str:
@@ -100,47 +141,47 @@ def new_id(now: float) -> str:
     return digits
 
 
-def _judged(gate: Gate, context: GateContext, progress: Callable[[str], None]) -> list[GateResult]:
+def _judged(gate: Gate, context: GateContext, progress: Callable[[str], None], watch: Watch) -> list[GateResult]:
     """The gate's results; whatever goes wrong inside it is a result too."""
+    if gate.name not in _ALWAYS and not getattr(context.policy.gates, gate.name, None):
+        return []
     progress(f"judging {gate.name}")
+    watch(gate.name, 0, 1)
     try:
-        return gate.judge(context)
+        return gate.judge(replace(context, tick=partial(watch, gate.name)))
     except MlshipError as error:
         reason = str(error).replace("\n  next: ", "; ")
     except MemoryError:
         reason = "not enough memory for these rows; evaluate on a sample of them"
     except Exception as error:  # noqa: BLE001 - a gate meets models and rows of every kind; one must not hide the others
         reason = f"{type(error).__name__}: {error}"
+    finally:
+        watch(gate.name, 1, 1)
     return [without(gate.name, "gate", Status.ERROR, "can be judged", " ".join(reason.split()))]
 
 
-def _ahead(score: Score, rows: files.Rows, candidate: Candidate) -> Score:
+def _ahead(context: GateContext) -> GateContext:
     """Let the models load and predict while the other gates judge the rows; whoever asks first waits for the rest.
 
     The thread is a daemon, so that Ctrl-C need not wait for a model; the model's process dies with this one.
     """
-    wanted = (candidate.version, *([candidate.champion] if candidate.champion else []))
+    rows = context.evaluation
+    assert rows is not None, "the caller has looked"
     done: Future[tuple[Predictions, ...]] = Future()
 
     def work() -> None:
         try:
-            done.set_result(_score(rows, score, wanted))
+            ours, theirs = context.on(rows)
+            done.set_result((ours, *([theirs] if theirs is not None else [])))
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that asks
             done.set_exception(error)
 
     Thread(target=work, name="scoring", daemon=True).start()
 
-    def ask(versions: tuple[ModelVersion, ...], frame: pd.DataFrame, digest: str) -> tuple[Predictions, ...]:
-        return done.result() if versions == wanted else score(versions, frame, digest)
+    def ask(versions: tuple[ModelVersion, ...], features: pd.DataFrame, contents: str) -> tuple[Predictions, ...]:
+        return done.result() if contents == rows.digest else context.score(versions, features, contents)
 
-    return ask
-
-
-def _score(rows: files.Rows | None, score: Score, versions: tuple[ModelVersion, ...]) -> tuple[Predictions, ...]:
-    """Hand out the evaluation rows without their labels: what is judged cannot look at the answer."""
-    assert rows is not None, "gates ask for predictions of rows that they have seen"
-    features = rows.frame.drop(columns=[rows.target] if rows.target else [])
-    return score(versions, features, rows.digest)
+    return replace(context, score=ask)
 
 
 def _in_a_process(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlship.gates.base import FEWEST_ROWS, GateContext, Limit, judge, without
 from mlship.gates.rows import as_numbers, moments, row_keys, times
-from mlship.policy.schema import LeakageGate
+from mlship.policy.gates import LeakageGate
 from mlship.report.figures import count, listed, nearest, things
 from mlship.sources.files import Rows
 from mlship.types import GateResult, Measurement, Status

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from mlship.gates.base import FEWEST_ROWS, GateContext, Limit, judge, noted, without
-from mlship.policy.schema import MetricRule
+from mlship.policy.gates import MetricRule
 from mlship.report.figures import nearest, quoted, things
 from mlship.types import GateResult, Status
 

@@ -10,11 +10,8 @@ THIS = "mlship 0.1"
 #: Keys by the location of their section; `*` stands for any item or name.
 _KEYS: dict[Location, frozenset[str]] = {
     (): frozenset({"image", "monitor", "notify"}),
-    ("gates",): frozenset(
-        {"slices", "robustness", "drift", "skew", "latency", "security", "value", "fairness", "agreement", "custom"}
-    ),
+    ("gates",): frozenset({"latency"}),
     ("gates", "contract"): frozenset({"schema"}),
-    ("gates", "metrics"): frozenset({"calibration_error"}),
     ("endpoint",): frozenset({"auth", "fallback"}),
     ("rollout",): frozenset({"certify", "lease", "freeze", "on_inconclusive"}),
     ("rollout", "steps", "*"): frozenset({"mirror", "approve"}),

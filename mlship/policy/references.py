@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mlship.policy.columns import NotATableError, columns
+from mlship.policy.data import Dataset
 from mlship.policy.explain import suggestion
 from mlship.policy.faults import Fault, plain
 from mlship.policy.lint import Subject
-from mlship.policy.schema import Dataset
 from mlship.policy.tree import Location, Scalar, find
 
 
@@ -67,6 +67,8 @@ def _columns(
 ) -> tuple[str, ...] | None:
     """The columns of a dataset's file; None, and a fault, when they cannot be read."""
     location = (*here, "path")
+    if dataset.path is None:
+        return None
     if "://" in dataset.path:
         faults.append(subject.error(location, "only local files can be read", "copy the file and give its path"))
         return None

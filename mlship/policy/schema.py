@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 
-from mlship.policy.units import Duration, Percent, Share
+from mlship.policy.data import Data
+from mlship.policy.gates import Gates
+from mlship.policy.section import Section
+from mlship.policy.units import Duration, Percent
 
 
 def _as_text(value: Any) -> Any:
@@ -32,12 +35,6 @@ Reference = Annotated[
 LISTEN_PATTERN = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|localhost|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$"
 
 
-class Section(BaseModel):
-    """A mapping of the policy: unknown keys are errors, values never change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
 class Owner(Section):
     """Who answers for the model."""
 
@@ -53,73 +50,6 @@ class Registry(Section):
     uri: str | None = Field(
         None, description="tracking and registry URI; default: MLFLOW_TRACKING_URI, else .mlship/registry"
     )
-
-
-class Dataset(Section):
-    """A file of rows."""
-
-    path: str = Field(min_length=1, description="Parquet or CSV; relative to the policy file")
-    target: str | None = Field(None, description="the column that holds the label")
-    time: str | None = Field(None, description="the column that holds the time of the row")
-
-
-class Data(Section):
-    """The rows that the gates look at."""
-
-    evaluation: Dataset = Field(description="rows that candidate and champion are judged on; needs a target")
-    reference: Dataset | None = Field(None, description="rows that the candidate was trained on")
-    entity: tuple[str, ...] = Field((), description="columns that name the thing a row is about")
-
-
-class ColumnRule(Section):
-    """What the contract says about one column."""
-
-    type: Literal["number", "integer", "string", "boolean", "datetime"] | None = Field(
-        None, description="number, integer, string, boolean or datetime"
-    )
-    min: float | None = Field(None, description="smallest value allowed")
-    max: float | None = Field(None, description="largest value allowed")
-    values: tuple[str | int | float | bool, ...] | None = Field(None, description="the only values allowed")
-    max_missing: Share | None = Field(None, description="overrides the contract's limit for this column")
-
-
-class ContractGate(Section):
-    """The data contract: are these rows fit to judge a model with?"""
-
-    max_missing: Share = Field(0.01, description="largest share of missing values in any one column")
-    max_duplicates: Share = Field(0.001, description="largest share of rows that repeat another row")
-    max_label_conflicts: Share = Field(0.0, description="largest share of rows whose twin has another label")
-    columns: dict[str, ColumnRule] = Field({}, description="types and ranges by column")
-
-
-class LeakageGate(Section):
-    """Has the model seen the answer?"""
-
-    max_overlap: Share = Field(0.0, description="largest share of evaluation rows that are also reference rows")
-    max_entity_overlap: Share | None = Field(
-        None, description="largest share of evaluation entities that are also in the reference"
-    )
-    chronological: bool = Field(True, description="every evaluation row is later than every reference row")
-    max_single_feature_auc: float | None = Field(
-        0.98, ge=0.5, le=1, description="a single feature that ranks the label better than this gives it away"
-    )
-    unavailable: tuple[str, ...] = Field((), description="columns that do not exist when the model is asked")
-
-
-class MetricRule(Section):
-    """Limits on one scikit-learn scorer; the worst end of the 95 % interval is judged."""
-
-    min: float | None = Field(None, description="the interval's lower end must reach this")
-    max: float | None = Field(None, description="the interval's upper end must stay below this")
-    max_drop: float | None = Field(None, ge=0, description="largest loss against the champion, paired on the same rows")
-
-
-class Gates(Section):
-    """Offline checks before release."""
-
-    contract: ContractGate | None = Field(None, description="are these rows fit to judge a model with?")
-    leakage: LeakageGate | None = Field(None, description="has the model seen the answer?")
-    metrics: dict[str, MetricRule] = Field({}, description="limits by scikit-learn scorer name")
 
 
 class Endpoint(Section):

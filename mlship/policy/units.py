@@ -12,6 +12,9 @@ _NUMBER = r"([0-9]+(?:\.[0-9]+)?)"
 _DURATION_TEXT = re.compile(rf"\s*{_NUMBER}\s*(ms|s|m|h|d)\s*")
 _PERCENT_TEXT = re.compile(rf"\s*{_NUMBER}\s*%\s*")
 
+_SIZE = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+_SIZE_TEXT = re.compile(rf"\s*{_NUMBER}\s*(B|KB|MB|GB|KiB|MiB|GiB)\s*")
+
 #: Longer than any rollout, short enough for every clock and every sum.
 _LONGEST = 3650 * 86400.0
 
@@ -80,6 +83,28 @@ def parse_share(value: Any) -> float:
     return 0.0 if value == 0 and not isinstance(value, (bool, str)) else parse_percent(value)
 
 
+def parse_size(value: Any) -> int:
+    """Read a size such as `600MB` or `2GB`, in bytes; units are powers of 1000, `KiB`, `MiB` and `GiB` of 1024.
+
+    Raises ``UnitError`` (a ``ValueError``) with the likely fix for a bare number or an unknown unit.
+    """
+    match = _SIZE_TEXT.fullmatch(value) if isinstance(value, str) else None
+    if match:
+        return int(float(match[1]) * _SIZE[match[2]])
+    if _is_number(value):
+        _refuse_negative(value)
+        raise UnitError("a size needs a unit", f"did you mean '{value}MB' or '{value}GB'?")
+    raise UnitError(f"{_shown(value)} is not a size", "write it as 600MB, 2GB or 2GiB")
+
+
+def format_size(size: int) -> str:
+    """Write a size as people would: `600MB`, `2GB`, `1.5GB`; the inverse of `parse_size`, to 3 decimals."""
+    for unit in ("GB", "MB", "KB"):
+        if size >= _SIZE[unit]:
+            return f"{_decimal(round(size / _SIZE[unit], 3))}{unit}"
+    return f"{size}B"
+
+
 def _decimal(value: float) -> str:
     """Without an exponent and without trailing zeros."""
     return f"{value:.10f}".rstrip("0").rstrip(".")
@@ -113,6 +138,8 @@ def _refuse_negative(value: Any) -> None:
 DURATION_PATTERN = r"^\s*[0-9]+(\.[0-9]+)?\s*(ms|s|m|h|d)\s*$|\$\{"
 PERCENT_PATTERN = r"^\s*[0-9]+(\.[0-9]+)?\s*%\s*$|\$\{"
 
+SIZE_PATTERN = r"^\s*[0-9]+(\.[0-9]+)?\s*(B|KB|MB|GB|KiB|MiB|GiB)\s*$|\$\{"
+
 #: Seconds, written with a unit.
 Duration = Annotated[
     float,
@@ -132,4 +159,11 @@ Share = Annotated[
     float,
     BeforeValidator(parse_share),
     WithJsonSchema({"anyOf": [{"type": "string", "pattern": PERCENT_PATTERN}, {"const": 0}]}),
+]
+
+#: Bytes, written with a unit.
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN, "examples": ["600MB", "2GB"]}),
 ]

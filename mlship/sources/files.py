@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlship.errors import DataError
-from mlship.policy.schema import Dataset
+from mlship.policy.data import Dataset
 from mlship.report.figures import listed, nearest, quoted, things
 
 if TYPE_CHECKING:
@@ -41,8 +41,8 @@ def read(dataset: Dataset, path: Path, *, columns: tuple[str, ...] = (), labelle
 
     Raises ``DataError`` when the file is missing, unreadable, not a table, lacks a column, or has rows without a label.
     """
-    if "://" in dataset.path:
-        raise DataError("only local files can be read", where=dataset.path, hint="copy the file and give its path")
+    if "://" in (dataset.path or ""):
+        raise DataError("only local files can be read", where=dataset.source, hint="copy the file and give its path")
     data = _bytes(path)
     frame = _parse(data, path)
     rows = Rows(frame, f"sha256:{hashlib.sha256(data).hexdigest()}", path, dataset.target, dataset.time)

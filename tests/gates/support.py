@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from mlship.gates.base import GateContext
+from mlship.home import Home
 from mlship.policy.schema import Policy
 from mlship.sources.files import Rows
 from mlship.types import Candidate, GateResult, ModelVersion
@@ -50,8 +52,12 @@ class Case:
     reference_time: str | None = None
     entity: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
+    champion_inputs: tuple[str, ...] = ()
     candidate: Said | None = None
     champion: Said | None = None
+    models: dict[str, Callable[[pd.DataFrame], Said]] | None = None
+    """Functions of features by version ("2" the candidate, "1" the champion), for gates that predict other rows."""
+    recent: pd.DataFrame | None = None
     owner: dict[str, Any] = field(default_factory=dict)
     base: Path = Path("/nowhere")
 
@@ -63,6 +69,8 @@ class Case:
         }
         if self.reference is not None:
             data["reference"] = {"path": "r.csv", "time": self.reference_time}
+        if self.recent is not None:
+            data["recent"] = {"path": "n.csv", "time": self.time}
         policy = Policy.model_validate(
             {
                 "version": 1,
@@ -72,21 +80,27 @@ class Case:
                 "gates": self.gates,
             }
         )
+        champion = self.champion is not None or (self.models is not None and "1" in self.models)
         scored = {"2": self.candidate, "1": self.champion}
 
-        def score(versions: tuple[ModelVersion, ...]) -> tuple[Any, ...]:
+        def score(versions: tuple[ModelVersion, ...], features: pd.DataFrame, contents: str) -> tuple[Any, ...]:
+            if self.models is not None:
+                return tuple(self.models[version.version](features) for version in versions)
+            assert contents == "sha256:e", "other rows need `models`"
             return tuple(scored[version.version] for version in versions)
 
         return GateContext(
             policy=policy,
             resolve=lambda path: self.base / path,
-            candidate=Candidate(version("2", self.inputs), version("1") if self.champion else None),
+            candidate=Candidate(version("2", self.inputs), version("1", self.champion_inputs) if champion else None),
             evaluation=None
             if self.rows is None
             else Rows(self.rows, "sha256:e", Path("e.csv"), self.target, self.time),
             reference=None
             if self.reference is None
             else Rows(self.reference, "sha256:r", Path("r.csv"), None, self.reference_time),
+            recent=None if self.recent is None else Rows(self.recent, "sha256:n", Path("n.csv"), None, self.time),
+            home=Home(self.base / ".mlship"),
             score=score,
             now=NOW,
             seed=1,
@@ -95,3 +109,12 @@ class Case:
     def judged(self, gate: Any) -> dict[str, GateResult]:
         """The gate's results by rule."""
         return {result.rule: result for result in gate.judge(self.context())}
+
+
+def assert_page_shows(gate: Any, outcome: str, case: Case) -> None:
+    """The gate's page in `docs/gates` shows what the gate says about this case, word for word and figure for figure."""
+    from mlship.report.text import table
+
+    shown = "\n".join(table(gate.judge(case.context())))
+    page = Path(__file__).parents[2] / "docs" / "gates" / f"{gate.name}.md"
+    assert f"```text\n{shown}\n```" in page.read_text(encoding="utf-8"), f"{outcome}: paste this\n{shown}"

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from mlship.errors import DataError
-from mlship.policy.schema import Dataset
+from mlship.policy.data import Dataset
 from mlship.sources.files import Rows, read
 
 FRAME = pd.DataFrame({"x": [1.0, 2.0, None], "name": ["a", "b", "c"], "late": [0, 1, 0]})
