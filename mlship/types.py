@@ -107,8 +107,9 @@ class Evaluation:
     """sha256 of the reference data, where the policy names some."""
     recent_digest: str | None = None
     """sha256 of the recent data, where the policy names some."""
-    only: tuple[str, ...] = ()
-    """Names of the gates that were asked for; empty: all. An evaluation of some gates lets nobody onto traffic."""
+    partial: str = ""
+    """Why it is no full evaluation against the champion, such as `only metrics was judged`: it lets nobody onto traffic.
+    Empty for a full one."""
 
     @property
     def status(self) -> Status:

@@ -16,6 +16,7 @@ from mlship.errors import DataError, MlshipError
 from mlship.gates.base import Gate, GateContext, Predictions, Score, without
 from mlship.gates.table import GATES
 from mlship.home import Home
+from mlship.report.figures import listed
 from mlship.sources import files
 from mlship.types import Candidate, Evaluation, GateResult, ModelVersion, Status
 
@@ -103,7 +104,9 @@ def evaluate(
         seconds=time.monotonic() - began,
         reference_digest=reference.digest if reference else None,
         recent_digest=recent.digest if recent else None,
-        only=tuple(only),
+        partial=f"only {listed([gate.name for gate in asked], 12)} {'was' if len(asked) == 1 else 'were'} judged"
+        if only
+        else "",
     )
 
 

@@ -78,16 +78,19 @@ class Registry:
             inputs=files.signature_inputs(fetched.path),
         )
 
-    def candidate(self, policy: Policy) -> Candidate:
+    def candidate(self, policy: Policy, *, version: str | None = None, against: str | None = None) -> Candidate:
         """The policy's candidate, and the champion it is compared with: None when that alias does not exist yet.
 
+        `version` and `against` (references as in the policy) stand in for what the policy names.
         Raises ``RegistryError`` as `version` does.
         """
-        version = self.version(policy.model, policy.candidate)
+        candidate = self.version(policy.model, version or policy.candidate)
+        if against is not None:
+            return Candidate(candidate, self.version(policy.model, against))
         number = self.alias(policy.model, policy.champion)
         if number is None:
-            return Candidate(version, None)
-        return Candidate(version, version if number == version.version else self.version(policy.model, number))
+            return Candidate(candidate, None)
+        return Candidate(candidate, candidate if number == candidate.version else self.version(policy.model, number))
 
     def alias(self, model: str, alias: str) -> str | None:
         """The version that an alias (with or without its `@`) points at; None when it does not exist.

@@ -43,12 +43,14 @@ def log(
             client.log_batch(run_id, metrics=metrics[start : start + _BATCH])
         for name, text in ({"policy.yaml": policy_text} | texts).items():
             client.log_text(run_id, text, name)
-        for key, value in {
+        labels = {
             "mlship.evaluation": run_id,
             "mlship.status": str(evaluation.status),
             "mlship.policy_digest": evaluation.policy_digest,
-        }.items():
-            client.set_model_version_tag(version.model, version.version, key, value)
+        }
+        for key, value in labels.items():
+            if not evaluation.partial:  # a version is only labelled with what was asked of it in full
+                client.set_model_version_tag(version.model, version.version, key, value)
         client.set_terminated(run_id, "FINISHED", end_time=begun + int(evaluation.seconds * 1000))
     except BaseException as error:
         with suppress(Exception):  # when the registry itself is gone, the first error tells it
@@ -84,6 +86,8 @@ def _tags(evaluation: Evaluation) -> dict[str, str]:
         "mlship.data_digest": evaluation.data_digest,
         "mlship.status": str(evaluation.status),
     }
+    if evaluation.partial:
+        tags["mlship.partial"] = evaluation.partial
     if champion is not None:
         tags |= {"mlship.champion": champion.version, "mlship.champion_digest": champion.digest}
     return tags
