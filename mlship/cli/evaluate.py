@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlship.cli.common import PolicyArgument, context, emit_json, err, leave, out
-from mlship.errors import Exit
+from mlship.cli.common import PolicyArgument, context, emit_json, leave, out
+from mlship.cli.progress import Progress, told_on_stderr
+from mlship.errors import Exit, UsageError
 from mlship.types import Evaluation, LedgerEntry, Status
 
 if TYPE_CHECKING:
     from mlship.home import Home
     from mlship.policy.load import LoadedPolicy
+    from mlship.policy.schema import Policy
 
 EXITS = {
     Status.PASSED: Exit.PASSED,
@@ -36,6 +36,19 @@ _STYLES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person asked for instead of what the policy says."""
+
+    only: tuple[str, ...] = ()
+    candidate: str | None = None
+    against: str | None = None
+
+
+#: Nothing else than what the policy says.
+AS_WRITTEN = Asked()
+
+
 class ReportFormat(StrEnum):
     """How an evaluation is written to stdout."""
 
@@ -47,37 +60,72 @@ class ReportFormat(StrEnum):
 def evaluate(
     ctx: typer.Context,
     policy: PolicyArgument,
+    *,
+    only: Annotated[
+        str | None, typer.Option(help="Judge these gates only, such as metrics,slices; lets nobody onto traffic.")
+    ] = None,
+    candidate: Annotated[
+        str | None, typer.Option(help="Judge this version (7, @alias or latest) instead of the policy's candidate.")
+    ] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Compare with this version instead of the champion; lets nobody onto traffic.")
+    ] = None,
     output: Annotated[
         ReportFormat, typer.Option("--format", help="How to write the result to stdout.")
     ] = ReportFormat.TEXT,
+    report: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=FILE", help="Also write html=FILE, markdown=FILE, json=FILE or text=FILE; repeatable."
+        ),
+    ] = None,
 ) -> None:
-    """Judge the candidate by every gate of the policy, against the champion."""
+    """Judge the candidate by every gate of the policy, against the champion.
+
+    The result goes to stdout, to MLflow as a run of the experiment `mlship` (with the HTML report among its artifacts),
+    and into the ledger. Progress goes to stderr.
+    """
+    from mlship.cli.reports import destinations, write
     from mlship.policy.load import load_policy
 
+    files = destinations(report or [])
     loaded = load_policy(policy)
+    asked = Asked(_gates(only, loaded.policy), candidate, against)
     with told_on_stderr() as progress:
-        evaluation = run(loaded, context(ctx).home, progress)
+        evaluation = run(loaded, context(ctx).home, progress, asked)
     show(evaluation, output)
+    write(evaluation, files)
     leave(EXITS[evaluation.status])
 
 
-def run(loaded: LoadedPolicy, home: Home, progress: Callable[[str], None]) -> Evaluation:
+def run(loaded: LoadedPolicy, home: Home, progress: Progress, asked: Asked = AS_WRITTEN) -> Evaluation:
     """Resolve candidate and champion, judge every gate, and keep the evidence: an MLflow run and a ledger entry.
 
-    The evaluation has the run's id. It may have any status: the caller decides what follows from it. Raises
-    ``RegistryError``, ``DataError`` or ``StateError`` when it could not be made or kept; then there is no evidence.
+    The evaluation has the run's id. It may have any status: the caller decides what follows from it. A partial one is
+    kept in MLflow, not in the ledger. Raises ``RegistryError``, ``DataError`` or ``StateError`` when it could not be
+    made or kept; then there is no evidence.
     """
     from mlship.gates.evaluate import evaluate as judge
-    from mlship.ledger import Ledger, who
+    from mlship.ledger import Ledger
     from mlship.registry import Registry
     from mlship.report import render
-    from mlship.report.words import summary
 
+    policy = loaded.policy
     progress("reaching the registry")
-    registry = Registry.connect(loaded.policy.registry.uri, home)
-    progress(f"fetching {loaded.policy.model} {loaded.policy.candidate} and {loaded.policy.champion}")
-    candidate = registry.candidate(loaded.policy)
-    evaluation = judge(loaded, candidate, home, progress)
+    registry = Registry.connect(policy.registry.uri, home)
+    progress(f"fetching {policy.model} {asked.candidate or policy.candidate} and {asked.against or policy.champion}")
+    candidate = registry.candidate(policy, version=asked.candidate, against=asked.against)
+    evaluation = judge(
+        loaded,
+        candidate,
+        home,
+        progress,
+        only=asked.only,
+        watch=progress.watch,
+    )
+    if asked.against is not None:
+        compared = f"it was compared with {asked.against}, not with {policy.champion}"
+        evaluation = replace(evaluation, partial="; ".join(filter(None, [evaluation.partial, compared])))
     progress("keeping the evidence in MLflow")
     texts = {
         "evaluation.json": _as_json(evaluation),
@@ -85,7 +133,16 @@ def run(loaded: LoadedPolicy, home: Home, progress: Callable[[str], None]) -> Ev
         "evaluation.txt": str(render(evaluation, "text")) + "\n",
     }
     evaluation = replace(evaluation, run_id=registry.log_evaluation(evaluation, loaded.text, texts))
-    version, champion = candidate.version, candidate.champion
+    if not evaluation.partial:
+        Ledger(home.ledger).append(_entry(evaluation))
+    return evaluation
+
+
+def _entry(evaluation: Evaluation) -> LedgerEntry:
+    from mlship.ledger import who
+    from mlship.report.words import summary
+
+    version, champion = evaluation.candidate.version, evaluation.candidate.champion
     evidence = {
         "status": str(evaluation.status),
         "evaluation": evaluation.id,
@@ -95,8 +152,9 @@ def run(loaded: LoadedPolicy, home: Home, progress: Callable[[str], None]) -> Ev
         "policy": evaluation.policy_digest,
         "data": evaluation.data_digest or None,
         "reference": evaluation.reference_digest,
+        "recent": evaluation.recent_digest,
     }
-    entry = LedgerEntry(
+    return LedgerEntry(
         at=time.time(),
         who=who(),
         action="evaluated",
@@ -106,8 +164,27 @@ def run(loaded: LoadedPolicy, home: Home, progress: Callable[[str], None]) -> Ev
         reason=summary(evaluation),
         evidence={name: value for name, value in evidence.items() if value is not None},
     )
-    Ledger(home.ledger).append(entry)
-    return evaluation
+
+
+def _gates(only: str | None, policy: Policy) -> tuple[str, ...]:
+    """The gates that `--only` names. Raises ``UsageError`` for one that the policy does not ask for."""
+    if only is None:
+        return ()
+    from mlship.policy.gates import Gates
+    from mlship.report.figures import listed, nearest
+
+    known = ["ownership", *Gates.model_fields]
+    asked = [name for name in known if name == "ownership" or getattr(policy.gates, name)]
+    hint = f"the policy asks for {listed(asked, 20)}"
+    names = tuple(dict.fromkeys(name.strip() for name in only.split(",") if name.strip()))
+    for name in names:
+        if name not in known:
+            raise UsageError(f"--only: there is no gate '{name}'{nearest(name, known)}", hint=hint)
+        if name not in asked:
+            raise UsageError(f"--only: the policy does not ask for gate '{name}'", hint=hint)
+    if not names:
+        raise UsageError("--only names no gate", hint=hint)
+    return names
 
 
 def show(evaluation: Evaluation, output: ReportFormat) -> None:
@@ -127,17 +204,6 @@ def show(evaluation: Evaluation, output: ReportFormat) -> None:
     else:
         encoding = sys.stdout.encoding or "utf-8"  # marks become `?` where a terminal cannot show them
         sys.stdout.write(f"{report}\n".encode(encoding, "replace").decode(encoding))
-
-
-@contextmanager
-def told_on_stderr() -> Iterator[Callable[[str], None]]:
-    """Progress for a person: one line that changes on a terminal, one line per step elsewhere; always on stderr."""
-    console = err()
-    if not console.is_terminal:
-        yield lambda step: console.print(f"mlship: {step}", markup=False)
-        return
-    with console.status("beginning") as status:
-        yield status.update
 
 
 def _as_json(evaluation: Evaluation) -> str:

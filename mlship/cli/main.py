@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mlship.cli import common
-from mlship.cli.table import Commands
+from mlship.cli.table import Commands, Interrupted
 from mlship.errors import Exit, MlshipError
 from mlship.home import Home
 
@@ -70,7 +70,7 @@ def main() -> None:
         common.err().print(f"mlship: {error}", markup=False)
         common.emit_failure("error", error.exit_code, error.what, error.hint)
         sys.exit(int(error.exit_code))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Interrupted):
         common.err().print("mlship: interrupted")
         common.emit_failure("interrupted", Exit.INTERRUPTED, "interrupted")
         sys.exit(int(Exit.INTERRUPTED))

@@ -31,6 +31,7 @@ def ship(
     """
     from mlship.cli import evaluate, rollout
     from mlship.cli.live import watching
+    from mlship.cli.progress import told_on_stderr
     from mlship.policy.load import load_policy
 
     seconds = rollout.parse_interval(interval)
@@ -38,7 +39,7 @@ def ship(
     began = time.monotonic()
     evaluation = None
     if _wants_evaluation(loaded, home):
-        with evaluate.told_on_stderr() as progress:
+        with told_on_stderr() as progress:
             evaluation = evaluate.run(loaded, home, progress)
         if evaluation.status is not Status.PASSED:
             if fmt is Format.JSON:

@@ -66,12 +66,23 @@ class _Loaded(Mapping[str, Any]):
         return len(COMMANDS)
 
 
+class Interrupted(Exception):
+    """A person, or whoever runs the command, wants it to end."""
+
+
 class Commands(TyperGroup):
     """A group whose help needs none of its commands' modules."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands = _Loaded()  # type: ignore[assignment]  # only ever read here, where typer declares a mutable one
+
+    def invoke(self, ctx: Any) -> Any:
+        """Let an interruption through to the boundary, which tells it; typer would end with 130 and no word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise Interrupted from None
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of the table."""

@@ -23,6 +23,8 @@ def render(evaluation: Evaluation) -> dict[str, Any]:
         "policy_digest": evaluation.policy_digest,
         "data_digest": evaluation.data_digest or None,
         "reference_digest": evaluation.reference_digest,
+        "recent_digest": evaluation.recent_digest,
+        "partial": evaluation.partial or None,
         "run_id": evaluation.run_id,
         "started_at": datetime.fromtimestamp(evaluation.started, UTC).isoformat(timespec="milliseconds"),
         "seconds": round(evaluation.seconds, 3),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlship.report import figures
-from mlship.report.words import champion, measured, subject, summary, worst_first
+from mlship.report.words import aside, champion, measured, subject, summary, worst_first
 from mlship.types import Evaluation, GateResult, Status
 
 _MARKS = {
@@ -25,6 +25,8 @@ def render(evaluation: Evaluation) -> str:
         f"### {_MARKS[evaluation.status]} {_safe(subject(evaluation))}: {evaluation.status}",
         _safe(summary(evaluation).partition(": ")[2]) + ".",
     ]
+    if evaluation.partial:
+        parts.append(_safe(aside(evaluation)))
     if open_ones:
         parts.append("\n".join([_HEAD, *map(_row, open_ones)]))
     if settled:

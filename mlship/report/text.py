@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Sequence
 
 from mlship.report import figures
-from mlship.report.words import MARKS, champion, measured, subject, summary, worst_first
+from mlship.report.words import MARKS, aside, champion, measured, subject, summary, worst_first
 from mlship.types import Evaluation, GateResult
 
 _WIDTH = 118
@@ -44,4 +44,5 @@ def _line(cells: tuple[str, ...], widths: list[int]) -> str:
 
 def _evidence(evaluation: Evaluation) -> list[str]:
     line = f"evaluation {evaluation.id} of {subject(evaluation)}, {evaluation.seconds:.1f} s"
-    return [line if evaluation.run_id is None else f"{line}; MLflow run {evaluation.run_id}"]
+    lines = [line if evaluation.run_id is None else f"{line}; MLflow run {evaluation.run_id}"]
+    return [*lines, aside(evaluation)] if evaluation.partial else lines

@@ -46,6 +46,11 @@ def summary(evaluation: Evaluation) -> str:
     return f"{head}: {what} {word}{aside}: {figures.listed(named)}" if same else f"{head}: {what} was measured"
 
 
+def aside(evaluation: Evaluation) -> str:
+    """What a reader must know of a partial evaluation; empty for a full one."""
+    return f"This evaluation lets nobody onto traffic: {evaluation.partial}." if evaluation.partial else ""
+
+
 def measured(result: GateResult) -> str:
     """The value with its interval, in the unit of the limit: `0.763 [0.751, 0.775]`."""
     found = result.measured

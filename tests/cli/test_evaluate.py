@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -116,3 +117,85 @@ def test_what_cannot_be_evaluated_says_why(place: Path, registry_home: RegistryH
     assert done.returncode == 3
     assert "did you mean 'july.parquet'?" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_partial_evaluation_lets_nobody_in(place: Path, registry_home: RegistryHome, tmp_path: Path) -> None:
+    """Any two versions, some gates: kept in MLflow and said so, but not in the ledger; reports land in files."""
+    ledger = Ledger(registry_home.home.ledger)
+    before = len(ledger.entries("flight-delay"))
+    wanted = ["--only", "contract, metrics", "--candidate", "1", "--against", "2"]
+    reports = [f"--report=markdown={tmp_path / 'e.md'}", f"--report=json={tmp_path / 'e.json'}"]
+    done = _mlship(place, registry_home, "good.yaml", "--format", "json", *wanted, *reports)
+    document = json.loads(done.stdout)
+    assert (document["candidate"]["version"], document["champion"]["version"]) == ("1", "2")
+    assert {result["gate"] for result in document["results"]} == {"contract", "metrics"}
+    assert document["partial"] == ("only contract and metrics were judged; it was compared with 2, not with @champion")
+    assert json.loads((tmp_path / "e.json").read_text()) == document
+    assert (tmp_path / "e.md").read_text().startswith("### ")
+    assert len(ledger.entries("flight-delay")) == before
+
+    import mlflow
+
+    client = mlflow.MlflowClient(registry_home.home.registry_uri, registry_home.home.registry_uri)
+    assert client.get_run(document["run_id"]).data.tags["mlship.partial"] == document["partial"]
+    labelled = client.get_model_version("flight-delay", "1").tags
+    assert labelled.get("mlship.evaluation") != document["run_id"]
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--only", "metrics,slizes"], "there is no gate 'slizes'; did you mean 'slices'?"),
+        (["--only", "slices"], "the policy does not ask for gate 'slices'"),
+        (["--only", ","], "--only names no gate"),
+        (["--report", "pdf=x.pdf"], "not KIND=FILE"),
+        (["--report", "html"], "not KIND=FILE"),
+        (["--report", "html=nowhere/x.html"], "there is no directory nowhere"),
+    ],
+)
+def test_a_wrong_option_is_told_before_anything_is_evaluated(
+    place: Path, registry_home: RegistryHome, options: list[str], told: str
+) -> None:
+    """Exit 2 with the likely fix; the registry is not even reached."""
+    done = _mlship(place, registry_home, "good.yaml", *options)
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert "registry" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_leaves_no_run_and_no_process(place: Path, registry_home: RegistryHome) -> None:
+    """Interrupted while the models predict: exit 130 within seconds, no run marked as running, no child left."""
+    import mlflow
+
+    text = POLICY.replace("CANDIDATE", "2").replace("MIN", "0.6").replace("july.parquet", "other.parquet")
+    pd.read_parquet(place / "july.parquet").iloc[::-1].to_parquet(place / "other.parquet")  # nothing is kept of these
+    (place / "interrupted.yaml").write_text(text)
+    command = [sys.executable, "-m", "mlship", "--home", str(registry_home.home.path), "evaluate", "interrupted.yaml"]
+    process = subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "scoring" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, rest = process.communicate(timeout=20)
+    assert process.returncode == 130, rest
+    assert out == ""
+    assert "interrupted" in rest
+    client = mlflow.MlflowClient(registry_home.home.registry_uri, registry_home.home.registry_uri)
+    experiments = [found.experiment_id for found in client.search_experiments()]
+    assert client.search_runs(experiments, "attributes.status = 'RUNNING'") == []
+    assert _children(process.pid) == []
+
+
+def _children(parent: int) -> list[str]:
+    """Processes whose command line names a scoring process that this parent started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = path.read_bytes().split(b"\0")
+        except OSError:  # it has ended meanwhile
+            continue
+        if b"mlship.gates.scorer" in words and str(parent).encode() in words:
+            found.append(b" ".join(words).decode())
+    return found

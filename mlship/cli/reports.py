@@ -1,0 +1,62 @@
+"""`--report KIND=FILE`: an evaluation written to files, beside what goes to stdout."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mlship.errors import StateError, UsageError
+
+if TYPE_CHECKING:
+    from mlship.types import Evaluation
+
+#: Kinds that can be written, as `mlship.report.KINDS` has them; named here so that a wrong one costs no import.
+KINDS = ("html", "markdown", "json", "text")
+
+
+def destinations(wanted: Sequence[str]) -> dict[Path, str]:
+    """The kind of each file that was asked for.
+
+    Raises ``UsageError`` before anything is evaluated: an unknown kind, or a directory that is not there.
+    """
+    found: dict[Path, str] = {}
+    for each in wanted:
+        kind, equals, name = each.partition("=")
+        if not equals or kind not in KINDS or not name:
+            raise UsageError(
+                f"--report {each}: not KIND=FILE", hint=f"such as --report html=report.html; kinds: {', '.join(KINDS)}"
+            )
+        path = Path(name)
+        if not path.parent.is_dir():
+            raise UsageError(f"--report {each}: there is no directory {path.parent}", hint=f"mkdir -p {path.parent}")
+        if path.is_dir():
+            raise UsageError(f"--report {each}: {path} is a directory", hint="name a file in it")
+        found[path] = kind
+    return found
+
+
+def write(evaluation: Evaluation, files: dict[Path, str]) -> None:
+    """Write each report whole or not at all. Raises ``StateError`` when a file cannot be written."""
+    from mlship.report import render
+
+    for path, kind in files.items():
+        report = render(evaluation, kind)
+        text = report if isinstance(report, str) else json.dumps(report, indent=2, allow_nan=False)
+        try:
+            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                file.write(text.rstrip("\n") + "\n")
+            umask = os.umask(0)
+            os.umask(umask)
+            Path(name).chmod(0o666 & ~umask)
+            Path(name).replace(path)
+        except OSError as error:
+            raise StateError(
+                f"the report cannot be written: {error.strerror or error}",
+                where=str(path),
+                hint="the evaluation itself is kept: see its MLflow run",
+            ) from error
