@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from mlship.gates.base import FEWEST_ROWS, GateContext, Limit, judge, noted, without
 from mlship.policy.gates import MetricRule
-from mlship.report.figures import nearest, quoted, things
+from mlship.policy.scorers import OWN
+from mlship.report.figures import quoted, things
 from mlship.types import GateResult, Status
 
 if TYPE_CHECKING:
@@ -26,14 +27,15 @@ class Metrics:
         return [result for metric, rule in rules.items() for result in self._metric(metric, rule, context)]
 
     def _metric(self, metric: str, rule: MetricRule, context: GateContext) -> list[GateResult]:
-        from sklearn.metrics import get_scorer_names
-
+        from mlship.gates import measure
         from mlship.gates.paired import compare
 
-        asked = _limits(rule)
-        if metric not in get_scorer_names():
-            reason = f"'{metric}' is not a scikit-learn scorer{nearest(metric, get_scorer_names())}"
-            return [without(self.name, f"{metric} {kind}", Status.ERROR, limit, reason) for kind, limit in asked]
+        less = metric in OWN or (rule.function is not None and bool(rule.lower_is_better))
+        asked = _limits(rule, less=less)
+        try:
+            chosen = measure.metric(metric, rule, context.resolve)
+        except ValueError as error:
+            return [without(self.name, f"{metric} {kind}", Status.ERROR, limit, str(error)) for kind, limit in asked]
         if missing := _too_little(context):
             return [
                 without(self.name, f"{metric} {kind}", Status.INCONCLUSIVE, limit, missing) for kind, limit in asked
@@ -43,10 +45,9 @@ class Metrics:
         candidate, champion = context.predictions
         label = context.evaluation.frame[context.evaluation.target]
         try:
-            compared = compare(metric, label.to_numpy(), candidate, champion, context.seed)
-        except (AttributeError, TypeError, ValueError) as error:
-            reason = _cannot(metric, error, has_scores=candidate.scores is not None)
-            return [without(self.name, f"{metric} {kind}", Status.ERROR, limit, reason) for kind, limit in asked]
+            compared = compare(chosen, label.to_numpy(), candidate, champion, context.seed)
+        except ValueError as error:
+            return [without(self.name, f"{metric} {kind}", Status.ERROR, limit, str(error)) for kind, limit in asked]
         return [self._judge(metric, kind, limit, compared) for kind, limit in asked]
 
     def _judge(self, metric: str, kind: str, limit: Limit, compared: Compared) -> GateResult:
@@ -60,14 +61,15 @@ class Metrics:
         return noted(result, measured.reason) if measured.value is not None and measured.reason else result
 
 
-def _limits(rule: MetricRule) -> list[tuple[str, Limit]]:
+def _limits(rule: MetricRule, *, less: bool) -> list[tuple[str, Limit]]:
     asked = []
     if rule.min is not None:
         asked.append(("min", Limit(rule.min, at_least=True)))
     if rule.max is not None:
         asked.append(("max", Limit(rule.max, at_least=False)))
     if rule.max_drop is not None:
-        asked.append(("max_drop", Limit(-rule.max_drop if rule.max_drop else 0.0, at_least=True)))
+        drop = rule.max_drop if less else -rule.max_drop if rule.max_drop else 0.0
+        asked.append(("max_drop", Limit(drop, at_least=not less)))
     return asked
 
 
@@ -94,15 +96,3 @@ def _one_class(label: pd.Series) -> str:
     if len(few) and len(found) == 2 and not pd.api.types.is_float_dtype(label.dtype):
         return f"only {things(int(few.iloc[0]), 'row')} has the label {quoted(few.index[0])}"
     return ""
-
-
-def _cannot(metric: str, error: Exception, *, has_scores: bool) -> str:
-    """Scikit-learn's refusal in one line, with the likely cause in front."""
-    said = " ".join(str(error).split())
-    if "predict_proba" in said and not has_scores:
-        return f"{metric} needs probabilities, and the model gives none (it has no predict_proba)"
-    if "multi_class must be in" in said:
-        return f"{metric} is for two classes; use {metric}_ovr or {metric}_ovo for more"
-    if "Target is multiclass but average='binary'" in said:
-        return f"{metric} is for two classes; use {metric}_macro or {metric}_weighted for more"
-    return f"{metric} cannot be measured here: {said[:300]}"

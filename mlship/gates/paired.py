@@ -6,11 +6,18 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TYPE_CHECKING
 
+from mlship.gates import measure, ours
 from mlship.gates.base import Predictions
-from mlship.gates.side import Array, Scorer, Side, close, same, spoilt
+from mlship.gates.measure import Metric
+from mlship.gates.side import Array, Side, close, same, spoilt
 from mlship.stats import bootstrap, weighted
 from mlship.types import Measurement
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 SOURCE = "paired bootstrap"
 #: Replicates where one costs microseconds, and where it costs a call of scikit-learn, which is milliseconds. The number
@@ -31,39 +38,64 @@ class Compared:
     difference: Measurement | None
 
 
-def compare(metric: str, label: Array, candidate: Predictions, champion: Predictions | None, seed: int) -> Compared:
-    """Score the stored predictions of both models by scikit-learn's scorer `metric`.
+def compare(
+    metric: str | Metric,
+    label: Array,
+    candidate: Predictions,
+    champion: Predictions | None,
+    seed: int,
+    *,
+    rows: NDArray[np.int64] | None = None,
+    confidence: float = bootstrap.CONFIDENCE,
+) -> Compared:
+    """Measure both models on the same rows: all, or those selected by index.
 
-    Raises ``ValueError`` (``AttributeError``, ``TypeError``) in scikit-learn's words when the scorer does not fit the
-    task or the model, such as one that wants probabilities of a model without.
+    Raises ``ValueError`` with a reason when the metric does not fit the task or the model, such as one that wants
+    probabilities of a model without.
     """
-    import numpy as np
-    from sklearn.metrics import cluster, get_scorer
+    chosen = measure.metric(metric) if isinstance(metric, str) else metric
+    models = [candidate] if champion is None else [candidate, champion]
+    try:
+        return _compare(chosen, label, models, seed, rows=rows, confidence=confidence)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(measure.cannot(chosen.name, error, has_scores=candidate.scores is not None)) from error
 
-    scorer: Scorer = get_scorer(metric)
-    if hasattr(cluster, metric) and candidate.classes is None and np.issubdtype(label.dtype, np.floating):
+
+def _compare(
+    metric: Metric,
+    label: Array,
+    models: list[Predictions],
+    seed: int,
+    *,
+    rows: NDArray[np.int64] | None,
+    confidence: float,
+) -> Compared:
+    import numpy as np
+    from sklearn.metrics import cluster
+
+    if hasattr(cluster, metric.name) and models[0].classes is None and np.issubdtype(label.dtype, np.floating):
         raise ValueError("it compares groups, and the labels are numbers")
-    sides = [Side.of(label, model) for model in (candidate, champion) if model is not None]
-    rows = np.arange(len(label))
+    sides = [Side.of(label, model, rows, metric.threshold) for model in models]
+    n = len(sides[0].label)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a metric that is undefined on one resample is nothing a user can act on
-        values = [side.score(scorer, rows) for side in sides]
-        alike = same(candidate, champion)
+        values = [metric.on(side) for side in sides]
+        alike = len(models) == 2 and same(*models)
         # Two models that said the same are one: resampled once, shown twice.
         distinct = sides[:1] if alike else sides
-        drawn = _resample(metric, scorer, distinct, values[: len(distinct)], seed)
-        ends = [_ends(scorer, side, drawn.interval(_only(i), values[i])) for i, side in enumerate(distinct)]
+        drawn = _resample(metric, distinct, values[: len(distinct)], seed, confidence)
+        ends = [_ends(metric, side, drawn.interval(_only(i), values[i])) for i, side in enumerate(distinct)]
     if alike:
         ends = ends * 2
-    measured = [_measurement(metric, value, end, len(label)) for value, end in zip(values, ends, strict=True)]
+    measured = [_measurement(metric.name, value, end, n) for value, end in zip(values, ends, strict=True)]
     if len(sides) == 1:
         return Compared(measured[0], None, None)
     difference = (
-        Measurement("", 0.0, 0.0, 0.0, len(label), SOURCE, "both models give the same predictions on every row")
+        Measurement("", 0.0, 0.0, 0.0, n, SOURCE, "both models give the same predictions on every row")
         if alike
-        else _difference(metric, values, ends, drawn, len(label))
+        else _difference(metric.name, values, ends, drawn, n)
     )
-    return Compared(measured[0], measured[1], replace(difference, metric=f"{metric} difference"))
+    return Compared(measured[0], measured[1], replace(difference, metric=f"{metric.name} difference"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,13 +108,16 @@ class _Drawn:
     """The same with groups of rows left out, shape (groups, sides); None when cells were drawn: these need none."""
     rows: int
     """Rows of the rarest class; all rows when there are no classes."""
+    confidence: float
 
     def interval(self, of: Callable[[Array], Array], estimate: float) -> tuple[float, float] | None:
         """Ends of the interval of a column, or of a function of the columns, widened to hold the estimate."""
         if self.left_out is None:
-            found = bootstrap.interval(of(self.values))
+            found = bootstrap.interval(of(self.values), self.confidence)
         else:
-            found = bootstrap.corrected_interval(of(self.values), estimate, of(self.left_out), self.rows)
+            found = bootstrap.corrected_interval(
+                of(self.values), estimate, of(self.left_out), self.rows, self.confidence
+            )
         return found and (min(found[0], estimate), max(found[1], estimate))
 
 
@@ -90,27 +125,27 @@ def _only(i: int) -> Callable[[Array], Array]:
     return lambda values: values[:, i]
 
 
-def _resample(metric: str, scorer: Scorer, sides: list[Side], values: list[float], seed: int) -> _Drawn:
+def _resample(metric: Metric, sides: list[Side], values: list[float], seed: int, confidence: float) -> _Drawn:
     """Values of all sides on the same resamples, by the cheapest way that is exact here."""
     import numpy as np
 
     n = len(sides[0].label)
-    used = sides[0].scored(scorer, np.arange(n))[1]
-    weighable = all(side.weighable(scorer) for side in sides)
+    weighable = metric.scorer is not None and all(side.weighable(metric.scorer) for side in sides)
     by_classes = all(side.classes is not None for side in sides)
-    if used == {"predict"} and weighable and by_classes:
-        cells = _cells(metric, scorer, sides, values, seed)
+    if metric.scorer is not None and metric.needs == "values" and weighable and by_classes:
+        cells = _cells(metric, sides, values, seed)
         if cells is not None:
-            return _Drawn(cells, None, n)
-    statistic, most = _statistic(metric, scorer, sides, values, weighable=weighable)
+            return _Drawn(cells, None, n, confidence)
+    statistic, most = _statistic(metric, sides, values, weighable=weighable)
     rows = int(np.unique(sides[0].label, return_counts=True)[1].min()) if by_classes else n
     # Fewer replicates for very many rows, where an interval is narrow anyway.
     replicates = max(_FEWEST_REPLICATES, min(most, int(1e8 / n)))
-    return _Drawn(bootstrap.resampled(n, replicates, seed, statistic), bootstrap.left_out(n, seed, statistic), rows)
+    drawn, left_out = bootstrap.resampled(n, replicates, seed, statistic), bootstrap.left_out(n, seed, statistic)
+    return _Drawn(drawn, left_out, rows, confidence)
 
 
 def _statistic(
-    metric: str, scorer: Scorer, sides: list[Side], values: list[float], *, weighable: bool
+    metric: Metric, sides: list[Side], values: list[float], *, weighable: bool
 ) -> tuple[Callable[[Array], Array], int]:
     """The scores of all sides as a function of weights, and how many replicates of it one can wait for."""
     import numpy as np
@@ -123,30 +158,46 @@ def _statistic(
     ]
     if len(exact) == len(sides):
         return lambda weights: np.stack([score(weights) for score in exact], axis=1), _REPLICATES
-    return partial(_each, scorer, sides, weigh=weighable), _GENERAL
+    return partial(_each, metric, sides, weigh=weighable), _GENERAL
 
 
-def _each(scorer: Scorer, sides: list[Side], weights: Array, *, weigh: bool) -> Array:
-    """The scorer itself on each resample: by weights, or by repeating the rows."""
+def _each(metric: Metric, sides: list[Side], weights: Array, *, weigh: bool) -> Array:
+    """The metric itself on each resample: by weights, or by repeating the rows."""
     import numpy as np
 
     values = np.full((len(weights), len(sides)), np.nan)
     for i, drawn in enumerate(weights):
         chosen = np.flatnonzero(drawn)
-        rows = chosen if weigh else np.repeat(chosen, drawn[chosen].astype(int))
+        repeated = None if weigh else np.repeat(chosen, drawn[chosen].astype(int))
         for j, side in enumerate(sides):
             try:
-                values[i, j] = side.score(scorer, rows, drawn[chosen] if weigh else None)
+                if repeated is not None:
+                    values[i, j] = metric.on(side.take(repeated))
+                else:
+                    assert metric.scorer is not None, "only scikit-learn's scorers are weighable"
+                    values[i, j] = side.score(metric.scorer, chosen, drawn[chosen])
             except ValueError:  # a class is absent from this resample: it has no value there
                 continue
     return values
 
 
-def _quick(metric: str, side: Side) -> weighted.Score | None:
-    """A many-weights version of the scorer, where there is one for this task."""
+def _quick(chosen: Metric, side: Side) -> weighted.Score | None:
+    """A many-weights version of the metric, where there is one for this task."""
+    if chosen.own is not None:
+        return _quick_for_ours(chosen.own, side)
+    metric = chosen.name
     if side.classes is not None:
         return None if side.scores is None else _quick_for_classes(metric, side.label, side.classes, side.scores)
     return _quick_for_numbers(metric, side)
+
+
+def _quick_for_ours(own: ours.Own, side: Side) -> weighted.Score:
+    import numpy as np
+
+    if own.terms is None:
+        return weighted.calibration_error(*ours.calibrated(side))
+    terms, parts = own.terms(side, own.quantile)
+    return weighted.mean_of(terms, np.sqrt if own.root else None, parts)
 
 
 def _quick_for_numbers(metric: str, side: Side) -> weighted.Score | None:
@@ -188,7 +239,7 @@ def _quick_for_classes(metric: str, label: Array, classes: Array, scores: Array)
     return None
 
 
-def _cells(metric: str, scorer: Scorer, sides: list[Side], values: list[float], seed: int) -> Array | None:
+def _cells(metric: Metric, sides: list[Side], values: list[float], seed: int) -> Array | None:
     """Replicates for a scorer that only looks at classes: the table of (label, candidate, champion) is resampled.
 
     None when the table would be too large.
@@ -209,10 +260,11 @@ def _cells(metric: str, scorer: Scorer, sides: list[Side], values: list[float], 
     prior = np.ones(grid.shape[1])
     for column, possible in zip(grid[1:], own, strict=True):
         prior *= np.where(column == grid[0], 0.5, 0.5 / max(len(possible) - 1, 1))
-    quick = [weighted.from_confusion(metric, grid[0], column, k) for column in grid[1:]]
+    quick = [weighted.from_confusion(metric.name, grid[0], column, k) for column in grid[1:]]
     binary = k == 2 and names.tolist() == [0, 1]
     actual = observed[tuple(grid)]
-    exact = [score for score in quick if score is not None and (binary or "_" in metric or metric == "accuracy")]
+    told = binary or "_" in metric.name or metric.name == "accuracy"
+    exact = [score for score in quick if score is not None and told]
     if len(exact) < len(sides) or not all(
         close(float(score(actual[None])[0]), value) for score, value in zip(exact, values, strict=True)
     ):
@@ -221,17 +273,17 @@ def _cells(metric: str, scorer: Scorer, sides: list[Side], values: list[float], 
             for side, column in zip(sides, grid[1:], strict=True)
         ]
         drawn = bootstrap.posterior_cells(actual, prior, _GENERAL, seed)
-        return _each(scorer, small, drawn, weigh=True)
+        return _each(metric, small, drawn, weigh=True)
     drawn = bootstrap.posterior_cells(actual, prior, 2 * _REPLICATES, seed)
     return np.stack([score(drawn) for score in exact], axis=1)
 
 
-def _ends(scorer: Scorer, side: Side, found: tuple[float, float] | None) -> tuple[float, float] | None:
+def _ends(metric: Metric, side: Side, found: tuple[float, float] | None) -> tuple[float, float] | None:
     """The interval's ends; one that collapsed to a point is widened by what so few rows cannot exclude."""
     if found is None or found[1] - found[0] > 1e-12 * max(1.0, abs(found[0])):
         return found
     try:
-        worst = spoilt(scorer, side)
+        worst = spoilt(metric.on, side)
     except (TypeError, ValueError):
         return None
     return min(found[0], worst), max(found[1], worst)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mlship.gates.base import Predictions
@@ -24,39 +25,130 @@ class Side:
     values: Array
     scores: Array | None
     classes: Array | None
+    names: Array | None = None
+    """What the two classes are really called, where label and values are codes."""
+
+    @property
+    def said(self) -> Array:
+        """The labels as they are in the data."""
+        return self.label if self.names is None else self.names[self.label]
+
+    @property
+    def chosen(self) -> Array:
+        """The predictions by the names that the labels have."""
+        return self.values if self.names is None else self.names[self.values]
 
     @classmethod
-    def of(cls, label: Array, model: Predictions) -> Side:
-        """Two classes neither of which is 1 become 0 and 1: the model's second class is the positive one."""
+    def of(cls, label: Array, model: Predictions, rows: Array | None = None, threshold: float | None = None) -> Side:
+        """All rows, or those selected by index. Two classes become 0 and 1: the model's second is the positive one.
+
+        With a `threshold`, the positive class is predicted from that probability on.
+
+        Raises ``ValueError`` when predictions and labels do not fit each other, or the threshold the model.
+        """
         import numpy as np
 
         values, classes = np.asarray(model.values), model.classes
         scores = None if model.scores is None else np.asarray(model.scores)
         if len(values) != len(label) or (scores is not None and len(scores) != len(label)):
             raise ValueError(f"the model gave {len(values):,} predictions for {len(label):,} rows")
-        if classes is not None:
-            classes = np.asarray(classes)
-            strange = sorted({str(value) for value in set(label.tolist()) - set(classes.tolist())})
-            if strange and scores is not None:
-                raise ValueError(
-                    f"the label {strange[0]!r} is none of the model's classes {[str(name) for name in classes[:10]]}"
-                )
-            if len(classes) == 2 and 1 not in classes.tolist():
-                positive = classes[1]
-                return cls((label == positive).astype(int), (values == positive).astype(int), scores, np.array([0, 1]))
-        return cls(label, values, scores, classes)
+        if rows is not None:
+            label, values = label[rows], values[rows]
+            scores = None if scores is None else scores[rows]
+        if classes is None:
+            if threshold is not None:
+                raise ValueError("a threshold is for classes, and the model predicts numbers or does not tell classes")
+            return cls(label, values, scores, None)
+        classes = np.asarray(classes)
+        codes = coded(label, classes)
+        if (scores is not None or len(classes) == 2) and codes.min(initial=0) < 0:
+            strange = str(label[codes < 0][0])
+            raise ValueError(
+                f"the label {strange!r} is none of the model's classes {[str(name) for name in classes[:10]]}"
+            )
+        if len(classes) != 2:
+            if threshold is not None:
+                raise ValueError(f"a threshold is for two classes, and the model knows {len(classes)}")
+            return cls(label, values, scores, classes)
+        chosen = coded(values, classes)
+        if threshold is not None:
+            if scores is None or scores.ndim != 2:
+                raise ValueError("a threshold needs probabilities, and the model gives none (it has no predict_proba)")
+            chosen = (scores[:, 1] >= threshold).astype(np.int8)
+        return cls(codes, np.maximum(chosen, 0), scores, np.array([0, 1]), classes)
 
-    def score(self, scorer: Scorer, rows: Array, weights: Array | None = None) -> float:
-        """The scorer's value on some of the rows."""
-        return self.scored(scorer, rows, weights)[0]
+    @property
+    def is_binary(self) -> bool:
+        """Whether there are two classes; label and values are then 0 and 1."""
+        return self.classes is not None and len(self.classes) == 2
 
-    def scored(self, scorer: Scorer, rows: Array, weights: Array | None = None) -> tuple[float, set[str]]:
-        """The scorer's value on some of the rows, and the methods that it asked of the model."""
+    @property
+    def positive(self) -> Array:
+        """Which rows have the positive class of two, shape (n,)."""
+        import numpy as np
+
+        return np.asarray(self.label == 1)
+
+    @cached_property
+    def codes(self) -> Array:
+        """The label of each row as the number of its class, shape (n,)."""
+        if self.classes is None:
+            raise ValueError("it is for classes, and the model predicts numbers or does not tell its classes")
+        return self.label if self.is_binary else coded(self.label, self.classes)
+
+    def probabilities(self) -> Array:
+        """The probability of each class, shape (n, classes); raises ``ValueError`` when the model has none."""
+        import numpy as np
+
+        if self.classes is None:
+            raise ValueError("it needs probabilities of classes, and the model predicts numbers")
+        if self.scores is None or self.scores.ndim != 2:
+            raise ValueError("it needs predict_proba, and the model gives no probabilities")
+        low, high = self.scores.min(initial=1), self.scores.max(initial=0)
+        if np.isnan(low) or np.isnan(high):
+            raise ValueError("the model's probabilities contain NaN")
+        if low < 0 or high > 1 + 1e-6:
+            raise ValueError(f"the model's probabilities run from {low:.3g} to {high:.3g}, not from 0 to 1")
+        return self.scores
+
+    def right_probability(self) -> Array:
+        """The probability that the model gave to the label of each row, shape (n,)."""
+        import numpy as np
+
+        return np.take_along_axis(self.probabilities(), self.codes[:, None].astype(np.intp), axis=1)[:, 0]
+
+    def numbers(self) -> Array:
+        """The labels as floats; raises ``ValueError`` when they are none."""
+        import numpy as np
+
+        if self.classes is not None or not np.issubdtype(self.label.dtype, np.number):
+            raise ValueError("it is for numbers, and the model predicts classes")
+        return self.label.astype(float)
+
+    def error(self) -> Array:
+        """Label minus prediction, shape (n,); raises ``ValueError`` for what are no numbers."""
+        import numpy as np
+
+        error = self.numbers() - self.values.astype(float).reshape(len(self.label))
+        if not np.isfinite(error).all():
+            raise ValueError("the predictions contain NaN or infinite values")
+        return np.asarray(error)
+
+    def take(self, rows: Array) -> Side:
+        """Some of the rows, by index; a row may be repeated."""
+        scores = None if self.scores is None else self.scores[rows]
+        return Side(self.label[rows], self.values[rows], scores, self.classes, self.names)
+
+    def score(self, scorer: Scorer, rows: Array | None = None, weights: Array | None = None) -> float:
+        """The value of a scikit-learn scorer on all or some of the rows."""
+        import numpy as np
+
         from mlship.gates.replay import replay
 
+        rows = np.arange(len(self.label)) if rows is None else rows
         model = replay(self.values, self.scores, self.classes)
         options = {} if weights is None else {"sample_weight": weights}
-        return float(scorer(model, rows.reshape(-1, 1), self.label[rows], **options)), model.used
+        return float(scorer(model, rows.reshape(-1, 1), self.label[rows], **options))
 
     def weighable(self, scorer: Scorer) -> bool:
         """Whether the scorer takes weights as we mean them: a row of weight 2 is two rows."""
@@ -71,7 +163,7 @@ class Side:
         return close(weighed, self.score(scorer, np.repeat(rows, doubled)))
 
 
-def spoilt(scorer: Scorer, side: Side) -> float:
+def spoilt(measured: Callable[[Side], float], side: Side) -> float:
     """The value, had each class as many badly predicted rows as its size cannot exclude (`bootstrap.unseen_share`).
 
     For numbers: rows one standard deviation from the mean, predicted to be the mean.
@@ -91,7 +183,7 @@ def spoilt(scorer: Scorer, side: Side) -> float:
             None,
             None,
         )
-        return longer.score(scorer, np.arange(len(longer.label)))
+        return measured(longer)
     added = []
     wrong = side.values.copy()
     for column, name in enumerate(side.classes):
@@ -111,7 +203,25 @@ def spoilt(scorer: Scorer, side: Side) -> float:
         None if side.scores is None else np.concatenate([side.scores, side.scores[rows]]),
         side.classes,
     )
-    return longer.score(scorer, np.arange(len(longer.label)))
+    return measured(longer)
+
+
+def coded(values: Array, classes: Array) -> Array:
+    """The number of each value's class, shape (n,), as small integers; -1 for a value that is none of them."""
+    import numpy as np
+    import pandas as pd
+
+    small = np.int8 if len(classes) < 127 else np.int32
+    if object in (values.dtype, classes.dtype) or values.dtype.kind in "US":
+        found, names = pd.factorize(values)
+        return np.asarray(pd.Index(classes).get_indexer(pd.Index(names)).astype(small)[found])
+    if len(classes) == 2:
+        codes = np.asarray(values == classes[1]).astype(small)
+        codes[(codes == 0) & (values != classes[0])] = -1
+        return codes
+    order = np.argsort(classes)
+    near = np.minimum(np.searchsorted(classes[order], values), len(classes) - 1)
+    return np.asarray(np.where(classes[order][near] == values, order[near], -1).astype(small))
 
 
 def same(one: Predictions, other: Predictions | None) -> bool:

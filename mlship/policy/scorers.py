@@ -63,3 +63,39 @@ SCORERS = (
     "top_k_accuracy",
     "v_measure_score",
 )
+
+#: Metrics of mlship's own, where less is better, as people name them (`mlship.gates.ours`).
+OWN = (
+    "brier_score",
+    "calibration_error",
+    "log_loss",
+    "mae",
+    "mape",
+    "quantile_loss",
+    "rmse",
+    "smape",
+)
+
+#: What people also call them: one word per idea, so these are only hints.
+SYNONYMS = {
+    "auc": "roc_auc",
+    "auroc": "roc_auc",
+    "pr_auc": "average_precision",
+    "auprc": "average_precision",
+    "ap": "average_precision",
+    "ece": "calibration_error",
+    "expected_calibration_error": "calibration_error",
+    "brier": "brier_score",
+    "brier_score_loss": "brier_score",
+    "logloss": "log_loss",
+    "cross_entropy": "log_loss",
+    "mean_absolute_error": "mae",
+    "mean_absolute_percentage_error": "mape",
+    "root_mean_squared_error": "rmse",
+    "mean_squared_error": "neg_mean_squared_error",
+    "mse": "neg_mean_squared_error",
+    "pinball_loss": "quantile_loss",
+    "mcc": "matthews_corrcoef",
+    "r2_score": "r2",
+    "f1_score": "f1",
+}

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from mlship.stats import calibration
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -103,14 +105,35 @@ def roc_auc(positive: NDArray[np.bool_], score: Array) -> Score:
     return _each(one)
 
 
-def mean_of(per_row: Array, finish: Callable[[Array], Array] | None = None) -> Score:
-    """Weighted mean of one number per row, through `finish` when given."""
+def mean_of(per_row: Array, finish: Callable[[Array], Array] | None = None, parts: Array | None = None) -> Score:
+    """Weighted mean of one number per row, through `finish` when given.
+
+    `parts`, shape (n,), is the weight that a row has of itself: 0 leaves it out. nan when nothing is left.
+    """
 
     def at(weights: Array) -> Array:
-        mean = weights @ per_row / weights.sum(axis=1)
+        mean = (
+            weights @ per_row / weights.sum(axis=1)
+            if parts is None
+            else _divide(weights @ (per_row * parts), weights @ parts, float("nan"))
+        )
         return finish(mean) if finish else mean
 
     return at
+
+
+def calibration_error(expected: Array, came: NDArray[np.bool_]) -> Score:
+    """`mlship.stats.calibration.expected_error` of weighted rows."""
+    import numpy as np
+
+    member = calibration.bins(expected)
+    gap = came - expected.astype(float)
+
+    def one(weights: Array) -> float:
+        gaps = np.bincount(member, weights=weights * gap, minlength=calibration.BINS)
+        return float(abs(gaps).sum() / weights.sum())
+
+    return _each(one)
 
 
 def average_of(columns: list[Score], truth: Array | None = None) -> Score:

@@ -154,7 +154,7 @@ def test_text_labels_have_a_positive_class() -> None:
     ("metric", "says"),
     [
         ("roc_auc", "needs probabilities, and the model gives none"),
-        ("recal", "'recal' is not a scikit-learn scorer; did you mean 'recall'?"),
+        ("recal", "'recal' is neither a scikit-learn scorer nor a metric of mlship; did you mean 'recall'?"),
         ("f1_samples", "cannot be measured here"),
     ],
 )
