@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, GetJsonSchemaHandler
+from pydantic_core import CoreSchema
 
 from mlship.policy.section import Section
 
@@ -59,5 +60,13 @@ def _as_dataset(value: Any) -> Any:
     return {"path": value} if isinstance(value, str) else value
 
 
+class _OrPath:
+    """Tells editors what `_as_dataset` allows."""
+
+    @staticmethod
+    def __get_pydantic_json_schema__(schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return {"anyOf": [handler(schema), {"type": "string", "minLength": 1}]}
+
+
 #: A dataset, or just its path.
-PathOrDataset = Annotated[Dataset, BeforeValidator(_as_dataset)]
+PathOrDataset = Annotated[Dataset, BeforeValidator(_as_dataset), _OrPath()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import types
 from datetime import date
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic_core import ErrorDetails
@@ -14,7 +14,7 @@ from mlship.policy.faults import Fault, Source, plain
 from mlship.policy.later import THIS, is_later_key, is_later_value
 from mlship.policy.schema import Policy
 from mlship.policy.tree import Location, Mapping, Node, Scalar, Sequence, find, key_spot, value_spot
-from mlship.policy.units import UnitError, format_duration, format_percent
+from mlship.policy.units import UnitError, format_duration, format_percent, format_size
 
 
 def location_of(root: Node, error: ErrorDetails) -> Location:
@@ -98,6 +98,8 @@ def _plain_type(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, types.UnionType):
         inner = [kind for kind in get_args(annotation) if kind is not type(None)]
         return _plain_type(inner[0])
+    if get_origin(annotation) is Annotated:
+        return _plain_type(get_args(annotation)[0])
     return annotation
 
 
@@ -200,6 +202,8 @@ def _bound(limit: Any, node: Node | None) -> str:
     text = str(node.value).strip() if isinstance(node, Scalar) else ""
     if text.endswith("%"):
         return format_percent(float(limit))
+    if text.endswith("B"):
+        return format_size(int(limit))
     return format_duration(float(limit)) if text[-1:].isalpha() else f"{limit:g}"
 
 

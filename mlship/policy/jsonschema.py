@@ -5,7 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from mlship.policy.schema import Policy
-from mlship.policy.units import DURATION_PATTERN, PERCENT_PATTERN, format_duration, format_percent
+from mlship.policy.units import (
+    DURATION_PATTERN,
+    PERCENT_PATTERN,
+    SIZE_PATTERN,
+    format_duration,
+    format_percent,
+    format_size,
+)
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 
@@ -58,4 +65,6 @@ def _default(schema: dict[str, Any]) -> Any:
         return format_duration(default)
     if isinstance(default, float) and PERCENT_PATTERN in patterns:
         return format_percent(default) if default else 0
+    if isinstance(default, int) and SIZE_PATTERN in patterns:
+        return format_size(default)
     return default

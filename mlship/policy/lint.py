@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
+from mlship.policy.data import Dataset
 from mlship.policy.explain import suggestion
 from mlship.policy.faults import Fault, Severity, Source, Spot, plain
-from mlship.policy.later import THIS, is_later_key
+from mlship.policy.later import THIS
 from mlship.policy.schema import Policy
-from mlship.policy.scorers import SCORERS
+from mlship.policy.scorers import OWN, SCORERS
 from mlship.policy.tree import Location, Node, Scalar, find, key_spot, value_spot
 from mlship.policy.units import format_duration, format_percent
 
@@ -101,13 +102,9 @@ def _metrics(subject: Subject) -> Iterable[Fault]:
     policy = subject.policy
     for name, rule in policy.gates.metrics.items():
         here: Location = ("gates", "metrics", name)
-        if is_later_key(here):
-            yield subject.error(
-                here, f"'{name}' is not available in {THIS}", "remove it; a later version will have it", at_key=True
-            )
-        elif name not in SCORERS:
-            hint = suggestion(name, list(SCORERS)) or "see the list of scorers in scikit-learn's user guide"
-            yield subject.error(here, f"'{plain(name, 40)}' is not a scikit-learn scorer", hint, at_key=True)
+        if name not in (*SCORERS, *OWN):
+            hint = suggestion(name, [*SCORERS, *OWN]) or "see the list of scorers in scikit-learn's user guide"
+            yield subject.error(here, f"'{plain(name, 40)}' is not a metric", hint, at_key=True)
         if rule.min is None and rule.max is None and rule.max_drop is None and not _has_broken(subject, here):
             yield subject.error(here, f"'{plain(name, 40)}' has no limit", "add min, max or max_drop", at_key=True)
         if rule.min is not None and rule.max is not None and rule.min > rule.max:
@@ -120,6 +117,24 @@ def _metrics(subject: Subject) -> Iterable[Fault]:
         and not subject.written_at((*_EVALUATION, "target"))
     ):
         yield subject.error(_EVALUATION, "'metrics' needs the column that holds the label", "add target", at_key=True)
+
+
+_SOURCES = ("path", "sql", "mlflow")
+
+
+def _data(subject: Subject) -> Iterable[Fault]:
+    data = subject.policy.data
+    for name in ("evaluation", "reference", "recent"):
+        dataset: Dataset | None = getattr(data, name, None)
+        if dataset is None:
+            continue
+        here: Location = ("data", name)
+        given = [key for key in _SOURCES if getattr(dataset, key) is not None]
+        if not given and not any(subject.written_at((*here, key)) for key in _SOURCES):
+            yield subject.error(here, f"'{name}' names no rows", "add path, sql or mlflow", at_key=True)
+        elif len(given) > 1:
+            what = f"'{name}' names its rows {len(given)} times, by {' and '.join(given)}"
+            yield subject.error((*here, given[1]), what, "keep one", at_key=True)
 
 
 def _contract(subject: Subject) -> Iterable[Fault]:
@@ -259,6 +274,7 @@ def _has_broken(subject: Subject, location: Location) -> bool:
 
 _CHECKS: tuple[Callable[[Subject], Iterable[Fault]], ...] = (
     _names,
+    _data,
     _gates,
     _metrics,
     _contract,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 from mlship.policy.jsonschema import json_schema
 from mlship.policy.later import later_parts
-from mlship.policy.units import DURATION_PATTERN, PERCENT_PATTERN
+from mlship.policy.units import DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN
 
 _HEAD = """# The promotion policy
 
@@ -17,7 +17,8 @@ _HEAD = """# The promotion policy
 One YAML file says what a model must prove and how it is let onto traffic. `mlship validate` checks it, offline;
 `mlship schema` prints its JSON Schema for completion in editors; `templates/policy.yaml` is an annotated example.
 
-- Quantities carry their unit: durations `200ms`, `30s`, `10m`, `24h`, `90d`; percentages `1%`, `0.5%`.
+- Quantities carry their unit: durations `200ms`, `30s`, `10m`, `24h`, `90d`; percentages `1%`, `0.5%`; sizes `600MB`,
+  `2GB`.
 - `${NAME}` and `${NAME:-default}` in a text or a quantity read the environment, `$${` is a plain `${`. A variable
   that is not set, or is empty, is a fault. In a list or section on one line (`[...]`, `{...}`), write it in quotes.
 - Paths are relative to the policy file.
@@ -36,24 +37,35 @@ These parts are designed, and `mlship validate` knows their names, but this vers
 def markdown() -> str:
     """The whole page."""
     document = json_schema()
-    parts = [_HEAD, *_section("The top level", "", document, document["definitions"])]
+    parts = [_HEAD, *_section("The top level", "", document, _Told(document["definitions"], {}))]
     listed = ", ".join(f"`{part}`" for part in later_parts())
     return "\n".join([*parts, _TAIL.format(parts=listed)]).rstrip() + "\n"
 
 
-def _section(title: str, path: str, section: dict[str, Any], definitions: dict[str, Any]) -> list[str]:
-    """One heading and one table, and then those of the sections inside."""
+class _Told(NamedTuple):
+    """The sections that there are, and where the page has told of them already."""
+
+    definitions: dict[str, Any]
+    at: dict[str, str]
+
+
+def _section(title: str, path: str, section: dict[str, Any], told: _Told) -> list[str]:
+    """One heading and one table, and then those of the sections inside; each kind of section once."""
     heading = f"## {title}" if not path else f"## `{title}`"
     lines = [heading, "", section["description"], "", "| key | value | default | meaning |", "|---|---|---|---|"]
     inside: list[str] = []
     for key, schema in section["properties"].items():
         required = key in section.get("required", ())
         default = "required" if required else _default(schema)
-        lines.append(f"| `{key}` | {_value(schema)} | {default} | {schema['description']} |")
         reference, suffix = _reference(schema)
-        if reference:
-            name = f"{path}.{key}{suffix}".lstrip(".")
-            inside += _section(name, name, definitions[reference.rpartition("/")[2]], definitions)
+        kind, name = reference.rpartition("/")[2], f"{path}.{key}{suffix}".lstrip(".")
+        value = _value(schema)
+        if kind in told.at:
+            value = value.replace("section", f"section like `{told.at[kind]}`")
+        lines.append(f"| `{key}` | {value} | {default} | {schema['description']} |")
+        if kind and kind not in told.at:
+            told.at[kind] = name
+            inside += _section(name, name, told.definitions[kind], told)
     return [*lines, "", *inside]
 
 
@@ -62,8 +74,8 @@ def _reference(schema: dict[str, Any]) -> tuple[str, str]:
     if "$ref" in schema:
         return schema["$ref"], ""
     for option in [*schema.get("allOf", ()), *schema.get("anyOf", ())]:
-        if "$ref" in option:
-            return option["$ref"], ""
+        if (found := _reference(option))[0]:
+            return found
     if "$ref" in schema.get("items", {}):
         return schema["items"]["$ref"], "[]"
     if isinstance(named := schema.get("additionalProperties"), dict) and "$ref" in named:
@@ -93,7 +105,7 @@ def _value(schema: dict[str, Any]) -> str:
     return _WORDS[schema["type"]] + _range(schema)
 
 
-_QUANTITIES = {DURATION_PATTERN: "duration", PERCENT_PATTERN: "percentage"}
+_QUANTITIES = {DURATION_PATTERN: "duration", PERCENT_PATTERN: "percentage", SIZE_PATTERN: "size"}
 _WORDS = {
     "string": "text",
     "integer": "whole number",

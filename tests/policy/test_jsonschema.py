@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -78,6 +79,11 @@ def template_policy(directory: Path) -> Path:
     frame = pd.DataFrame({name: [1] for name in header.strip().split(",")})
     for name in ("2013-07", "2013-h1"):
         frame.to_parquet(directory / "data" / f"{name}.parquet")
+    for name in ("offline", "online", "keys"):
+        frame.to_parquet(directory / "data" / f"{name}.parquet")
+    for module in ("earnings", "checks"):
+        (directory / f"{module}.py").touch()
+    (directory / "features").mkdir()
     return Path(shutil.copy(template("policy.yaml"), directory / "mlship.yaml"))
 
 
@@ -93,8 +99,14 @@ def _typed(path: Path) -> Any:
     return json.loads(json.dumps(yaml.safe_load(path.read_text()), default=str))
 
 
+#: `# or key: value`, and a comment after it.
+_ALTERNATIVE = re.compile(r"^ *# or (\w+: .*?)(?:  #.*)?$", re.MULTILINE)
+
+
 def test_the_template_shows_every_key_of_the_schema(schema: dict[str, Any]) -> None:
-    shown = {key for node in nodes(yaml.safe_load(template("policy.yaml").read_text())) for key in node}
+    text = template("policy.yaml").read_text()
+    documents = [text, *_ALTERNATIVE.findall(text)]
+    shown = {key for document in documents for node in nodes(yaml.safe_load(document)) for key in node}
     for section in [schema, *schema["definitions"].values()]:
         assert section["properties"].keys() <= shown
 
@@ -105,16 +117,49 @@ def test_the_defaults_that_the_template_shows_are_the_defaults(tmp_path: Path) -
     assert policy.registry == bare.registry
     assert (policy.candidate, policy.champion) == (bare.candidate, bare.champion)
     assert policy.endpoint == bare.endpoint
-    contract, leakage, rollout = policy.gates.contract, policy.gates.leakage, policy.rollout
-    assert contract is not None
-    assert leakage is not None
+    examples = {
+        "contract": {"columns"},
+        "leakage": {"unavailable"},
+        "skew": {"offline", "online", "key", "time"},
+        "slices": {"by", "metric", "min", "max_gap"},
+        "fairness": {"by", "max_difference"},
+        "value": {"payoff", "min_gain"},
+        "agreement": {"max_changed", "min_better"},
+    }
+    for name in set(type(policy.gates).model_fields) - {"metrics", "custom"}:
+        gate = getattr(policy.gates, name)
+        for key, info in type(gate).model_fields.items():
+            if key not in examples.get(name, ()):
+                assert getattr(gate, key) == info.get_default(), f"{name}.{key}"
+    rollout = policy.rollout
     assert rollout is not None
     assert rollout.guard.labels is not None
-    assert contract.model_copy(update={"columns": {}}) == type(contract)()
-    assert leakage.model_copy(update={"unavailable": ()}) == type(leakage)()
     assert rollout == type(rollout)(steps=rollout.steps, guard=rollout.guard)
     assert rollout.guard.model_copy(update={"labels": None}) == type(rollout.guard)()
     assert rollout.guard.labels == type(rollout.guard.labels)()
+
+
+@pytest.mark.parametrize(
+    ("alternative", "replaces"),
+    [
+        ("mlflow", ["path"]),
+        ("feast", ["offline", "online"]),
+        ("function: earnings", ["payoff"]),
+        ("function", ["command"]),
+    ],
+)
+def test_every_alternative_of_the_template_is_valid_in_its_place(
+    tmp_path: Path, schema: dict[str, Any], alternative: str, replaces: list[str]
+) -> None:
+    path = template_policy(tmp_path)
+    lines = path.read_text().splitlines()
+    [at] = [i for i, line in enumerate(lines) if line.lstrip().startswith(f"# or {alternative}")][-1:]
+    for index, key in enumerate(reversed(replaces)):
+        assert lines[at - 1 - index].lstrip().startswith(f"{key}:")
+    changed = [*lines[: at - len(replaces)], lines[at].replace("# or ", "", 1), *lines[at + 1 :]]
+    path.write_text("\n".join(changed))
+    assert check(path, {}) == []
+    assert list(Draft7Validator(schema).iter_errors(_typed(path))) == []
 
 
 @pytest.mark.parametrize(

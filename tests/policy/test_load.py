@@ -48,7 +48,7 @@ def test_the_fault_reads_as_the_design_shows_it(tmp_path: Path, monkeypatch: pyt
             "known here",
         ),
         ("entity: [tailnum]", "unavailable: [x]", "unavailable", "unknown key", "belongs under gates.leakage"),
-        ("  contract:", "  slices: {by: [origin]}\n  contract:", "slices", "not available in mlship 0.1", "later"),
+        ("  contract:", "  latency: {rate: 100/s}\n  contract:", "latency", "not available in mlship 0.1", "later"),
         ("rollout:\n", "image: {}\nrollout:\n", "image", "not available in mlship 0.1", "later"),
         ("rollout:\n", "rollout:\n  lease: 60s\n", "lease", "not available in mlship 0.1", "later"),
         (
@@ -120,14 +120,14 @@ def test_faults_of_syntax_schema_environment_and_data_come_in_one_run(tmp_path: 
 
 
 def test_an_unknown_section_does_not_hide_what_is_wrong_elsewhere(changed: Changed) -> None:
-    faults = changed("gates:\n", "gates:\n  slices: {}\n  metrics2: {}\n")
+    faults = changed("gates:\n", "gates:\n  latency: {}\n  metrics2: {}\n")
     assert len(faults) == 2
 
 
 def test_faults_are_not_repeated_for_what_hangs_on_them(changed: Changed) -> None:
     """A data section that is wrong is not reported as missing by the gates that need it."""
     [fault] = changed("path: july.csv, ", "")
-    assert "missing key 'path'" in fault.what
+    assert fault.what == "'evaluation' names no rows"
 
 
 def test_the_environment_is_read_with_defaults(policy_file: Path) -> None:
