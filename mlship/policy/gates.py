@@ -45,7 +45,7 @@ class LeakageGate(Section):
     )
     unavailable: tuple[str, ...] = Field((), description="columns that do not exist when the model is asked")
     max_gain: Percent | None = Field(
-        0.25,
+        0.2,
         description="share of the champion's remaining error that columns new to the candidate may explain away; "
         "more is too good to be true",
     )
@@ -121,14 +121,16 @@ class DriftGate(Section):
 
     features: FeatureDrift | None = Field(FeatureDrift(), description="of every input; null: not judged")
     predictions: PredictionDrift | None = Field(PredictionDrift(), description="null: not judged")
-    outcomes: PredictionDrift | None = Field(None, description="of the labels, where both sides have them")
+    outcomes: PredictionDrift | None = Field(
+        PredictionDrift(), description="of the labels, where both sides have them; null: not judged"
+    )
     max_unseen: Percent | None = Field(
         0.01, description="share of rows with a category that the reference lacks; null: not judged"
     )
     min_rows: int = Field(1000, ge=30, description="with fewer rows on either side nothing is decided")
     bins: int = Field(10, ge=2, le=50, description="bins of a column of numbers, by the reference's quantiles")
     window: Literal["hour", "day", "week", "month"] | None = Field(
-        None, description="one row of the heat map per window; default: by the span of the time column"
+        None, description="one column of the heat map per window; default: by the span of the time column"
     )
     columns: tuple[str, ...] = Field((), description="the columns to look at; default: the model's inputs")
 
