@@ -1,22 +1,22 @@
-"""Column names of a data file, without pandas or pyarrow: the header of a CSV, or the footer of a Parquet file."""
+"""Column names of a data file, without pandas or pyarrow: header of a CSV, footer of Parquet, keys of JSON lines."""
 
 from __future__ import annotations
 
-import bz2
 import csv
-import gzip
 import io
-import lzma
+import json
 import re
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from mlship.policy.formats import DAMAGED, Format, compression, decompressed, format_of
+
 #: Enough for any header; a line that is longer is not a header.
 _HEADER = 1_000_000
 _FOOTER = 64_000_000
-_INDEX = re.compile(r"__index_level_\d+__")
+#: Columns that pandas adds for an index without a name.
+INDEX = re.compile(r"__index_level_\d+__")
 
 
 class NotATableError(Exception):
@@ -24,54 +24,67 @@ class NotATableError(Exception):
 
 
 def columns(path: Path) -> tuple[str, ...] | None:
-    """Names of the columns of the Parquet or CSV file at `path`, in order.
+    """Names of the columns of the Parquet, CSV or JSON lines file at `path`, in order.
 
-    None when the file's compression needs a library that is not part of Python: that is for the gates to read.
-    Raises ``NotATableError`` when it is neither, and ``OSError`` when it cannot be read.
+    None when only all of the file could tell: its compression needs a library that is not part of Python, or it is JSON
+    lines beyond the first megabyte. Raises ``NotATableError`` when it is no table, ``OSError`` when it cannot be read.
     """
     with path.open("rb") as handle:
-        if handle.read(4) == b"PAR1" or path.suffix in (".parquet", ".pq"):
+        head = handle.read(64)
+        if format_of(path, head) is Format.PARQUET:
             return _parquet(handle)
-    if path.suffix == ".zst":
-        return None
-    try:
-        with _decompressed(path) as stream:
-            head = stream.read(_HEADER)
-    except (EOFError, zipfile.BadZipFile, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise NotATableError(f"not a {path.suffix} file: {error}") from error
-    return _csv(head)
-
-
-def _decompressed(path: Path) -> IO[bytes]:
-    match path.suffix:
-        case ".gz":
-            return io.BufferedReader(gzip.open(path))
-        case ".bz2":
-            return bz2.open(path)
-        case ".xz":
-            return lzma.open(path)
-        case ".zip":
-            archive = zipfile.ZipFile(path)
-            if len(archive.namelist()) != 1:
-                raise NotATableError("the archive must hold exactly one file")
-            return archive.open(archive.namelist()[0])
+        packed = compression(path, head)
+        if packed == ".zst":
+            return None
+        handle.seek(0)
+        try:
+            text = decompressed(handle, packed).read(_HEADER)
+        except (*DAMAGED, ValueError) as error:
+            raise NotATableError(f"not a {packed or 'text'} file: {error}") from error
+    match format_of(path, text[:64]):
+        case Format.JSON_LINES:
+            return _json_keys(text)
+        case Format.TSV:
+            return csv_header(text, "\t")
         case _:
-            return path.open("rb")
+            return csv_header(text)
 
 
-def _csv(head: bytes) -> tuple[str, ...]:
+def csv_header(head: bytes, separator: str = ",") -> tuple[str, ...]:
+    """The names in the first line of a CSV, given its first bytes. Raises ``NotATableError`` when it has none."""
     if not head:
         raise NotATableError("the file is empty")
     if b"\0" in head:
         raise NotATableError("neither Parquet nor text")
     text = head.decode("utf-8-sig", errors="replace")
     try:
-        row = next((row for row in csv.reader(io.StringIO(text, newline="")) if row), None)
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+        row = next((row for row in reader if row), None)
     except csv.Error as error:
         raise NotATableError(f"the first line is not a CSV header: {error}") from error
     if not row:
         raise NotATableError("the file has no header line")
     return tuple(row)
+
+
+def _json_keys(text: bytes) -> tuple[str, ...] | None:
+    """The keys of all lines; None when there may be more."""
+    if len(text) == _HEADER:
+        return None
+    names: dict[str, None] = {}
+    for number, line in enumerate(text.removeprefix(b"\xef\xbb\xbf").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError):
+            raise NotATableError(f"line {number:,} is not JSON") from None
+        if not isinstance(row, dict):
+            raise NotATableError(f"line {number:,} is not a JSON object")
+        names |= dict.fromkeys(row)
+    if not names:
+        raise NotATableError("the file is empty")
+    return tuple(names)
 
 
 def _parquet(handle: IO[bytes]) -> tuple[str, ...]:
@@ -94,7 +107,7 @@ def _parquet(handle: IO[bytes]) -> tuple[str, ...]:
         elements = _schema_elements(_Compact(handle.read(length)))
     except (IndexError, UnicodeDecodeError, ValueError) as error:
         raise NotATableError("the Parquet footer is damaged") from error
-    return tuple(name for name in _top_level(elements) if not _INDEX.fullmatch(name))
+    return tuple(name for name in _top_level(elements) if not INDEX.fullmatch(name))
 
 
 def _top_level(elements: list[tuple[str, int]]) -> list[str]:
