@@ -110,6 +110,8 @@ class Evaluation:
     partial: str = ""
     """Why it is no full evaluation against the champion, such as `only metrics was judged`: it lets nobody onto traffic.
     Empty for a full one."""
+    who: str = ""
+    """Who asked for it, as in the ledger; empty when unknown."""
 
     @property
     def status(self) -> Status:
