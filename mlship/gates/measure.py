@@ -60,10 +60,19 @@ class Metric:
             warnings.simplefilter("ignore")  # a metric that is undefined here is told by its value
             if not len(side.label):
                 return math.nan
-            value = float(self.score(side))
-        if self.name in _OF_POSITIVES and side.is_binary and not side.positive.any():
-            return math.nan
-        return value
+            return math.nan if self._lacks_positives(side) else float(self.score(side))
+
+    def weighed(self, side: Side, weights: Array) -> float:
+        """The value of a scikit-learn scorer on rows that count `weights` times; nan where it has none."""
+        import numpy as np
+
+        assert self.scorer is not None, "only scikit-learn's scorers take weights"
+        rows = np.flatnonzero(weights)
+        counted = side.take(rows)
+        return math.nan if self._lacks_positives(counted) else counted.score(self.scorer, weights=weights[rows])
+
+    def _lacks_positives(self, side: Side) -> bool:
+        return self.name in _OF_POSITIVES and side.is_binary and not side.positive.any()
 
 
 def metric(name: str, rule: MetricRule | None = None, resolve: Callable[[str], Path] | None = None) -> Metric:

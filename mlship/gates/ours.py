@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from mlship.gates.side import Array, Side
-from mlship.stats import calibration
+from mlship.policy.scorers import OWN
+from mlship.stats.calibration import Reliability
 
 #: Terms of one row: what is averaged over rows, and the weight that the row has in it (None: 1).
 Terms: TypeAlias = "tuple[Array, Array | None]"
@@ -31,7 +32,7 @@ class Own:
         import numpy as np
 
         if self.terms is None:
-            return calibration.expected_error(*calibrated(side))
+            return Reliability.of(*calibrated(side)).error
         terms, weights = self.terms(side, self.quantile)
         if weights is not None and not weights.any():
             return float("nan")
@@ -103,7 +104,8 @@ def _pinball(side: Side, quantile: float) -> Terms:
     return np.where(error >= 0, quantile * error, (quantile - 1) * error), None
 
 
-OURS = {
+#: Also those that have no name in a policy, because scikit-learn's negative is as good.
+ALL = {
     own.name: own
     for own in (
         Own("brier_score", "scores", _brier_score),
@@ -114,5 +116,7 @@ OURS = {
         Own("quantile_loss", "values", _pinball),
         Own("rmse", "values", _squared, root=True),
         Own("smape", "values", _symmetric),
+        Own("mse", "values", _squared),
     )
 }
+OURS = {name: ALL[name] for name in OWN}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mlship.gates.base import Predictions
 from mlship.stats import bootstrap
+from mlship.stats.ranking import Ranked
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,7 +83,7 @@ class Side:
         """Whether there are two classes; label and values are then 0 and 1."""
         return self.classes is not None and len(self.classes) == 2
 
-    @property
+    @cached_property
     def positive(self) -> Array:
         """Which rows have the positive class of two, shape (n,)."""
         import numpy as np
@@ -95,6 +96,13 @@ class Side:
         if self.classes is None:
             raise ValueError("it is for classes, and the model predicts numbers or does not tell its classes")
         return self.label if self.is_binary else coded(self.label, self.classes)
+
+    @cached_property
+    def ranked(self) -> Ranked:
+        """The rows of two classes by the positive one's score."""
+        if not self.is_binary or self.scores is None:
+            raise ValueError("it needs predict_proba, and the model gives no probabilities")
+        return Ranked.of(self.positive, self.scores if self.scores.ndim == 1 else self.scores[:, 1])
 
     def probabilities(self) -> Array:
         """The probability of each class, shape (n, classes); raises ``ValueError`` when the model has none."""
@@ -139,6 +147,11 @@ class Side:
         scores = None if self.scores is None else self.scores[rows]
         return Side(self.label[rows], self.values[rows], scores, self.classes, self.names)
 
+    def part(self, rows: slice) -> Side:
+        """Neighbouring rows, without a copy."""
+        scores = None if self.scores is None else self.scores[rows]
+        return Side(self.label[rows], self.values[rows], scores, self.classes, self.names)
+
     def score(self, scorer: Scorer, rows: Array | None = None, weights: Array | None = None) -> float:
         """The value of a scikit-learn scorer on all or some of the rows."""
         import numpy as np
@@ -149,18 +162,6 @@ class Side:
         model = replay(self.values, self.scores, self.classes)
         options = {} if weights is None else {"sample_weight": weights}
         return float(scorer(model, rows.reshape(-1, 1), self.label[rows], **options))
-
-    def weighable(self, scorer: Scorer) -> bool:
-        """Whether the scorer takes weights as we mean them: a row of weight 2 is two rows."""
-        import numpy as np
-
-        rows = np.arange(len(self.label))
-        doubled = np.where(rows % 3 == 0, 2, 1)
-        try:
-            weighed = self.score(scorer, rows, doubled.astype(float))
-        except (TypeError, ValueError):
-            return False
-        return close(weighed, self.score(scorer, np.repeat(rows, doubled)))
 
 
 def spoilt(measured: Callable[[Side], float], side: Side) -> float:
@@ -224,11 +225,11 @@ def coded(values: Array, classes: Array) -> Array:
     return np.asarray(np.where(classes[order][near] == values, order[near], -1).astype(small))
 
 
-def same(one: Predictions, other: Predictions | None) -> bool:
+def same(one: Side, other: Side) -> bool:
     """Whether two models said the same about every row, probabilities included."""
     import numpy as np
 
-    if other is None or not np.array_equal(one.values, other.values):
+    if not np.array_equal(one.values, other.values):
         return False
     if one.scores is None or other.scores is None:
         return one.scores is other.scores

@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from mlship.stats import calibration
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -120,20 +118,6 @@ def mean_of(per_row: Array, finish: Callable[[Array], Array] | None = None, part
         return finish(mean) if finish else mean
 
     return at
-
-
-def calibration_error(expected: Array, came: NDArray[np.bool_]) -> Score:
-    """`mlship.stats.calibration.expected_error` of weighted rows."""
-    import numpy as np
-
-    member = calibration.bins(expected)
-    gap = came - expected.astype(float)
-
-    def one(weights: Array) -> float:
-        gaps = np.bincount(member, weights=weights * gap, minlength=calibration.BINS)
-        return float(abs(gaps).sum() / weights.sum())
-
-    return _each(one)
 
 
 def average_of(columns: list[Score], truth: Array | None = None) -> Score:

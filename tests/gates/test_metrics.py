@@ -14,7 +14,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.naive_bayes import GaussianNB
 
-from mlship.gates import paired
+from mlship.gates import cells, resample
 from mlship.gates.metrics import Metrics
 from mlship.gates.paired import compare
 from mlship.stats import bootstrap
@@ -117,8 +117,8 @@ def _fitted(kind: str) -> tuple[np.ndarray, Any, Any, Said]:
 @pytest.mark.parametrize("kind", ["classes", "three", "numbers"])
 def test_every_scorer_gives_scikit_learns_value_or_its_refusal(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """For each scorer that scikit-learn has: replayed predictions score as the model does, or fail as it does."""
-    monkeypatch.setattr(paired, "_GENERAL", 20)  # a few replicates are enough to see that there are some
-    monkeypatch.setattr(paired, "_FEWEST_REPLICATES", 20)
+    monkeypatch.setattr(resample, "_GENERAL", 20)  # a few replicates are enough to see that there are some
+    monkeypatch.setattr(cells, "_GENERAL", 20)
     monkeypatch.setattr(bootstrap, "_GROUPS", 5)
     x, label, model, predictions = _fitted(kind)
     measured = 0
