@@ -20,14 +20,15 @@ _MANY_NAMES = 10
 def fit(table: pd.DataFrame, schema: Any, own_names: list[str]) -> pd.DataFrame:
     """The columns of an MLflow input schema, in its order and types; optional ones only where the rows have them.
 
-    Without a schema, `own_names` (a scikit-learn model's feature names) choose the columns; without either, the table
-    stays as it is. Raises ``DataError`` that names every missing column, or the column that does not fit and why.
+    Without a schema, `own_names` (a scikit-learn model's feature names) choose the columns; without either, all stay;
+    text and whole numbers that are kept compactly are then given as plain text and 64-bit numbers. Raises
+    ``DataError`` that names every missing column, or the column that does not fit and why.
     """
     import pandas as pd
 
     if schema is None or not schema.has_input_names():
         _check_present(own_names, table)
-        return table[own_names] if own_names else table
+        return _plain(table[own_names] if own_names else table)
     _check_present([column.name for column in schema.inputs if column.required], table)
     present = [column for column in schema.inputs if column.name in table.columns]
     return pd.DataFrame(
@@ -47,6 +48,24 @@ def cast(column: pd.Series[Any], wanted: str) -> pd.Series[Any]:
         column = column.astype(column.cat.categories.dtype)
     convert = _CASTS.get(wanted)
     return column if convert is None else convert(column, wanted)
+
+
+def _plain(table: pd.DataFrame) -> pd.DataFrame:
+    """Columns as a file holds them, not as they are kept; what the file itself stores as categories stays so."""
+    import pandas as pd
+
+    own = set(table.attrs.get("categorical", []))
+    columns: dict[Any, pd.Series[Any]] = {}
+    for name in table.columns:
+        column = table[name]
+        if name in own:
+            column = column.astype("category")
+        elif isinstance(column.dtype, pd.CategoricalDtype):
+            column = column.astype(column.cat.categories.dtype)
+        elif column.dtype == "int32":
+            column = column.astype("int64")
+        columns[name] = column
+    return pd.DataFrame(columns, index=table.index, columns=table.columns)
 
 
 def _check_present(names: list[str], table: pd.DataFrame) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from mlship.gates.base import GateContext, Limit, judge, without
-from mlship.gates.rows import row_keys
+from mlship.gates.rows import repeats, row_keys, times
 from mlship.policy.gates import ColumnRule, ContractGate
 from mlship.report.figures import count, listed, nearest, quoted
 from mlship.sources.files import Rows
@@ -65,27 +66,27 @@ class Contract:
         limit = Limit(contract.max_missing, at_least=False, share=True)
         if not names:
             return without(self.name, "max_missing", Status.SKIPPED, limit, "every column has a limit of its own")
-        shares = rows.frame[names].isna().mean()
-        worst = str(shares.idxmax())
-        measured = Measurement("largest missing share", float(shares[worst]), n=len(rows), source=rows.path.name)
+        shares = {name: float(rows.frame[name].isna().mean()) for name in names}
+        worst = max(shares, key=lambda name: shares[name])
+        measured = Measurement("largest missing share", shares[worst], n=len(rows), source=rows.path.name)
         note = f"column '{worst}'" if shares[worst] else f"no value is missing in {len(names)} columns"
         return judge(self.name, "max_missing", measured, limit, note=note)
 
     def _duplicates(self, contract: ContractGate, rows: Rows) -> GateResult:
         """Rows that repeat an earlier row in every column of the file."""
-        import numpy as np
         import pandas as pd
 
-        columns = list(rows.frame.columns)
-        keys = pd.Series(row_keys(rows.frame, columns))
-        repeats = keys.duplicated().to_numpy()
+        keys = row_keys(rows.frame, list(rows.frame.columns))
+        several = repeats(keys)
+        again = several[pd.Series(keys[several]).duplicated().to_numpy()]
         limit = Limit(contract.max_duplicates, at_least=False, share=True)
-        measured = Measurement("share of repeated rows", float(repeats.mean()), n=len(rows), source=rows.path.name)
+        share = again.size / len(rows)
+        measured = Measurement("share of repeated rows", share, n=len(rows), source=rows.path.name)
         note = ""
-        if repeats.any():
-            second = int(np.flatnonzero(repeats)[0])
-            first = int(np.flatnonzero((keys == keys[second]).to_numpy())[0])
-            note = f"{count(int(repeats.sum()))} in all, such as data rows {first + 1:,} and {second + 1:,}"
+        if again.size:
+            second = int(again[0])
+            first = int(several[keys[several] == keys[second]][0])
+            note = f"{count(again.size)} in all, such as data rows {first + 1:,} and {second + 1:,}"
         return judge(self.name, "max_duplicates", measured, limit, note=note)
 
     def _conflicts(self, contract: ContractGate, context: GateContext, rows: Rows) -> GateResult:
@@ -98,17 +99,21 @@ class Contract:
             reason = "data.evaluation names no target column"
             return without(self.name, "max_label_conflicts", Status.INCONCLUSIVE, limit, reason)
         names = conflict_columns(context, rows)
-        keys = pd.Series(row_keys(rows.frame, names))
-        labels = pd.Series(row_keys(rows.frame, [rows.target]))
-        conflicting = (labels.groupby(keys).transform("nunique") > 1).to_numpy()
-        measured = Measurement(
-            "share of contradicting rows", float(conflicting.mean()), n=len(rows), source=rows.path.name
-        )
+        every = row_keys(rows.frame, names)
+        several = repeats(every)
+        keys = pd.Series(every[several])
+        del every
+        labels = pd.Series(row_keys(rows.frame.iloc[several][[rows.target]], [rows.target]))
+        groups = labels.groupby(keys)
+        conflicting = (groups.transform("min") != groups.transform("max")).to_numpy()
+        share = float(conflicting.sum()) / len(rows)
+        measured = Measurement("share of contradicting rows", share, n=len(rows), source=rows.path.name)
         note = f"rows are twins when they agree in {listed(names, 12)}"
         if conflicting.any():
-            first = int(np.flatnonzero(conflicting)[0])
-            other = int(np.flatnonzero((keys == keys[first]).to_numpy() & (labels != labels[first]).to_numpy())[0])
-            note = f"{count(int(conflicting.sum()))} in all, such as data rows {first + 1:,} and {other + 1:,}; {note}"
+            at = int(np.flatnonzero(conflicting)[0])
+            twin = int(np.flatnonzero((keys == keys[at]).to_numpy() & (labels != labels[at]).to_numpy())[0])
+            first, other = int(several[at]) + 1, int(several[twin]) + 1
+            note = f"{count(int(conflicting.sum()))} in all, such as data rows {first:,} and {other:,}; {note}"
         return judge(self.name, "max_label_conflicts", measured, limit, note=note)
 
     def _column(self, name: str, rule: ColumnRule, rows: Rows) -> list[GateResult]:
@@ -141,7 +146,9 @@ class Contract:
         import numpy as np
         import pandas as pd
 
-        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        values = _spread(
+            column, lambda it: pd.to_numeric(it, errors="coerce").to_numpy(dtype=float, na_value=np.nan), np.nan
+        )
         wrong = (np.isnan(values) & column.notna().to_numpy()) | (
             (values < (-np.inf if rule.min is None else rule.min))
             | (values > (np.inf if rule.max is None else rule.max))
@@ -173,8 +180,23 @@ def conflict_columns(context: GateContext, rows: Rows) -> list[str]:
     return [name for name in dict.fromkeys(names) if name in rows.frame.columns and name != rows.target]
 
 
+def _spread(column: pd.Series[Any], measure: Callable[[pd.Series[Any]], NDArray[Any]], missing: Any) -> NDArray[Any]:
+    """What `measure` gives for each row, asked once for each distinct value where the column holds categories."""
+    import numpy as np
+    import pandas as pd
+
+    if not isinstance(column.dtype, pd.CategoricalDtype):
+        return measure(column)
+    known = np.append(measure(pd.Series(column.cat.categories)), missing)
+    return np.asarray(known[column.cat.codes.to_numpy()])
+
+
 def _not_of(kind: str, column: pd.Series[Any]) -> NDArray[np.bool_]:
     """Which values of the column are not of the type; a missing value is of every type."""
+    return _spread(column, lambda values: _strangers(kind, values), missing=False).astype(bool)
+
+
+def _strangers(kind: str, column: pd.Series[Any]) -> NDArray[np.bool_]:
     import numpy as np
     import pandas as pd
 
@@ -188,7 +210,14 @@ def _not_of(kind: str, column: pd.Series[Any]) -> NDArray[np.bool_]:
         values = column.to_numpy(dtype=float, na_value=np.nan)
         fits = values == np.floor(values) if kind == "integer" else np.full(len(column), kind == "number")
     elif kind == "datetime":
-        fits = pd.to_datetime(column, errors="coerce", utc=True).notna().to_numpy()
+        fits = times(column).notna().to_numpy()
+    elif kind in ("number", "integer") and is_a.is_string_dtype(stored):
+        # Where most are numbers, only those that are not broke the promise; where none is, or all are, it is the type.
+        values = pd.to_numeric(column, errors="coerce").to_numpy(dtype=float, na_value=np.nan)
+        fits = np.isfinite(values) & ((values == np.floor(values)) | (kind == "number"))
+        fits &= not fits[given].all()
+    elif isinstance(stored, pd.StringDtype):
+        fits = np.full(len(column), kind == "string")
     else:
         wanted = {"string": (str,), "boolean": (bool, np.bool_), "number": (int, float), "integer": (int,)}[kind]
         fits = np.array(

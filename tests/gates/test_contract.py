@@ -157,3 +157,27 @@ def test_flights_of_july_keep_the_contract(flights: pd.DataFrame) -> None:
         inputs=("carrier", "origin", "dest", "hour", "distance", "weekday", "dep_delay"),
     )
     assert {result.status for result in case.judged(Contract()).values()} == {Status.PASSED}
+
+
+@pytest.mark.parametrize("kept_as", ["str", "category"])
+def test_text_where_numbers_were_is_named(kept_as: str) -> None:
+    """One row among numbers breaks the promise, not all of them; numbers that are all text are of the wrong type."""
+    gates = {"contract": {"columns": {"x": {"type": "number"}}}}
+    values = ["1.5", "2", "n-a", None] * 20
+    rows = pd.DataFrame({"x": pd.Series(values, dtype=kept_as), "y": range(80)})
+    [result] = [it for it in Case(gates, rows).judged(Contract()).values() if it.rule == "x type"]
+    assert "20 in all, such as 'n-a' in data row 3" in result.reason
+    rows = pd.DataFrame({"x": pd.Series(["1", "2"] * 40, dtype=kept_as), "y": range(80)})
+    assert "80 in all, such as '1' in data row 1" in Case(gates, rows).judged(Contract())["x type"].reason
+
+
+def test_what_is_judged_does_not_depend_on_how_text_is_kept() -> None:
+    """Categories and plain text give the same results, rule by rule."""
+    values = ["2013-07-01", "later", "7", None, "b"] * 8
+    rules = {"type": "datetime", "values": ["7", "b"]}
+    gates = {"contract": {"columns": {"x": rules, "z": {"type": "string", "min": 1}}, "max_missing": "100%"}}
+    both = [
+        pd.DataFrame({"x": pd.Series(values, dtype=kind), "z": pd.Series(values, dtype=kind), "y": [0, 1] * 20})
+        for kind in ("str", "category")
+    ]
+    assert Case(gates, both[0]).judged(Contract()) == Case(gates, both[1]).judged(Contract())
