@@ -10,7 +10,7 @@ from mlship.errors import DataError
 from mlship.policy.data import Dataset
 from mlship.policy.formats import matches
 from mlship.report.figures import listed, nearest, quoted, things
-from mlship.sources import local
+from mlship.sources import local, sql
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,6 +63,8 @@ def read(dataset: Dataset, path: Path, *, columns: tuple[str, ...] = (), labelle
 
 
 def _table(dataset: Dataset, path: Path) -> tuple[local.Table, Path]:
+    if dataset.sql is not None:
+        return sql.read(dataset.sql, path), sql.NAME
     if dataset.path is None:
         return local.read_file(path), path
     if "://" in dataset.path:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 BATCH = 131_072
 #: More files than this are rather a mistake in the glob, and more than a process may have open.
 MOST_FILES = 1000
-_KINDS = {"number": "numbers", "boolean": "true and false", "time": "times", "text": "text", "other": "other values"}
+#: Kinds of values as a message calls them.
+KINDS = {"number": "numbers", "boolean": "true and false", "time": "times", "text": "text", "other": "other values"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,7 @@ def _as_text(files: list[Opened], clashes: dict[str, Clash], where: Path) -> dic
     """Columns that turned out to hold several kinds of values, read again: what a text file holds is text, then."""
     if files[0].format is Format.PARQUET:
         name, clash = next(iter(clashes.items()))
-        what = f"column '{name}' holds {_KINDS[clash.first]} in {clash.was} and {_KINDS[clash.then]} in {clash.where}"
+        what = f"column '{name}' holds {KINDS[clash.first]} in {clash.was} and {KINDS[clash.then]} in {clash.where}"
         raise DataError(what, where=str(where), hint="write the files again with the same types")
     builder = Builder()
     for file in files:
