@@ -31,19 +31,23 @@ def subject(evaluation: Evaluation) -> str:
 
 def summary(evaluation: Evaluation) -> str:
     """The verdict in one line, with what decided it: `FAILED  flight-delay 3 (champion 1): 1 of 9 rules failed: ...`"""
+    return f"{evaluation.status.upper()}  {subject(evaluation)}: {outcome(evaluation)}"
+
+
+def outcome(evaluation: Evaluation) -> str:
+    """What decided the verdict: `1 of 9 rules failed, 2 skipped: leakage unavailable`."""
     results = evaluation.results
     status = evaluation.status
     same = [result for result in results if result.status is status]
-    head = f"{status.upper()}  {subject(evaluation)}"
     judged = [result for result in results if result.status is not Status.SKIPPED]
     skipped = len(results) - len(judged)
-    aside = f", {skipped} skipped" if skipped else ""
+    besides = f", {skipped} skipped" if skipped else ""
     if status is Status.PASSED:
-        return f"{head}: all {figures.things(len(judged), 'rule')} passed{aside}"
+        return f"all {figures.things(len(judged), 'rule')} passed{besides}"
     word = {Status.ERROR: "could not be judged"}.get(status, str(status))
     named = [f"{result.gate} {result.rule}" for result in same]
     what = f"{len(same)} of {figures.things(len(judged), 'rule')}" if judged else "no rule was judged; nothing"
-    return f"{head}: {what} {word}{aside}: {figures.listed(named)}" if same else f"{head}: {what} was measured"
+    return f"{what} {word}{besides}: {figures.listed(named)}" if same else f"{what} was measured"
 
 
 def aside(evaluation: Evaluation) -> str:

@@ -1,0 +1,77 @@
+"""Exhibits as grids of text: what every report that draws tables has in common."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from mlship.exhibits import Cell, Curves, Exhibit, Heat, Table
+from mlship.report import figures
+from mlship.types import GateResult
+
+#: More text than this in one cell helps nobody.
+_LONGEST = 300
+
+
+def cell(value: Cell, *, share: bool = False) -> str:
+    """One value as people write it: `28,293`, `0.763`, `1.2%`; `-` for no value. Line breaks become spaces."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int | float) and share:
+        return figures.share(float(value))
+    if isinstance(value, int):
+        return figures.count(value)
+    if isinstance(value, float):
+        return figures.number(value)
+    return shortened(" ".join(value.split()), _LONGEST)
+
+
+def shortened(text: str, most: int) -> str:
+    """The text, cut with an ellipsis when it is longer than `most` characters."""
+    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
+
+
+def rows_of(table: Table) -> list[list[str]]:
+    """The table's cells as text, row by row."""
+    return [
+        [cell(value, share=name in table.shares) for name, value in zip(table.columns, row, strict=True)]
+        for row in table.rows
+    ]
+
+
+def numeric(table: Table) -> list[bool]:
+    """Which columns hold numbers only, and so stand on the right."""
+    return [
+        any(isinstance(row[i], int | float) for row in table.rows)
+        and not any(isinstance(row[i], str) for row in table.rows)
+        for i in range(len(table.columns))
+    ]
+
+
+def beyond(heat: Heat, value: float | None) -> bool:
+    """Whether a cell of a heat grid is at or over its limit."""
+    return heat.limit is not None and value is not None and isfinite(value) and value >= heat.limit
+
+
+def exhibits(results: list[GateResult]) -> list[tuple[GateResult, Exhibit]]:
+    """Every exhibit once, with the first result that it explains; rules of one measurement share theirs."""
+    seen: list[Exhibit] = []
+    found = []
+    for result in results:
+        for exhibit in result.exhibits:
+            if exhibit not in seen:
+                seen.append(exhibit)
+                found.append((result, exhibit))
+    return found
+
+
+def is_empty(exhibit: Exhibit) -> bool:
+    """Whether there is nothing to draw."""
+    match exhibit:
+        case Table():
+            return not exhibit.rows
+        case Curves():
+            return not any(series.x for series in exhibit.series)
+        case Heat():
+            return not exhibit.x or not exhibit.y
