@@ -7,5 +7,6 @@ from mlship.gates.contract import Contract
 from mlship.gates.leakage import Leakage
 from mlship.gates.metrics import Metrics
 from mlship.gates.ownership import Ownership
+from mlship.gates.robustness import Robustness
 
-GATES: tuple[Gate, ...] = (Ownership(), Contract(), Leakage(), Metrics())
+GATES: tuple[Gate, ...] = (Ownership(), Contract(), Leakage(), Metrics(), Robustness())

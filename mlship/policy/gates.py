@@ -45,7 +45,7 @@ class LeakageGate(Section):
     )
     unavailable: tuple[str, ...] = Field((), description="columns that do not exist when the model is asked")
     max_gain: Percent | None = Field(
-        0.2,
+        0.1,
         description="share of the champion's remaining error that columns new to the candidate may explain away; "
         "more is too good to be true",
     )
@@ -90,12 +90,12 @@ class RobustnessGate(Section):
     """Does the model survive rows that are a little wrong?"""
 
     noise: Percent = Field(0.1, description="seeded noise on numbers, in percent of their standard deviation; 0%: none")
-    missing: Percent = Field(0.1, description="share of values taken away from each column; 0%: none")
-    scale: Percent = Field(0.1, description="numbers shifted up in scale by this share; 0%: not tried")
-    unseen_categories: bool = Field(True, description="texts that the model has never seen")
+    missing: Percent = Field(0.1, description="share of values taken away from each column that may miss any; 0%: none")
+    scale: Percent = Field(0.1, description="share by which all numbers are too high; 0%: not tried")
+    unseen_categories: bool = Field(True, description="10% of each text column becomes a text that was never seen")
     permuted: bool = Field(True, description="each column shuffled: what the model rests on; shown, not judged")
     columns: bool = Field(True, description="an extra column must change nothing, a missing one must be refused")
-    max_drop: float = Field(0.05, ge=0, description="by how much the metric may fall under any perturbation")
+    max_drop: float = Field(0.05, ge=0, description="by how much the metric may be worse under any perturbation")
     max_flipped: Percent | None = Field(None, description="share of predictions that a perturbation may change")
     metric: str | None = Field(None, description="a metric by name; default: the first of gates.metrics")
     rows: int = Field(20_000, ge=300, description="rows that are perturbed: a seeded sample, when there are more")
