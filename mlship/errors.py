@@ -75,6 +75,16 @@ class ModelError(MlshipError):
     exit_code = Exit.UNREACHABLE
 
 
+class ModelFault(ModelError):
+    """The model itself is at fault: it crashed, hung, took too much memory, or answered something else."""
+
+
+class ModelRefused(ModelError):
+    """The model was not loaded: its scan found what the policy does not trust."""
+
+    exit_code = Exit.GATE_FAILED
+
+
 class EngineError(MlshipError):
     """The serving engine (router, process manager, servers) could not do what was asked."""
 

@@ -1,0 +1,452 @@
+"""What a pickle would reach, by following its instructions with placeholders for values: nothing is built or called.
+
+Looking for names near each other in the byte stream is not enough: a stream may memoize, duplicate and drop strings so
+that the names which count are not the ones that stand before the instruction. So the stack and the memo are followed
+exactly, and whatever cannot be followed is a finding.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+#: Instructions in one stream; a model of more is a matter for a format that is no program.
+MOST_STEPS = 50_000_000
+_SIZES = re.compile(r"[<>|=]?([biufcSUVMmO])([0-9]+)")
+_LONGEST_TEXT = 1000
+_WIDEST = 64
+#: The number that PyTorch's old format begins with; five pickles and then raw numbers follow.
+_TORCH_MAGIC = 0x1950A86A20F9469CFC6C
+
+
+@dataclass(slots=True)
+class Reached:
+    """What a stream would reach."""
+
+    names: set[tuple[str, str]] = field(default_factory=set)
+    """(module, name) of everything that it looks up."""
+    faults: set[str] = field(default_factory=set)
+    """What no honest writer does."""
+    broken: str = ""
+    """Where and why it cannot be followed further, though a reader may have done something by then."""
+    calls: bool = False
+    """Whether it calls or changes anything that it has looked up."""
+    joblib: bool = False
+    """Whether it is written for joblib: read by `pickle` it would be something else, which nobody has looked at."""
+    streams: int = 0
+    """Complete pickles, one after another."""
+
+    @property
+    def active(self) -> bool:
+        """Whether it would do more than make plain values."""
+        return bool(self.names) or self.calls
+
+
+class _Stop(Exception):
+    """The stream ends here, or no reader gets further; `why` is empty for the regular end."""
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(why)
+        self.why = why
+
+
+@dataclass(frozen=True, slots=True)
+class _Name:
+    module: str
+    name: str
+
+
+@dataclass(slots=True)
+class _Made:
+    """The result of calling `by`."""
+
+    by: _Name | None
+    arguments: tuple[Any, ...] = ()
+    state: Any = None
+
+
+class _Opaque:
+    """A value that does not matter."""
+
+
+_OPAQUE = _Opaque()
+_MARK = object()
+#: What joblib writes instead of an array; the array's bytes follow the instruction that sets its state.
+_ARRAY = _Name("joblib.numpy_pickle", "NumpyArrayWrapper")
+#: Calls whose result is an instance of their first argument.
+_MAKERS = {_Name("copyreg", name) for name in ("_reconstructor", "__newobj__", "__newobj_ex__")}
+
+
+def follow(file: IO[bytes]) -> Reached:
+    """Everything that the pickles in a file reach, read one after another from where it stands to its end.
+
+    joblib keeps arrays between the instructions: such a file is read as joblib reads it. A file that is no pickle, and
+    would do nothing before a reader noticed, reaches nothing, and `streams` is zero.
+    """
+    start = file.tell()
+    plain = _streams(file, skip_arrays=False)
+    if (_ARRAY.module, _ARRAY.name) not in plain.names:
+        return plain
+    file.seek(start)
+    joblib = _streams(file, skip_arrays=True)
+    joblib.names |= plain.names
+    joblib.joblib = True
+    return joblib
+
+
+def _streams(file: IO[bytes], *, skip_arrays: bool) -> Reached:
+    reached = Reached()
+    raw_follows = False
+    while True:
+        at = file.tell()
+        if not file.read(1):
+            return reached
+        file.seek(at)
+        machine = _Machine(file, reached, skip_arrays=skip_arrays)
+        before = (len(reached.names), reached.calls)
+        try:
+            machine.run()
+        except _Stop as stop:
+            if not stop.why:
+                reached.streams += 1
+                if not skip_arrays and (_ARRAY.module, _ARRAY.name) in reached.names:
+                    return reached  # an object array of joblib ends here for `pickle`, which reads no further
+                raw_follows = raw_follows or (reached.streams == 1 and machine.top == _TORCH_MAGIC)
+                continue
+            did_something = (len(reached.names), reached.calls) != before
+            if raw_follows and reached.streams >= 5 and not did_something:
+                return reached
+            if reached.streams or did_something:
+                reached.broken = f"its pickle breaks off at byte {at + machine.read:,}: {stop.why}"
+            return reached
+
+
+class _Machine:
+    """The stack and the memo of one stream."""
+
+    def __init__(self, file: IO[bytes], reached: Reached, *, skip_arrays: bool) -> None:
+        self.file = file
+        self.reached = reached
+        self.skip_arrays = skip_arrays
+        self.stack: list[Any] = []
+        self.memo: dict[int, Any] = {}
+        self.start = file.tell()
+        self.top: Any = None
+
+    @property
+    def read(self) -> int:
+        """Bytes read so far."""
+        return self.file.tell() - self.start
+
+    def run(self) -> None:
+        """Follow the stream; always raises ``_Stop``."""
+        instructions = self._instructions()
+        for step, (name, argument) in enumerate(instructions):
+            if step > MOST_STEPS:
+                raise _Stop(f"it has more than {MOST_STEPS:,} instructions")
+            act = _ACTS.get(name)
+            if act is None:
+                raise _Stop(f"the instruction {name} is not one that models need")
+            act(self, argument)
+        raise _Stop("it has no end")
+
+    def _instructions(self) -> Iterator[tuple[str, Any]]:
+        instructions = pickletools.genops(self.file)
+        while True:
+            try:
+                instruction, argument, _position = next(instructions)
+            except StopIteration:
+                return
+            except Exception as error:  # noqa: BLE001 - the parser raises whatever a damaged stream leads it to
+                raise _Stop(" ".join(str(error).split())[:120] or type(error).__name__) from None
+            yield instruction.name, argument
+
+    def push(self, value: Any) -> None:
+        self.stack.append(value)
+
+    def pop(self, *, to_call: bool = False) -> Any:
+        value = self.peek()
+        self.stack.pop()
+        self._check([] if to_call else [value])
+        return value
+
+    def peek(self) -> Any:
+        if not self.stack or self.stack[-1] is _MARK:
+            raise _Stop("it takes a value that is not there")
+        return self.stack[-1]
+
+    def pop_mark(self) -> list[Any]:
+        for depth, value in enumerate(reversed(self.stack)):
+            if value is _MARK:
+                items = self.stack[len(self.stack) - depth :]
+                del self.stack[len(self.stack) - depth - 1 :]
+                self._check(items)
+                return items
+        raise _Stop("it takes values down to a mark that is not there")
+
+    def _check(self, items: list[Any]) -> None:
+        """An array of joblib must be seen being made, or the bytes after it would be taken for instructions."""
+        if _ARRAY in items:
+            self.reached.faults.add("it uses joblib's arrays as joblib never does")
+
+    def look_up(self, module: Any, name: Any) -> None:
+        if not isinstance(module, str) or not isinstance(name, str):
+            self.reached.calls = True
+            self.reached.faults.add("it looks up a name that is computed")
+            self.push(_OPAQUE)
+            return
+        if not module or not name or not f"{module}{name}".isprintable() or " " in module + name:
+            raise _Stop(f"{module!r} {name!r} is no name")  # a reader fails here too: there is no such module
+        self.reached.names.add((module, name))
+        self.push(_Name(module, name))
+
+    def call(self, called: Any, arguments: Any) -> None:
+        self.reached.calls = True
+        if isinstance(called, _Name):
+            kept = arguments if isinstance(arguments, tuple) and len(arguments) <= _WIDEST else ()
+            if called in _MAKERS and kept and isinstance(kept[0], _Name):
+                called = kept[0]
+            self.push(_Made(called, kept))
+            return
+        by = called.by if isinstance(called, _Made) else None
+        if by is None or by.module.split(".")[0] not in ("cloudpickle", "dill"):  # those are findings of their own
+            self.reached.faults.add("it calls what it has computed")
+        self.push(_Made(by))
+
+    def change(self, changed: Any) -> None:
+        if isinstance(changed, _Name):
+            self.reached.calls = True
+            self.reached.faults.add(f"it changes {changed.module}.{changed.name} itself")
+
+    def build(self, state: Any) -> None:
+        made = self.peek()
+        self.reached.calls = True
+        self.change(made)
+        if not isinstance(made, _Made):
+            return
+        made.state = state
+        if self.skip_arrays and made.by == _ARRAY:
+            self._skip_array(state if isinstance(state, dict) else {})
+            self.stack[-1] = _OPAQUE
+
+    def _skip_array(self, state: dict[Any, Any]) -> None:
+        """Pass over the numbers that joblib keeps after this instruction; an array of objects is a pickle itself."""
+        shape = state.get("shape")
+        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
+            raise _Stop("the shape of an array that joblib keeps cannot be told")
+        size = _item_size(state.get("dtype"))
+        if size is None:
+            inner = _Machine(self.file, self.reached, skip_arrays=True)
+            try:
+                inner.run()
+            except _Stop as stop:
+                if stop.why:
+                    raise
+            return
+        length = size
+        for n in shape:
+            length *= n
+        if state.get("numpy_array_alignment_bytes") is not None:
+            padding = self.file.read(1)
+            length += padding[0] if padding else 0
+        while length > 0:
+            passed = len(self.file.read(min(length, 1 << 20)))
+            if not passed:
+                raise _Stop("an array that joblib keeps is cut short")
+            length -= passed
+
+
+def _item_size(dtype: Any) -> int | None:
+    """Bytes of one item of a numpy type, as it was pickled; None for objects. Raises ``_Stop`` when in any doubt."""
+    made = isinstance(dtype, _Made) and dtype.by == _Name("numpy", "dtype") and len(dtype.arguments) == 3
+    code = dtype.arguments[0] if made else None
+    state = dtype.state if made and isinstance(dtype.state, tuple) else ()
+    found = _SIZES.fullmatch(code) if isinstance(code, str) else None
+    if found is None or len(state) < 8 or state[2] is not None:
+        raise _Stop(f"the type of an array that joblib keeps cannot be told ({code})")
+    if found[1] == "O":
+        return None
+    size = int(found[2]) * (4 if found[1] == "U" else 1)
+    fields = state[4] if isinstance(state[4], dict) else {}
+    told = [_item_size(field[0]) if isinstance(field, tuple) and field else None for field in fields.values()]
+    plain = state[4] is None or (isinstance(state[3], tuple) and len(state[3]) == len(fields))
+    if None in told or not plain or type(state[7]) is not int or state[7] & 1 or state[5] not in (-1, size):
+        raise _Stop(f"an array of type {code} cannot be told from one of objects")
+    return size
+
+
+_Act = Callable[[_Machine, Any], None]
+
+
+def _push_argument(machine: _Machine, argument: Any) -> None:
+    short = not isinstance(argument, str) or len(argument) <= _LONGEST_TEXT
+    machine.push(argument if short and not isinstance(argument, (bytes, bytearray)) else _OPAQUE)
+
+
+def _push(value: Any) -> _Act:
+    return lambda machine, _argument: machine.push(value)
+
+
+def _get(machine: _Machine, argument: Any) -> None:
+    if int(argument) not in machine.memo:
+        raise _Stop("it reads from the memo what it never put there")
+    machine.push(machine.memo[int(argument)])
+
+
+def _put(machine: _Machine, argument: Any) -> None:
+    machine.memo[len(machine.memo) if argument is None else int(argument)] = machine.peek()
+
+
+def _tuple(count: int) -> _Act:
+    def act(machine: _Machine, _argument: Any) -> None:
+        items = [machine.pop() for _ in range(count)]
+        machine.push(tuple(reversed(items)))
+
+    return act
+
+
+def _tuple_to_mark(machine: _Machine, _argument: Any) -> None:
+    items = machine.pop_mark()
+    machine.push(tuple(items) if len(items) <= _WIDEST else _OPAQUE)
+
+
+def _collection_to_mark(machine: _Machine, _argument: Any) -> None:
+    machine.pop_mark()
+    machine.push(_OPAQUE)
+
+
+def _dict_to_mark(machine: _Machine, _argument: Any) -> None:
+    items = machine.pop_mark()
+    machine.push({})
+    _fill(machine.stack[-1], items)
+
+
+def _fill(target: Any, items: list[Any]) -> None:
+    """Keep the entries of a small dictionary with names for keys: the states that matter look like that."""
+    if isinstance(target, dict) and len(items) <= 2 * _WIDEST:
+        for key, value in zip(items[::2], items[1::2], strict=False):
+            if isinstance(key, str):
+                target[key] = value
+
+
+def _set_item(machine: _Machine, _argument: Any) -> None:
+    value, key = machine.pop(), machine.pop()
+    target = machine.peek()
+    machine.change(target)
+    _fill(target, [key, value])
+
+
+def _set_items(machine: _Machine, _argument: Any) -> None:
+    items = machine.pop_mark()
+    target = machine.peek()
+    machine.change(target)
+    _fill(target, items)
+
+
+def _append(machine: _Machine, _argument: Any) -> None:
+    machine.pop()
+    machine.change(machine.peek())
+
+
+def _append_to_mark(machine: _Machine, _argument: Any) -> None:
+    machine.pop_mark()
+    machine.change(machine.peek())
+
+
+def _pop(machine: _Machine, _argument: Any) -> None:
+    if not machine.stack:
+        raise _Stop("it drops a value that is not there")
+    machine.stack.pop()
+
+
+def _dup(machine: _Machine, _argument: Any) -> None:
+    value = machine.pop()
+    machine.push(value)
+    machine.push(value)
+
+
+def _global(machine: _Machine, argument: Any) -> None:
+    module, _, name = str(argument).partition(" ")
+    machine.look_up(module, name)
+
+
+def _stack_global(machine: _Machine, _argument: Any) -> None:
+    name, module = machine.pop(), machine.pop()
+    machine.look_up(module, name)
+
+
+def _reduce(machine: _Machine, _argument: Any) -> None:
+    arguments, called = machine.pop(), machine.pop(to_call=True)
+    machine.call(called, arguments)
+
+
+def _inst(machine: _Machine, argument: Any) -> None:
+    arguments = machine.pop_mark()
+    _global(machine, argument)
+    machine.call(machine.pop(to_call=True), tuple(arguments))
+
+
+def _obj(machine: _Machine, _argument: Any) -> None:
+    items = machine.pop_mark()
+    if not items:
+        raise _Stop("it makes an object of nothing")
+    machine.call(items[0], tuple(items[1:]))
+
+
+def _new_obj_ex(machine: _Machine, _argument: Any) -> None:
+    machine.pop()
+    _reduce(machine, None)
+
+
+def _build(machine: _Machine, _argument: Any) -> None:
+    machine.build(machine.pop())
+
+
+def _persistent(machine: _Machine, argument: Any) -> None:
+    """A reference to something kept elsewhere (PyTorch's numbers); readers without such a place refuse it."""
+    if argument is not None:
+        raise _Stop("it refers to something by name")  # as every zip archive seems to, read as a pickle
+    machine.pop()
+    machine.push(_OPAQUE)
+
+
+def _stop(machine: _Machine, _argument: Any) -> None:
+    machine.top = machine.pop()
+    raise _Stop
+
+
+def _ignore(_machine: _Machine, _argument: Any) -> None:
+    return
+
+
+def _mark(machine: _Machine, _argument: Any) -> None:
+    machine.push(_MARK)
+
+
+def _pop_mark(machine: _Machine, _argument: Any) -> None:
+    machine.pop_mark()
+
+
+_VALUES = (
+    "INT BININT BININT1 BININT2 LONG LONG1 LONG4 STRING BINSTRING SHORT_BINSTRING BINBYTES SHORT_BINBYTES BINBYTES8 "
+    "BYTEARRAY8 UNICODE SHORT_BINUNICODE BINUNICODE BINUNICODE8 FLOAT BINFLOAT"
+)
+_ACTS: dict[str, _Act] = (
+    dict.fromkeys(_VALUES.split(), _push_argument)
+    | {"NONE": _push(None), "NEWTRUE": _push(True), "NEWFALSE": _push(False)}
+    | {"EMPTY_LIST": _push(_OPAQUE), "EMPTY_SET": _push(_OPAQUE), "EMPTY_TUPLE": _push(())}
+    | {"EMPTY_DICT": lambda machine, _argument: machine.push({})}
+    | {"LIST": _collection_to_mark, "FROZENSET": _collection_to_mark, "DICT": _dict_to_mark}
+    | {"TUPLE": _tuple_to_mark, "TUPLE1": _tuple(1), "TUPLE2": _tuple(2), "TUPLE3": _tuple(3)}
+    | {"APPEND": _append, "APPENDS": _append_to_mark, "ADDITEMS": _append_to_mark}
+    | {"SETITEM": _set_item, "SETITEMS": _set_items}
+    | {"POP": _pop, "POP_MARK": _pop_mark, "DUP": _dup, "MARK": _mark, "STOP": _stop}
+    | dict.fromkeys(["GET", "BINGET", "LONG_BINGET"], _get)
+    | dict.fromkeys(["PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"], _put)
+    | {"GLOBAL": _global, "STACK_GLOBAL": _stack_global, "INST": _inst, "OBJ": _obj, "BUILD": _build}
+    | {"REDUCE": _reduce, "NEWOBJ": _reduce, "NEWOBJ_EX": _new_obj_ex}
+    | {"PERSID": _persistent, "BINPERSID": _persistent, "PROTO": _ignore, "FRAME": _ignore}
+)
