@@ -15,7 +15,7 @@ def test_without_a_terminal_each_step_is_a_line(monkeypatch: pytest.MonkeyPatch)
     written = io.StringIO()
     monkeypatch.setattr(progress, "err", lambda: Console(file=written, width=200))
     clock = iter([0.0, 1.0, 20.0, 20.0, 21.0])
-    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("mlship.cli.progress.time.monotonic", lambda: next(clock))
     with progress.told_on_stderr() as told:
         told("judging slices")  # at 1 s
         told.watch("slices", 0, 10)
