@@ -78,13 +78,13 @@ def same(before: Predictions, after: Predictions) -> NDArray[np.bool_]:
 
     def equal(a: NDArray[Any], b: NDArray[Any]) -> NDArray[np.bool_]:
         if a.dtype.kind == "f" and b.dtype.kind == "f":
-            return np.isclose(a, b, rtol=1e-6, atol=1e-9, equal_nan=True)
+            return np.asarray(np.isclose(a, b, rtol=1e-6, atol=1e-9, equal_nan=True), dtype=bool)
         return np.asarray(a == b, dtype=bool)
 
     alike: NDArray[np.bool_] = equal(before.values, after.values)
     if before.scores is not None and after.scores is not None:
         scores = equal(before.scores, after.scores)
-        alike &= scores if scores.ndim == 1 else np.asarray(scores.all(axis=1))
+        alike &= scores if scores.ndim == 1 else np.asarray(scores.all(axis=1), dtype=bool)
     return alike
 
 

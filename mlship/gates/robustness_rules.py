@@ -136,6 +136,7 @@ class Perturbation:
             return None, f"the champion gives no answer: {theirs.reason}"
         flips = self._flipped(sample, 1, theirs)
         assert sample.metric is not None, "the candidate was measured by it"
+        assert sample.label is not None, "there is a metric"
         try:
             before, after = (sample.metric.of(sample.label, side) for side in (sample.clean[1], theirs))
         except ValueError as error:
