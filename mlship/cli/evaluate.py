@@ -106,7 +106,7 @@ def run(loaded: LoadedPolicy, home: Home, progress: Progress, asked: Asked = AS_
     made or kept; then there is no evidence.
     """
     from mlship.gates.evaluate import evaluate as judge
-    from mlship.ledger import Ledger
+    from mlship.ledger import Ledger, who
     from mlship.registry import Registry
     from mlship.report import render
 
@@ -123,6 +123,7 @@ def run(loaded: LoadedPolicy, home: Home, progress: Progress, asked: Asked = AS_
         only=asked.only,
         watch=progress.watch,
     )
+    evaluation = replace(evaluation, who=who())
     if asked.against is not None:
         compared = f"it was compared with {asked.against}, not with {policy.champion}"
         evaluation = replace(evaluation, partial="; ".join(filter(None, [evaluation.partial, compared])))
@@ -131,6 +132,7 @@ def run(loaded: LoadedPolicy, home: Home, progress: Progress, asked: Asked = AS_
         "evaluation.json": _as_json(evaluation),
         "evaluation.md": str(render(evaluation, "markdown")) + "\n",
         "evaluation.txt": str(render(evaluation, "text")) + "\n",
+        "evaluation.html": str(render(evaluation, "html")),
     }
     evaluation = replace(evaluation, run_id=registry.log_evaluation(evaluation, loaded.text, texts))
     if not evaluation.partial:
@@ -139,7 +141,6 @@ def run(loaded: LoadedPolicy, home: Home, progress: Progress, asked: Asked = AS_
 
 
 def _entry(evaluation: Evaluation) -> LedgerEntry:
-    from mlship.ledger import who
     from mlship.report.words import summary
 
     version, champion = evaluation.candidate.version, evaluation.candidate.champion
@@ -156,7 +157,7 @@ def _entry(evaluation: Evaluation) -> LedgerEntry:
     }
     return LedgerEntry(
         at=time.time(),
-        who=who(),
+        who=evaluation.who,
         action="evaluated",
         model=version.model,
         from_version=champion.version if champion else None,

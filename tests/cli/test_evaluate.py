@@ -80,6 +80,7 @@ def test_a_good_candidate_passes_and_leaves_its_evidence(place: Path, registry_h
     run = client.get_run(document["run_id"])
     assert run.data.tags["mlship.evaluation"] == document["evaluation_id"]
     assert {item.path for item in client.list_artifacts(run.info.run_id)} == {
+        "evaluation.html",
         "evaluation.json",
         "evaluation.md",
         "evaluation.txt",
