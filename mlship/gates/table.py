@@ -8,5 +8,6 @@ from mlship.gates.leakage import Leakage
 from mlship.gates.metrics import Metrics
 from mlship.gates.ownership import Ownership
 from mlship.gates.robustness import Robustness
+from mlship.gates.skew import Skew
 
-GATES: tuple[Gate, ...] = (Ownership(), Contract(), Leakage(), Metrics(), Robustness())
+GATES: tuple[Gate, ...] = (Ownership(), Contract(), Leakage(), Skew(), Metrics(), Robustness())
