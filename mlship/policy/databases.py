@@ -51,6 +51,12 @@ def driver_of(url: str) -> str | None:
     return found["driver"].lower() if found else None
 
 
+def sqlite_file(url: str) -> str | None:
+    """The path in a SQLite URL; None when it is in memory, or names its file in SQLite's own way."""
+    found = re.fullmatch(r"sqlite(?:\+\w+)?:///(?P<path>[^?]+)(\?.*)?", url, re.DOTALL)
+    return None if found is None or found["path"].startswith((":", "file:")) else found["path"]
+
+
 def has_password(url: str) -> bool:
     """Whether the URL names a password after the user."""
     return re.match(r"[^/]*://[^/@:]*:[^@]+@", url) is not None

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from mlship.policy.columns import NotATableError, columns
 from mlship.policy.data import Dataset
+from mlship.policy.datasets import check_dataset
 from mlship.policy.explain import suggestion
 from mlship.policy.faults import Fault, plain
 from mlship.policy.lint import Subject
-from mlship.policy.tree import Location, Scalar, find
+from mlship.policy.tree import Location
 
 
 def check_references(subject: Subject, resolve: Callable[[str], Path]) -> list[Fault]:
@@ -20,14 +19,14 @@ def check_references(subject: Subject, resolve: Callable[[str], Path]) -> list[F
     if data is None:
         return []
     faults: list[Fault] = []
-    here: Location = ("data", "evaluation")
-    evaluation = _columns(subject, here, data.evaluation, resolve, faults)
-    reference = None
-    if data.reference is not None:
-        reference = _columns(subject, ("data", "reference"), data.reference, resolve, faults)
-    faults.extend(_dataset(subject, here, data.evaluation, evaluation))
-    if data.reference is not None:
-        faults.extend(_dataset(subject, ("data", "reference"), data.reference, reference))
+    known = {}
+    for name in ("evaluation", "reference", "recent"):
+        here: Location = ("data", name)
+        dataset: Dataset | None = getattr(data, name)
+        known[name] = check_dataset(subject, here, dataset, resolve, faults)
+        if dataset is not None:
+            faults.extend(_dataset(subject, here, dataset, known[name]))
+    evaluation, reference = known["evaluation"], known["reference"]
     contract, leakage = subject.policy.gates.contract, subject.policy.gates.leakage
     if evaluation is not None:
         for index, name in enumerate(data.entity):
@@ -60,51 +59,3 @@ def _column(
     hint = suggestion(name, list(known)) or f"it has {plain(', '.join(known), 80)}"
     shown = subject.shown(location) or plain(name)
     yield subject.error(location, f"{file} has no column '{shown}'", hint, at_key=at_key)
-
-
-def _columns(
-    subject: Subject, here: Location, dataset: Dataset, resolve: Callable[[str], Path], faults: list[Fault]
-) -> tuple[str, ...] | None:
-    """The columns of a dataset's file; None, and a fault, when they cannot be read."""
-    location = (*here, "path")
-    if dataset.path is None:
-        return None
-    if "://" in dataset.path:
-        faults.append(subject.error(location, "only local files can be read", "copy the file and give its path"))
-        return None
-    path = resolve(dataset.path)
-    node = find(subject.tree, location)
-    # A path that came from the environment is shown as it stands in the file.
-    shown = subject.shown(location) if isinstance(node, Scalar) and node.from_environment else str(path)
-    try:
-        if path.is_dir():
-            faults.append(subject.error(location, f"{shown} is a directory", "name one Parquet or CSV file"))
-            return None
-        if path.exists() and not path.is_file():
-            faults.append(subject.error(location, f"{shown} is not a regular file", "name one Parquet or CSV file"))
-            return None
-        return columns(path)
-    except FileNotFoundError:
-        faults.append(
-            subject.error(location, f"there is no file {shown}", _beside(path) or "paths are relative to the policy")
-        )
-    except NotATableError as error:
-        faults.append(
-            subject.error(location, f"{shown} cannot be used: {error}", "give a Parquet file, or CSV with a header")
-        )
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "the path is not valid"
-        faults.append(
-            subject.error(location, f"{shown} cannot be read: {reason}", "check the path and its permissions")
-        )
-    return None
-
-
-def _beside(path: Path) -> str:
-    """The file of a like name in the same directory, if there is one."""
-    try:
-        names = [entry.name for entry in path.parent.iterdir() if entry.is_file()][:1000]
-    except OSError:
-        return ""
-    near = difflib.get_close_matches(path.name[:100], names, n=1)
-    return f"did you mean '{near[0]}'?" if near else ""

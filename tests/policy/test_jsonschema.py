@@ -83,6 +83,7 @@ def template_policy(directory: Path) -> Path:
         frame.to_parquet(directory / "data" / f"{name}.parquet")
     for module in ("earnings", "checks"):
         (directory / f"{module}.py").touch()
+    (directory / "data" / "flights.db").touch()
     (directory / "features").mkdir()
     return Path(shutil.copy(template("policy.yaml"), directory / "mlship.yaml"))
 
