@@ -12,8 +12,15 @@ from mlship.types import GateResult
 _LONGEST = 300
 
 
+def builtin(value: Cell) -> Cell:
+    """A value as Python's own type: a gate may have put numpy's there."""
+    item = getattr(value, "item", None)
+    return item() if callable(item) else value
+
+
 def cell(value: Cell, *, share: bool = False) -> str:
     """One value as people write it: `28,293`, `0.763`, `1.2%`; `-` for no value. Line breaks become spaces."""
+    value = builtin(value)
     if value is None:
         return "-"
     if isinstance(value, bool):
@@ -24,7 +31,13 @@ def cell(value: Cell, *, share: bool = False) -> str:
         return figures.count(value)
     if isinstance(value, float):
         return figures.number(value)
-    return shortened(" ".join(value.split()), _LONGEST)
+    return shortened(plain(value), _LONGEST)
+
+
+def plain(text: str) -> str:
+    """The text in one line; what no terminal should be sent (escapes, marks that turn the line round) is replaced."""
+    line = " ".join(text.split())
+    return line if line.isprintable() else "".join(each if each.isprintable() else "\ufffd" for each in line)
 
 
 def shortened(text: str, most: int) -> str:
@@ -42,10 +55,10 @@ def rows_of(table: Table) -> list[list[str]]:
 
 def numeric(table: Table) -> list[bool]:
     """Which columns hold numbers only, and so stand on the right."""
+    columns = [[builtin(row[i]) for row in table.rows] for i in range(len(table.columns))]
     return [
-        any(isinstance(row[i], int | float) for row in table.rows)
-        and not any(isinstance(row[i], str) for row in table.rows)
-        for i in range(len(table.columns))
+        any(isinstance(value, int | float) for value in column) and not any(isinstance(value, str) for value in column)
+        for column in columns
     ]
 
 

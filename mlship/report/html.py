@@ -200,7 +200,8 @@ def _draw(exhibit: Exhibit) -> tuple[Any, int]:
                 (colour(exhibit, index), cells.shortened(series.name, _LONG))
                 for index, series in enumerate(exhibit.series)
             ]
-            return {"picture": picture, "legend": legend, "hidden": "", "broad": False}, len(picture) + 200 * len(legend)
+            content = {"picture": picture, "legend": legend, "hidden": "", "broad": False}
+            return content, len(picture) + 200 * len(legend)
         case Table():
             rows = cells.rows_of(exhibit)[:_MOST_ROWS]
             size = 400 + sum(len(text) + 40 for row in [list(exhibit.columns), *rows] for text in row)

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from math import isfinite
 from typing import Any
 
+from mlship.exhibits import Cell, Curves, Exhibit, Heat, Series, Table
+from mlship.report.cells import builtin
 from mlship.report.words import summary, worst_first
 from mlship.types import Evaluation, GateResult, Measurement, ModelVersion
 
@@ -27,6 +29,7 @@ def render(evaluation: Evaluation) -> dict[str, Any]:
         "partial": evaluation.partial or None,
         "run_id": evaluation.run_id,
         "started_at": datetime.fromtimestamp(evaluation.started, UTC).isoformat(timespec="milliseconds"),
+        "who": evaluation.who or None,
         "seconds": round(evaluation.seconds, 3),
         "results": [_result(result) for result in worst_first(evaluation.results)],
     }
@@ -45,7 +48,35 @@ def _result(result: GateResult) -> dict[str, Any]:
         "measured": _measurement(result.measured),
         "champion": _measurement(result.champion),
         "reason": result.reason,
+        "exhibits": [_exhibit(exhibit) for exhibit in result.exhibits],
     }
+
+
+def _exhibit(exhibit: Exhibit) -> dict[str, Any]:
+    """What a report shows beside the figures, with its kind."""
+    match exhibit:
+        case Table():
+            rows = [[_cell(value) for value in row] for row in exhibit.rows]
+            said = {"columns": list(exhibit.columns), "rows": rows, "shares": list(exhibit.shares)}
+        case Curves():
+            marked = exhibit.marked and {"at": _finite(exhibit.marked[0]), "name": exhibit.marked[1]}
+            series = [_series(each) for each in exhibit.series]
+            said = {"x": exhibit.x, "y": exhibit.y, "series": series, "diagonal": exhibit.diagonal, "marked": marked}
+        case Heat():
+            values = [list(map(_finite, row)) for row in exhibit.values]
+            said = {"x": list(exhibit.x), "y": list(exhibit.y), "values": values}
+            said |= {"limit": _finite(exhibit.limit), "shares": exhibit.shares}
+    return {"kind": type(exhibit).__name__.lower(), "title": exhibit.title, "note": exhibit.note, **said}
+
+
+def _cell(value: Cell) -> Cell:
+    value = builtin(value)
+    return _finite(value) if isinstance(value, float) else value
+
+
+def _series(series: Series) -> dict[str, Any]:
+    lines = {"x": series.x, "y": series.y, "low": series.low, "high": series.high}
+    return {"name": series.name, **{key: list(map(_finite, line)) for key, line in lines.items()}}
 
 
 def _measurement(found: Measurement | None) -> dict[str, Any] | None:
@@ -63,4 +94,7 @@ def _measurement(found: Measurement | None) -> dict[str, Any] | None:
 
 
 def _finite(value: float | None) -> float | None:
-    return value if value is not None and isfinite(value) else None
+    """JSON has no nan, no infinity and no numbers of numpy."""
+    if value is None or not isfinite(value):
+        return None
+    return float(value)

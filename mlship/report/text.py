@@ -5,17 +5,20 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from mlship.report import figures
+from mlship.report import cells, figures
+from mlship.report.grids import lines
 from mlship.report.words import MARKS, aside, champion, measured, subject, summary, worst_first
-from mlship.types import Evaluation, GateResult
+from mlship.types import Evaluation, GateResult, Status
 
 _WIDTH = 118
+_OPEN = (Status.FAILED, Status.ERROR, Status.INCONCLUSIVE)
 _HEADINGS = ("gate", "rule", "", "measured", "limit", "champion", "n")
 
 
 def render(evaluation: Evaluation) -> str:
-    """Verdict, table and evidence; ends without a newline."""
-    return "\n".join([summary(evaluation), "", *table(evaluation.results), "", *_evidence(evaluation)])
+    """Verdict, table, what explains the open rules, and evidence; ends without a newline."""
+    parts = [[summary(evaluation)], table(evaluation.results), *shown(evaluation.results), _evidence(evaluation)]
+    return "\n\n".join("\n".join(part) for part in parts)
 
 
 def table(results: Sequence[GateResult]) -> list[str]:
@@ -29,6 +32,16 @@ def table(results: Sequence[GateResult]) -> list[str]:
         wrapped = textwrap.wrap(result.reason, _WIDTH - 6, break_long_words=False, break_on_hyphens=False)
         lines += [f"      {part}" for part in wrapped]
     return lines
+
+
+def shown(results: Sequence[GateResult]) -> list[list[str]]:
+    """The tables and grids of every rule that is not passed, each as its lines; curves need more than letters."""
+    blocks = []
+    for result, exhibit in cells.exhibits([each for each in worst_first(results) if each.status in _OPEN]):
+        title, *rest = lines(exhibit, _WIDTH - 2) or [""]
+        if rest:
+            blocks.append([cells.shortened(f"{result.gate} {result.rule}: {title}", _WIDTH), *[f"  {x}" for x in rest]])
+    return blocks
 
 
 def _cells(result: GateResult) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ import pytest
 
 from mlship.report import figures, render
 from mlship.types import Candidate, Evaluation, GateResult, Measurement, ModelVersion, Status
+from tests.report import support
+from tests.report.support import nasty
 
 CANDIDATE = Candidate(
     ModelVersion("flight-delay", "2", "sha256:2222", Path("/nowhere"), "run2"),
@@ -86,7 +88,8 @@ def test_an_evaluation_without_results_is_inconclusive() -> None:
 
 
 @pytest.mark.parametrize(
-    "evaluation", [EVALUATION, PASSED, replace(EVALUATION, candidate=replace(CANDIDATE, champion=None))]
+    "evaluation",
+    [EVALUATION, PASSED, replace(EVALUATION, candidate=replace(CANDIDATE, champion=None)), support.EVALUATION, nasty()],
 )
 def test_the_json_is_what_its_reference_page_says(evaluation: Evaluation) -> None:
     """The schema on the page accepts it and allows no field that is not described there."""
