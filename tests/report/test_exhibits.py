@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mlship.exhibits import Curves, Heat, Series, Table
+from mlship.exhibits import Curves, Exhibit, Heat, Series, Table
 from mlship.report import cells, grids, render, text
 from mlship.types import GateResult, Status
 from tests.report.support import DRIFT, EVALUATION, RESULTS, ROC, SLICES, many, nasty
@@ -80,7 +80,7 @@ def test_a_terminal_gets_no_escape_sequence_from_the_data() -> None:
         ROC,
     ],
 )
-def test_what_has_nothing_to_show_is_not_shown(exhibit: cells.Exhibit) -> None:
+def test_what_has_nothing_to_show_is_not_shown(exhibit: Exhibit) -> None:
     result = GateResult("g", "r", Status.FAILED, "", "why", exhibits=(exhibit,))
     evaluation = replace(EVALUATION, results=(result,))
     assert text.shown([result]) == []
