@@ -70,22 +70,27 @@ def _table(sides: list[Side]) -> tuple[Array, Array, Array, Array] | None:
     import numpy as np
     import pandas as pd
 
-    columns = [sides[0].label, *(side.values for side in sides)]
-    names = np.unique(np.concatenate([pd.unique(column) for column in columns]))
+    known = [side.names for side in sides if side.names is not None]
+    if len(known) == len(sides) and all(np.array_equal(names, known[0]) for names in known):
+        codes = [sides[0].label, *(side.values for side in sides)]
+        names = np.arange(len(known[0]))
+    elif any(side.is_binary for side in sides):
+        raise ValueError(f"the models do not have the same classes: {_named(sides[0])}, champion {_named(sides[1])}")
+    else:
+        columns = [sides[0].said, *(side.chosen for side in sides)]
+        names = np.unique(np.concatenate([pd.unique(column) for column in columns]))
+        codes = [coded(column, names)[0] for column in columns]
     k = len(names)
     if k > _MOST_CLASSES or k < 2:
         return None
-    codes = [coded(column, names) for column in columns]
-    counted = np.zeros(k ** len(columns))
+    counted = np.zeros(k ** len(codes))
     for part in chunks(len(codes[0])):
         place = codes[0][part].astype(np.int32)
         for column in codes[1:]:
             place = place * k + column[part]
         counted += np.bincount(place, minlength=len(counted))
-    observed = counted.reshape((k,) * len(columns))
-    seen = [
-        np.flatnonzero(observed.sum(axis=tuple(j for j in range(len(columns)) if j != i))) for i in range(len(columns))
-    ]
+    observed = counted.reshape((k,) * len(codes))
+    seen = [np.flatnonzero(observed.sum(axis=tuple(j for j in range(len(codes)) if j != i))) for i in range(len(codes))]
     own = [np.union1d(seen[0], column) for column in seen[1:]]
     grid = np.stack([axis.ravel() for axis in np.meshgrid(seen[0], *own, indexing="ij")])
     # Half a row for the right class and half a row over the wrong ones, for each true label: Jeffreys' prior.
@@ -93,6 +98,10 @@ def _table(sides: list[Side]) -> tuple[Array, Array, Array, Array] | None:
     for column, possible in zip(grid[1:], own, strict=True):
         prior *= np.where(column == grid[0], 0.5, 0.5 / max(len(possible) - 1, 1))
     return names, grid, observed[tuple(grid)], prior
+
+
+def _named(side: Side) -> str:
+    return str([] if side.names is None else [str(name) for name in side.names[:10]])
 
 
 def each(metric: Metric, sides: list[Side], weights: Array) -> Array:

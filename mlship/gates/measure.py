@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from mlship.gates import ours
 from mlship.gates.base import Predictions
@@ -18,10 +18,27 @@ from mlship.report.figures import nearest
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
 #: Shares of the positive class that has been asked for; without a row of it they have no value.
 _OF_POSITIVES = ("recall", "average_precision")
+#: Scikit-learn's scorers of numbers.
+_OF_NUMBERS = (
+    "d2_absolute_error_score",
+    "explained_variance",
+    "neg_max_error",
+    "neg_mean_absolute_error",
+    "neg_mean_absolute_percentage_error",
+    "neg_mean_gamma_deviance",
+    "neg_mean_poisson_deviance",
+    "neg_mean_squared_error",
+    "neg_mean_squared_log_error",
+    "neg_median_absolute_error",
+    "neg_root_mean_squared_error",
+    "neg_root_mean_squared_log_error",
+    "r2",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +55,16 @@ class Metric:
     """Two classes: from this probability of the positive class on, that class is predicted."""
     scorer: Scorer | None = field(default=None, repr=False)
     """Scikit-learn's scorer, for metrics that are one."""
+    of_numbers: bool = False
+    """Whether it measures the distance between numbers, so that codes of classes must not stand for them."""
     own: ours.Own | None = field(default=None, repr=False)
     """The formula, for metrics of ours."""
     source: str = ""
     """Where a function of the team was found, with the digest of its file."""
 
-    def of(self, label: Array, predictions: Predictions, rows: NDArray[np.int64] | None = None) -> float:
+    def of(
+        self, label: Array | pd.Series[Any], predictions: Predictions, rows: NDArray[np.int64] | None = None
+    ) -> float:
         """Its value on all rows, or on those selected by index; nan where it has none.
 
         Raises ``ValueError`` with a reason that a person can read when it does not fit the task or the model.
@@ -102,7 +123,12 @@ def metric(name: str, rule: MetricRule | None = None, resolve: Callable[[str], P
     needs: Literal["values", "scores"] = "values" if response == "predict" else "scores"
     if needs == "scores" and rule.threshold is not None:
         raise ValueError(f"{name} looks at the probabilities themselves, so a threshold changes nothing")
-    return Metric(name, True, needs, lambda side: side.score(scorer), rule.threshold, scorer=scorer)
+    of_numbers = name in _OF_NUMBERS
+
+    def score(side: Side) -> float:
+        return (side.as_numbers() if of_numbers else side).score(scorer)
+
+    return Metric(name, True, needs, score, rule.threshold, scorer=scorer, of_numbers=of_numbers)
 
 
 def _custom(name: str, rule: MetricRule, function: str, resolve: Callable[[str], Path] | None) -> Metric:

@@ -45,7 +45,7 @@ class Metrics:
         candidate, champion = context.predictions
         label = context.evaluation.frame[context.evaluation.target]
         try:
-            compared = compare(chosen, label.to_numpy(), candidate, champion, context.seed)
+            compared = compare(chosen, label, candidate, champion, context.seed)
         except ValueError as error:
             return [without(self.name, f"{metric} {kind}", Status.ERROR, limit, str(error)) for kind, limit in asked]
         return [self._judge(metric, kind, limit, compared) for kind, limit in asked]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlship.gates import measure
 from mlship.gates.base import Predictions
@@ -16,6 +16,7 @@ from mlship.types import Measurement
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
 
@@ -30,7 +31,7 @@ class Compared:
 
 def compare(
     metric: str | Metric,
-    label: Array,
+    label: Array | pd.Series[Any],
     candidate: Predictions,
     champion: Predictions | None,
     seed: int,
@@ -57,6 +58,7 @@ def compare_sides(metric: Metric, sides: list[Side], seed: int, confidence: floa
     import numpy as np
     from sklearn.metrics import cluster
 
+    sides = [side.as_numbers() for side in sides] if metric.of_numbers else sides
     n = len(sides[0].label)
     if hasattr(cluster, metric.name) and sides[0].classes is None and np.issubdtype(sides[0].label.dtype, np.floating):
         raise ValueError("it compares groups, and the labels are numbers")

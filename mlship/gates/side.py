@@ -12,6 +12,7 @@ from mlship.stats import bootstrap
 from mlship.stats.ranking import Ranked
 
 if TYPE_CHECKING:
+    import pandas as pd
     from numpy.typing import NDArray
 
 Array: TypeAlias = "NDArray[Any]"
@@ -20,14 +21,15 @@ Scorer = Callable[..., float]
 
 @dataclass(frozen=True, eq=False)
 class Side:
-    """One model's predictions beside the labels, in codes that scikit-learn's binary scorers accept."""
+    """One model's predictions beside the labels; classes are the codes 0, 1, ... in the order of the model's."""
 
     label: Array
     values: Array
     scores: Array | None
     classes: Array | None
+    """0 to k-1; None when the model predicts numbers, or does not tell its classes."""
     names: Array | None = None
-    """What the two classes are really called, where label and values are codes."""
+    """What the classes are called; longer than `classes` when labels or predictions have others."""
 
     @property
     def said(self) -> Array:
@@ -40,8 +42,14 @@ class Side:
         return self.values if self.names is None else self.names[self.values]
 
     @classmethod
-    def of(cls, label: Array, model: Predictions, rows: Array | None = None, threshold: float | None = None) -> Side:
-        """All rows, or those selected by index. Two classes become 0 and 1: the model's second is the positive one.
+    def of(
+        cls,
+        label: Array | pd.Series[Any],
+        model: Predictions,
+        rows: Array | None = None,
+        threshold: float | None = None,
+    ) -> Side:
+        """All rows, or those selected by index. The second of two classes is the positive one.
 
         With a `threshold`, the positive class is predicted from that probability on.
 
@@ -49,34 +57,54 @@ class Side:
         """
         import numpy as np
 
-        values, classes = np.asarray(model.values), model.classes
+        values = np.asarray(model.values)
         scores = None if model.scores is None else np.asarray(model.scores)
         if len(values) != len(label) or (scores is not None and len(scores) != len(label)):
             raise ValueError(f"the model gave {len(values):,} predictions for {len(label):,} rows")
         if rows is not None:
-            label, values = label[rows], values[rows]
+            label, values = label.take(rows), values[rows]
             scores = None if scores is None else scores[rows]
-        if classes is None:
+        if model.classes is None:
             if threshold is not None:
                 raise ValueError("a threshold is for classes, and the model predicts numbers or does not tell classes")
-            return cls(label, values, scores, None)
-        classes = np.asarray(classes)
-        codes = coded(label, classes)
-        if (scores is not None or len(classes) == 2) and codes.min(initial=0) < 0:
-            strange = str(label[codes < 0][0])
-            raise ValueError(
-                f"the label {strange!r} is none of the model's classes {[str(name) for name in classes[:10]]}"
-            )
-        if len(classes) != 2:
-            if threshold is not None:
-                raise ValueError(f"a threshold is for two classes, and the model knows {len(classes)}")
-            return cls(label, values, scores, classes)
-        chosen = coded(values, classes)
-        if threshold is not None:
-            if scores is None or scores.ndim != 2:
-                raise ValueError("a threshold needs probabilities, and the model gives none (it has no predict_proba)")
+            return cls(np.asarray(label), values, scores, None)
+        return cls._of_classes(label, values, scores, np.asarray(model.classes), threshold)
+
+    @classmethod
+    def _of_classes(
+        cls,
+        label: Array | pd.Series[Any],
+        values: Array,
+        scores: Array | None,
+        classes: Array,
+        threshold: float | None,
+    ) -> Side:
+        import numpy as np
+
+        k = len(classes)
+        codes, names = coded(label, classes)
+        if len(names) > k and (scores is not None or k == 2):
+            known = [str(name) for name in classes[:10]]
+            raise ValueError(f"the label {str(names[k])!r} is none of the model's classes {known}")
+        if threshold is None:
+            chosen, names = coded(values, names)
+            if k == 2 and len(names) > 2:
+                raise ValueError(f"the model has two classes, and predicts a third one, {str(names[2])!r}")
+        elif k != 2:
+            raise ValueError(f"a threshold is for two classes, and the model knows {k}")
+        elif scores is None or scores.ndim != 2:
+            raise ValueError("a threshold needs probabilities, and the model gives none (it has no predict_proba)")
+        else:
             chosen = (scores[:, 1] >= threshold).astype(np.int8)
-        return cls(codes, np.maximum(chosen, 0), scores, np.array([0, 1]), classes)
+        return cls(codes, chosen, scores, np.arange(k), names)
+
+    def as_numbers(self) -> Side:
+        """Classes that are numbers, taken as such: for scorers of numbers. Raises ``ValueError`` for other classes."""
+        if self.names is None:
+            return self
+        if self.names.dtype.kind not in "iufb":
+            raise ValueError(f"it is for numbers, and the labels are classes such as {str(self.names[0])!r}")
+        return Side(self.said, self.chosen, None, None)
 
     @property
     def is_binary(self) -> bool:
@@ -90,12 +118,12 @@ class Side:
 
         return np.asarray(self.label == 1)
 
-    @cached_property
+    @property
     def codes(self) -> Array:
         """The label of each row as the number of its class, shape (n,)."""
         if self.classes is None:
             raise ValueError("it is for classes, and the model predicts numbers or does not tell its classes")
-        return self.label if self.is_binary else coded(self.label, self.classes)
+        return self.label
 
     @cached_property
     def ranked(self) -> Ranked:
@@ -207,22 +235,32 @@ def spoilt(measured: Callable[[Side], float], side: Side) -> float:
     return measured(longer)
 
 
-def coded(values: Array, classes: Array) -> Array:
-    """The number of each value's class, shape (n,), as small integers; -1 for a value that is none of them."""
+def coded(values: Array | pd.Series[Any], classes: Array) -> tuple[Array, Array]:
+    """The number of each value's class, shape (n,), as small integers; and the names of all, others after `classes`.
+
+    Raises ``ValueError`` for missing values.
+    """
     import numpy as np
     import pandas as pd
 
-    small = np.int8 if len(classes) < 127 else np.int32
-    if object in (values.dtype, classes.dtype) or values.dtype.kind in "US":
-        found, names = pd.factorize(values)
-        return np.asarray(pd.Index(classes).get_indexer(pd.Index(names)).astype(small)[found])
-    if len(classes) == 2:
-        codes = np.asarray(values == classes[1]).astype(small)
-        codes[(codes == 0) & (values != classes[0])] = -1
-        return codes
-    order = np.argsort(classes)
-    near = np.minimum(np.searchsorted(classes[order], values), len(classes) - 1)
-    return np.asarray(np.where(classes[order][near] == values, order[near], -1).astype(small))
+    if len(classes) == 2 and isinstance(values, np.ndarray) and values.dtype.kind in "iufb" and classes.dtype != object:
+        second = np.asarray(values == classes[1])
+        if np.count_nonzero(second) + np.count_nonzero(values == classes[0]) == len(values):
+            return second.view(np.int8), classes
+    if isinstance(values, pd.Series) and isinstance(values.dtype, pd.CategoricalDtype):
+        found, known = values.cat.codes.to_numpy(), np.asarray(values.cat.categories)
+        seen = np.bincount(found + np.int64(1), minlength=len(known) + 1)[1:] > 0
+    else:
+        found, uniques = pd.factorize(values)
+        known = np.asarray(uniques)
+        seen = np.ones(len(known), dtype=bool)
+    if found.min(initial=0) < 0:
+        raise ValueError("there are missing values among the classes")
+    place = pd.Index(classes).get_indexer(pd.Index(known))
+    others = np.flatnonzero((place < 0) & seen)
+    place[others] = len(classes) + np.arange(len(others))
+    names = np.append(classes, known[others]) if len(others) else classes
+    return place.astype(np.int8 if len(names) < 127 else np.int32)[found], names
 
 
 def same(one: Side, other: Side) -> bool:
