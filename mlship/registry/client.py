@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 
 from mlship.errors import MovedError, RegistryError, StateError
 from mlship.home import Home
+from mlship.policy.data import LoggedDataset
 from mlship.policy.schema import Policy
-from mlship.registry import connection, evidence, files
+from mlship.registry import connection, datasets, evidence, files
 from mlship.types import Candidate, Evaluation, ModelVersion
 
 if TYPE_CHECKING:
@@ -129,6 +130,14 @@ class Registry:
                 where=model,
                 hint="agree on who moves it, then begin again",
             )
+
+    def dataset(self, which: LoggedDataset, version: ModelVersion) -> Path:
+        """The local file of a dataset that was logged with a run: by default the run that logged `version`.
+
+        Raises ``DataError`` when it cannot be told which, or no file can be got from it; ``RegistryError``.
+        """
+        with self._told():
+            return datasets.fetch(self.client, which, version, self.home, connection.safe)
 
     def log_evaluation(self, evaluation: Evaluation, policy_text: str, texts: dict[str, str]) -> str:
         """Keep an evaluation as an MLflow run that is linked to the model version both ways; returns the run's id.
