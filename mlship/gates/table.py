@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
+from mlship.gates.agreement import Agreement
 from mlship.gates.base import Gate
 from mlship.gates.contract import Contract
 from mlship.gates.drift import Drift
+from mlship.gates.fairness import Fairness
 from mlship.gates.leakage import Leakage
 from mlship.gates.metrics import Metrics
 from mlship.gates.ownership import Ownership
 from mlship.gates.robustness import Robustness
 from mlship.gates.skew import Skew
+from mlship.gates.slices import Slices
 
-GATES: tuple[Gate, ...] = (Ownership(), Contract(), Leakage(), Skew(), Drift(), Metrics(), Robustness())
+GATES: tuple[Gate, ...] = (
+    Ownership(),
+    Contract(),
+    Leakage(),
+    Skew(),
+    Drift(),
+    Metrics(),
+    Slices(),
+    Fairness(),
+    Agreement(),
+    Robustness(),
+)

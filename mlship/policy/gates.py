@@ -76,12 +76,15 @@ class SlicesGate(Section):
     """Is the model good enough for every part of the rows?"""
 
     by: tuple[str, ...] = Field(min_length=1, description="columns; numbers with many values are cut at quantiles")
-    metric: str = Field(min_length=1, description="a metric by name, as in gates.metrics")
+    metric: str = Field(
+        min_length=1,
+        description="a metric by name, as in gates.metrics, or a rate: error, selection_rate, false_positive_rate, ...",
+    )
     min: float | None = Field(None, description="every slice must reach this")
     max: float | None = Field(None, description="every slice must stay below this, for errors")
     max_gap: float | None = Field(None, ge=0, description="largest difference between two slices of one column")
     max_drop: float | None = Field(None, ge=0, description="by how much a slice may be worse than the champion's")
-    min_rows: int = Field(300, ge=30, description="slices of fewer rows are listed, not judged")
+    min_rows: int = Field(300, ge=30, description="slices of fewer rows are counted, not judged")
     pairs: bool = Field(True, description="also every pair of columns")
     bins: int = Field(4, ge=2, le=20, description="quantile bins of a column of numbers")
 
@@ -178,9 +181,12 @@ class SecurityGate(Section):
         (), description="types that your model needs and you trust, as module.Name or module.*"
     )
     allow_code: bool = Field(False, description="trust Python code that was logged with the model")
-    memory: Size = Field(8 * 10**9, ge=2 * 10**8, description="a model that takes more while it predicts is stopped")
+    memory: Size = Field(8 * 10**9, ge=2 * 10**8, description="a model that takes more is stopped, with all it started")
     timeout: Duration = Field(
         600.0, gt=0, description="a model that takes longer to load, or for 100,000 rows, is stopped"
+    )
+    environment: tuple[str, ...] = Field(
+        (), description="names of further environment variables that the model's process may see"
     )
     requirements: Requirements = Field(Requirements(), description="the packages that the model asks for")
 
@@ -202,7 +208,9 @@ class ValueGate(Section):
         None, description="for numbers: `module:function` of (labels, predictions) gives what each prediction earns"
     )
     min: float | None = Field(None, description="least value per 1,000 predictions")
-    min_gain: float | None = Field(None, description="least gain over the champion, per 1,000 predictions")
+    min_gain: float | None = Field(
+        0.0, description="least gain over the champion, per 1,000 predictions; null: not judged"
+    )
     threshold: float | None = Field(
         None, gt=0, lt=1, description="from this probability on the positive class is predicted; default: the model's"
     )
@@ -211,13 +219,18 @@ class ValueGate(Section):
 class FairnessGate(Section):
     """Does the model treat groups alike?"""
 
-    by: tuple[str, ...] = Field(min_length=1, description="columns whose values are the groups")
-    metric: str = Field(
-        "selection_rate", min_length=1, description="a metric by name, or selection_rate: share predicted positive"
+    by: tuple[str, ...] = Field(
+        min_length=1, description="columns whose values are the groups; numbers with many values are cut at quartiles"
     )
-    max_difference: float | None = Field(None, ge=0, description="between the best and the worst group")
-    min_ratio: float | None = Field(None, ge=0, le=1, description="of the worst group to the best")
-    min_rows: int = Field(300, ge=30, description="groups of fewer rows are listed, not judged")
+    metric: str = Field(
+        "selection_rate",
+        min_length=1,
+        description="selection_rate (share predicted positive), true_positive_rate, false_positive_rate, ..., or a "
+        "metric by name",
+    )
+    max_difference: float | None = Field(None, ge=0, description="between the highest and the lowest group")
+    min_ratio: float | None = Field(None, ge=0, le=1, description="of the lowest group to the highest")
+    min_rows: int = Field(300, ge=30, description="groups of fewer rows are counted, not judged")
 
 
 class AgreementGate(Section):

@@ -76,6 +76,16 @@ OWN = (
     "smape",
 )
 
+#: Shares of rows by which the slices and fairness gates also compare groups (`mlship.gates.rates`).
+RATES = (
+    "error",
+    "false_negative_rate",
+    "false_positive_rate",
+    "selection_rate",
+    "true_negative_rate",
+    "true_positive_rate",
+)
+
 #: What people also call them: one word per idea, so these are only hints.
 SYNONYMS = {
     "auc": "roc_auc",

@@ -1,0 +1,320 @@
+"""One metric of candidate and champion on every slice of the rows at once: the cheapest way that is exact."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from mlship.gates import measure, ours, rates
+from mlship.gates.base import Predictions
+from mlship.gates.paired import compare
+from mlship.gates.segments import CHUNK
+from mlship.gates.side import Array, Side
+from mlship.policy.gates import MetricRule
+from mlship.policy.scorers import OWN, RATES, SCORERS
+from mlship.report.figures import nearest
+from mlship.stats import simultaneous
+from mlship.stats.simultaneous import Estimate, Ratios
+from mlship.types import Measurement
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Codes = NDArray[np.int16]
+
+#: Scikit-learn's names of what is a mean over rows: ours, of which it is the negative.
+_NEGATIVE = {
+    "neg_brier_score": "brier_score",
+    "neg_log_loss": "log_loss",
+    "neg_mean_absolute_error": "mae",
+    "neg_mean_squared_error": "rmse",
+    "neg_root_mean_squared_error": "rmse",
+}
+_CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """A metric in every slice; champion and difference are None without a champion."""
+
+    candidate: Estimate
+    champion: Estimate | None = None
+    difference: Estimate | None = None
+    """Candidate minus champion, on the same rows."""
+
+
+class Ruler(Protocol):
+    """A metric with the predictions that it is applied to."""
+
+    @property
+    def name(self) -> str:
+        """As in the policy."""
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether more is better."""
+
+    def on(self, codes: Codes, slices: int, wanted: NDArray[np.bool_]) -> Measured:
+        """The metric in each of the slices 0 to `slices - 1` of the rows; those not wanted may be left undefined."""
+
+
+def ruler(
+    name: str,
+    label: Array | None,
+    candidate: Predictions,
+    champion: Predictions | None,
+    seed: int,
+    *,
+    rule: MetricRule | None = None,
+    resolve: Callable[[str], Path] | None = None,
+) -> Ruler:
+    """The metric `name`, with the threshold, quantile or function of its `rule` in `gates.metrics`, if it has one.
+
+    Without labels only `selection_rate` can be measured.
+
+    Raises ``ValueError`` with a reason that a person can read when the metric is unknown or does not fit.
+    """
+    models = [candidate] if champion is None else [candidate, champion]
+    rule = rule or MetricRule()
+    custom = rule.function is not None
+    if name not in (*SCORERS, *OWN, *RATES) and not custom:
+        try:
+            measure.metric(name, rule, resolve)
+        except ValueError as error:
+            raise ValueError(str(error) + _nearest_rate(name, str(error))) from None
+    if label is None:
+        if name not in rates.WITHOUT_LABELS:
+            raise ValueError(f"{name} needs labels, and data.evaluation names no target column")
+        label = _stand_in(candidate)
+    if rates.is_known(name) and not custom:
+        table = _table(name, label, models, rule.threshold)
+        if table is not None:
+            return table
+        if name in RATES:
+            raise ValueError(f"{name} is for classes, and there are more than {rates.MOST_CLASSES} different answers")
+    metric = measure.metric(name, rule, resolve)
+    own = metric.own or (ours.OURS[_NEGATIVE[name]] if name in _NEGATIVE else None)
+    if own is not None and own.terms is not None and not custom:
+        own = replace(own, root=False) if name == "neg_mean_squared_error" else own
+        return _means(name, own, label, models, negative=metric.own is None)
+    return _Each(name, metric.higher_is_better, metric, label, candidate, champion, seed)
+
+
+def _nearest_rate(name: str, said: str) -> str:
+    return "" if "did you mean" in said else nearest(name, list(RATES))
+
+
+def _stand_in(model: Predictions) -> Array:
+    """Labels for what does not look at labels."""
+    import numpy as np
+
+    return np.asarray(model.values)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tables:
+    """A metric of classes: the rows of each slice are counted by what was predicted for what label."""
+
+    name: str
+    higher_is_better: bool
+    kinds: NDArray[np.int16]
+    """What kind of row each is, shape (n,)."""
+    ours: Ratios
+    theirs: Ratios | None
+    alike: bool
+    """Whether candidate and champion predict the same class for every row."""
+
+    def on(self, codes: Codes, slices: int, wanted: NDArray[np.bool_]) -> Measured:  # noqa: ARG002 - all cost the same
+        """One pass over the rows, whatever the number of slices."""
+        import numpy as np
+
+        width = self.ours.above.shape[1]
+        counts = np.zeros(slices * width, dtype=np.int64)
+        for start in range(0, len(codes), CHUNK):
+            part = slice(start, start + CHUNK)
+            cell = codes[part].astype(np.int32) * np.int32(width) + self.kinds[part]
+            counts += np.bincount(cell, minlength=counts.size)
+        table = counts.reshape(slices, width).astype(float)
+        mine = simultaneous.ratio(table, self.ours)
+        if self.theirs is None:
+            return Measured(mine)
+        difference = simultaneous.ratio_difference(table, self.ours, self.theirs)
+        return Measured(mine, simultaneous.ratio(table, self.theirs), _none(difference) if self.alike else difference)
+
+
+def _table(name: str, label: Array, models: list[Predictions], threshold: float | None) -> _Tables | None:
+    """None when there are too many different labels or predictions for a table."""
+    import numpy as np
+
+    sides = [_side(name, label, model, threshold) for model in models]
+    answers = _answers(sides)
+    if answers is None:
+        return None
+    classes, positive, columns = answers
+    cells = np.stack([axis.ravel() for axis in np.indices((classes,) * len(columns), dtype=np.int8)])
+    built = [rates.ratios(name, cells[0], column, classes, positive) for column in cells[1:]]
+    weights = np.concatenate([part for one in built for part in (one.above, one.below, one.present)])
+    kinds, kind = np.unique(weights.T, axis=0, return_inverse=True)
+    split = [Ratios(*part) for part in np.split(kinds.T.reshape(3 * len(built), -1, len(kinds)), len(built))]
+    lookup = kind.reshape(-1).astype(np.int16)
+    found = np.empty(len(label), dtype=np.int16)
+    for start in range(0, len(label), CHUNK):
+        part = slice(start, start + CHUNK)
+        cell = columns[0][part].astype(np.int16)
+        for column in columns[1:]:
+            cell = cell * np.int16(classes) + column[part]
+        found[part] = lookup[cell]
+    alike = len(columns) == 3 and np.array_equal(columns[1], columns[2])
+    higher = name not in rates.LOWER_IS_BETTER
+    return _Tables(name, higher, found, split[0], split[1] if len(split) == 2 else None, alike)
+
+
+def _side(name: str, label: Array, model: Predictions, threshold: float | None) -> Side:
+    try:
+        return Side.of(label, model, None, threshold)
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(measure.cannot(name, error, has_scores=model.scores is not None)) from error
+
+
+def _answers(sides: list[Side]) -> tuple[int, int | None, list[Array]] | None:
+    """Number of classes, the positive one of two, and codes of the labels and of each model's predictions."""
+    import numpy as np
+    import pandas as pd
+
+    first = sides[0]
+    if all(side.is_binary and np.array_equal(side.names, first.names) for side in sides):  # type: ignore[arg-type]  # binary sides have names
+        return 2, 1, [first.label, *(side.values for side in sides)]
+    coded = [pd.factorize(values) for values in (first.said, *(side.chosen for side in sides))]
+    names: list[object] = sorted({name for _, found in coded for name in found.tolist()}, key=_rank)
+    if len(names) > rates.MOST_CLASSES:
+        return None
+    if any((codes < 0).any() for codes, _ in coded):
+        raise ValueError("the predictions contain missing values")
+    position = {name: code for code, name in enumerate(names)}
+    columns = [
+        np.array([position[name] for name in found.tolist()] or [0], dtype=np.int8)[codes] for codes, found in coded
+    ]
+    positive = None if len(names) > 2 else position.get(1, len(names) - 1)
+    return max(len(names), 1), positive, columns
+
+
+def _rank(name: object) -> tuple[str, float, str]:
+    return ("", float(name), "") if isinstance(name, (bool, int, float)) else (type(name).__name__, 0.0, str(name))
+
+
+@dataclass(frozen=True, eq=False)
+class _Means:
+    """A metric that is a mean over rows, or the square root of one: sums of powers in each slice."""
+
+    name: str
+    higher_is_better: bool
+    terms: list[NDArray[np.float32]]
+    """One number per row for each model."""
+    weights: Array | None
+    """1 for a row that counts, else 0; None when all do."""
+    root: bool
+    negative: bool
+
+    def on(self, codes: Codes, slices: int, wanted: NDArray[np.bool_]) -> Measured:  # noqa: ARG002 - all cost the same
+        """One pass over the rows, whatever the number of slices."""
+        import numpy as np
+
+        n = np.zeros(slices)
+        columns = 2 * len(self.terms) - 1
+        powers, product = np.zeros((columns, 3, slices)), np.zeros(slices)
+        for start in range(0, len(codes), CHUNK):
+            part = slice(start, start + CHUNK)
+            code = codes[part].astype(np.intp)
+            counts = None if self.weights is None else self.weights[part].astype(float)
+            n += np.bincount(code, counts, minlength=slices)
+            rows = [terms[part].astype(float) * (1.0 if counts is None else counts) for terms in self.terms]
+            if len(rows) == 2:
+                product += np.bincount(code, rows[0] * rows[1], minlength=slices)
+                rows.append(rows[0] - rows[1])
+            for column, values in enumerate(rows):
+                raised = values.copy()
+                for power in range(3):
+                    powers[column, power] += np.bincount(code, raised, minlength=slices)
+                    raised *= values
+        found = [simultaneous.mean(n, column, root=self.root) for column in powers]
+        if self.root and columns == 3:
+            found[2] = simultaneous.root_difference(n, powers[0], powers[1], product)
+        return Measured(*(_negated(one) if self.negative else one for one in found))
+
+
+def _means(name: str, own: ours.Own, label: Array, models: list[Predictions], *, negative: bool) -> _Means:
+    import numpy as np
+
+    assert own.terms is not None, "the caller has looked"
+    terms, weights = [], None
+    for model in models:
+        side = _side(name, label, model, None)
+        try:
+            values, weights = own.terms(side, own.quantile)
+        except (AttributeError, TypeError, ValueError) as error:
+            raise ValueError(measure.cannot(name, error, has_scores=model.scores is not None)) from error
+        terms.append(np.asarray(values).astype(np.float32))
+    return _Means(name, negative, terms, weights, own.root, negative)
+
+
+@dataclass(frozen=True, eq=False)
+class _Each:
+    """Any other metric: slice by slice, with the intervals of the metrics gate."""
+
+    name: str
+    higher_is_better: bool
+    metric: measure.Metric
+    label: Array
+    candidate: Predictions
+    champion: Predictions | None
+    seed: int
+
+    def on(self, codes: Codes, slices: int, wanted: NDArray[np.bool_]) -> Measured:
+        """The rows are put in the order of their slices once (small integers: a radix sort, linear in the rows)."""
+        import numpy as np
+
+        sizes = np.bincount(codes, minlength=slices)
+        ends = np.cumsum(sizes)
+        order = np.argsort(codes, kind="stable")
+        found: dict[int, list[Measurement | None]] = {}
+        refusal: ValueError | None = None
+        for code in np.flatnonzero(wanted):
+            rows = order[ends[code] - sizes[code] : ends[code]]
+            try:
+                compared = compare(self.metric, self.label, self.candidate, self.champion, self.seed, rows=rows)
+            except ValueError as error:  # such as a slice of one class
+                refusal = error
+                continue
+            found[int(code)] = [compared.candidate, compared.champion, compared.difference]
+        if refusal is not None and not found:
+            raise refusal
+        return Measured(*(_estimate(i, found, sizes) for i in range(1 if self.champion is None else 3)))
+
+
+def _estimate(which: int, found: dict[int, list[Measurement | None]], sizes: NDArray[np.int64]) -> Estimate:
+    import numpy as np
+
+    figures = np.full((3, len(sizes)), np.nan)
+    for code, measured in found.items():
+        one = measured[which]
+        if one is not None and None not in (one.value, one.low, one.high):
+            figures[:, code] = one.value, one.low, one.high
+    value, low, high = figures
+    # A quantile so far out that hundreds of slices need it is not in a thousand replicates: it is extrapolated.
+    return Estimate(value, sizes.astype(float), simultaneous.rescaled(value, low, high, _CONFIDENCE))
+
+
+def _negated(one: Estimate) -> Estimate:
+    def ends(confidence: float) -> simultaneous.Ends:
+        low, high = one.ends(confidence)
+        return -high, -low
+
+    return Estimate(-one.value, one.support, ends)
+
+
+def _none(difference: Estimate) -> Estimate:
+    """No difference, for certain."""
+    return Estimate(difference.value, difference.support, lambda _confidence: (difference.value, difference.value))

@@ -1,0 +1,274 @@
+"""The rows by the segments of one column, or of two: which slices are judged, and a metric in each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from mlship.exhibits import Heat
+from mlship.gates.base import FEWEST_ROWS, GateContext
+from mlship.gates.rates import WITHOUT_LABELS
+from mlship.gates.rulers import Measured, Ruler, ruler
+from mlship.gates.segments import Pair, Segments, segments
+from mlship.policy.gates import MetricRule
+from mlship.report.figures import listed, nearest, things
+from mlship.sources.files import Rows
+from mlship.stats.simultaneous import Estimate, spread
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+#: Combinations of two columns that are looked at, the most frequent ones.
+MOST_PAIRS = 2000
+#: Over all slices and rules of a gate together, false alarms are at most this share of evaluations.
+ERRORS = 0.05
+#: Rows and columns of a grid that a person reads.
+_GRID = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Grouping:
+    """One way to cut the rows, and what was measured in each slice."""
+
+    column: str
+    """Its name; of two columns, both."""
+    pair: Pair | None
+    segments: Segments
+    judged: NDArray[np.bool_]
+    """Slices with enough rows, shape (slices,)."""
+    small: int
+    """Slices with too few rows, by now unnamed ones included."""
+    measured: Measured | None = None
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """Rows of each slice."""
+        return self.segments.sizes if self.pair is None else self.pair.sizes
+
+    def name(self, code: int) -> str:
+        """A slice as a person would say it."""
+        return self.segments.name(code) if self.pair is None else self.pair.name(code)
+
+    def measure(self, by: Ruler) -> Grouping:
+        """The same with the metric in each slice."""
+        import numpy as np
+
+        if self.pair is None:
+            measured = by.on(self.segments.codes, len(self.segments.labels), self.judged)
+        else:
+            # The last code stands for the rows of all combinations that are not looked at.
+            measured = by.on(self.pair.codes(), len(self.pair.kept) + 1, np.append(self.judged, False))
+        mine, slices = measured.candidate, len(self.judged)
+        known = self.judged & (mine.support[:slices] >= FEWEST_ROWS) & np.isfinite(mine.value[:slices])
+        return replace(self, measured=measured, judged=known, small=self.small + int((self.judged & ~known).sum()))
+
+
+def groupings(rows: Rows, columns: Sequence[str], bins: int, min_rows: int, *, pairs: bool) -> Iterator[Grouping]:
+    """Each column, then each pair of columns; the slices of fewer than `min_rows` rows are marked as not judged."""
+    import numpy as np
+
+    cut = [segments(rows, column, bins) for column in columns]
+    for one in cut:
+        judged = one.sizes >= min_rows
+        yield Grouping(one.column, None, one, judged, int(((one.sizes > 0) & ~judged).sum()))
+    for first, second in combinations(cut, 2) if pairs else ():
+        pair = Pair.of(first, second, min_rows, MOST_PAIRS)
+        if len(pair.kept) or pair.small:
+            name = f"{first.column} and {second.column}"
+            yield Grouping(name, pair, first, np.ones(len(pair.kept), dtype=bool), pair.small)
+
+
+def chosen_ruler(context: GateContext, metric: str) -> Ruler:
+    """The metric as `gates.metrics` has it, on the evaluation rows of this context.
+
+    Raises ``ValueError`` when it is unknown, needs labels that are not there, or does not fit the model.
+    """
+    rows = context.evaluation
+    assert rows is not None, "the gate has looked"
+    rule: MetricRule | None = context.policy.gates.metrics.get(metric)
+    label = None if rows.target is None else rows.frame[rows.target].to_numpy()
+    candidate, champion = context.predictions
+    return ruler(metric, label, candidate, champion, context.seed, rule=rule, resolve=context.resolve)
+
+
+def cannot_cut(rows: Rows | None, columns: Sequence[str], metric: str) -> str:
+    """Why the metric cannot be had on these rows by these columns; empty when it can."""
+    if rows is None:
+        return "the policy names no evaluation data"
+    known = [str(name) for name in rows.frame.columns]
+    for column in columns:
+        if column not in known:
+            return f"the evaluation data has no column '{column}'{nearest(column, known)}"
+    if rows.target is None and metric not in WITHOUT_LABELS:
+        return f"{metric} needs labels, and data.evaluation names no target column"
+    if len(rows) < FEWEST_ROWS:
+        return f"the evaluation data has {things(len(rows), 'row')}; below {FEWEST_ROWS} nothing is decided"
+    return ""
+
+
+def told(found: Sequence[Grouping]) -> str:
+    """What was not judged, and what was put together; empty when there is nothing to tell."""
+    small = sum(grouping.small for grouping in found)
+    said = []
+    if small:
+        said.append(f"{things(small, 'smaller slice')} {'is' if small == 1 else 'are'} not judged")
+    notes = [grouping.segments.note for grouping in found if grouping.pair is None and grouping.segments.note]
+    return "; ".join([*said, *notes])
+
+
+def too_small(found: Sequence[Grouping], min_rows: int) -> str:
+    """Why no slice was judged."""
+    largest = [
+        (int(sizes.max()), grouping.name(int(sizes.argmax()))) for grouping in found if (sizes := grouping.sizes).size
+    ]
+    n, name = max(largest)
+    if n < min_rows:
+        return f"no slice has {min_rows} rows: the largest, {name}, has {n:,}"
+    columns = listed([grouping.column for grouping in found if grouping.pair is None])
+    return f"no slice of {columns} has {FEWEST_ROWS} rows that the metric looks at"
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """One judged slice with one figure: the metric, or its difference to the champion's."""
+
+    name: str
+    n: int
+    value: float
+    low: float
+    high: float
+    own: float
+    """The candidate's metric."""
+    champion: float | None
+    """The champion's metric."""
+
+
+def slices_of(found: Sequence[Grouping], confidence: float, *, difference: bool) -> list[Slice]:
+    """The judged slices of all groupings, with intervals at this confidence each."""
+    import numpy as np
+
+    slices = []
+    for grouping in found:
+        measured = grouping.measured
+        if measured is None:
+            continue
+        figure = measured.difference if difference else measured.candidate
+        if figure is None:
+            continue
+        low, high = figure.ends(confidence)
+        for code in np.flatnonzero(grouping.judged & np.isfinite(figure.value[: len(grouping.judged)])):
+            slices.append(
+                Slice(
+                    grouping.name(int(code)),
+                    int(grouping.sizes[code]),
+                    float(figure.value[code]),
+                    float(low[code]),
+                    float(high[code]),
+                    float(measured.candidate.value[code]),
+                    _defined(measured.champion, int(code)),
+                )
+            )
+    return slices
+
+
+def _defined(figure: Estimate | None, *codes: int) -> float | None:
+    """The figure of a slice, or of the first slice minus that of the second; None where there is none."""
+    import math
+
+    if figure is None:
+        return None
+    value = float(figure.value[codes[0]]) - sum(float(figure.value[code]) for code in codes[1:])
+    return value if math.isfinite(value) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """The difference between two slices of one column."""
+
+    high_name: str
+    high_value: float
+    low_name: str
+    low_value: float
+    low: float
+    high: float
+    """Ends of the interval of the difference."""
+    n: int
+    """Rows of both."""
+    champion: float | None
+    """The champion's difference between the same two slices."""
+    pairs: int
+    """Differences that were looked at."""
+
+    @property
+    def value(self) -> float:
+        """The difference itself, never negative."""
+        return self.high_value - self.low_value
+
+
+def gap_of(found: Sequence[Grouping], errors: float, limit: float) -> Gap | None:
+    """The largest gap in one column that is beyond the limit for sure; when there is none, the largest.
+
+    The intervals hold for all differences at once, but for a share `errors` of evaluations. None when no column has two
+    judged slices.
+    """
+    import numpy as np
+
+    columns = [one for one in found if one.pair is None and one.measured is not None and one.judged.sum() > 1]
+    pairs = sum(int(one.judged.sum()) * (int(one.judged.sum()) - 1) // 2 for one in columns)
+    best: tuple[tuple[bool, float], Gap] | None = None
+    for one in columns:
+        assert one.measured is not None, "only measured ones were taken"
+        codes = np.flatnonzero(one.judged)
+        mine = one.measured.candidate
+        ends = [side[codes] for side in mine.ends(1 - errors / pairs)]
+        value, low, high = spread(mine.value[codes], *ends)
+        for proven in (True, False):
+            ranked = np.where(low > limit, value, -1.0) if proven else value
+            i, j = (int(at) for at in np.unravel_index(int(ranked.argmax()), ranked.shape))
+            if ranked[i, j] < 0 or (best is not None and (proven, value[i, j]) <= best[0]):
+                continue
+            a, b = int(codes[i]), int(codes[j])
+            gap = Gap(
+                one.name(a),
+                float(mine.value[a]),
+                one.name(b),
+                float(mine.value[b]),
+                float(low[i, j]),
+                float(high[i, j]),
+                int(one.sizes[a] + one.sizes[b]),
+                _defined(one.measured.champion, a, b),
+                pairs,
+            )
+            best = (proven, float(value[i, j])), gap
+    return best and best[1]
+
+
+def heat(grouping: Grouping, metric: str, limit: float | None) -> Heat:
+    """The metric for each combination of two columns; the most frequent values of each."""
+    assert grouping.pair is not None, "only pairs make a grid"
+    assert grouping.measured is not None, "it was measured"
+    first, second = grouping.pair.first, grouping.pair.second
+    rows, columns = (_frequent(one) for one in (first, second))
+    found = {int(code): at for at, code in enumerate(grouping.pair.kept) if grouping.judged[at]}
+    value = grouping.measured.candidate.value
+    grid = [[found.get(a * len(second.labels) + b) for b in columns] for a in rows]
+    few = "; the most frequent ones of each" if max(len(first.labels), len(second.labels)) > _GRID else ""
+    return Heat(
+        f"{metric} by {grouping.column}",
+        x=tuple(second.labels[b] for b in columns),
+        y=tuple(first.labels[a] for a in rows),
+        values=tuple(tuple(None if at is None else float(value[at]) for at in line) for line in grid),
+        note=f"{first.column} down, {second.column} across{few}; empty where nothing is judged, or where the rows are "
+        "all of one of the two",
+        limit=limit,
+    )
+
+
+def _frequent(one: Segments) -> list[int]:
+    """The codes of the largest segments, in their order."""
+    import numpy as np
+
+    return sorted(int(code) for code in np.argsort(-one.sizes, kind="stable")[:_GRID])
