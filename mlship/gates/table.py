@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlship.gates.agreement import Agreement
 from mlship.gates.base import Gate
 from mlship.gates.contract import Contract
+from mlship.gates.custom import Custom
 from mlship.gates.drift import Drift
 from mlship.gates.fairness import Fairness
 from mlship.gates.leakage import Leakage
@@ -13,6 +14,7 @@ from mlship.gates.ownership import Ownership
 from mlship.gates.robustness import Robustness
 from mlship.gates.skew import Skew
 from mlship.gates.slices import Slices
+from mlship.gates.value import Value
 
 GATES: tuple[Gate, ...] = (
     Ownership(),
@@ -23,6 +25,8 @@ GATES: tuple[Gate, ...] = (
     Metrics(),
     Slices(),
     Fairness(),
+    Value(),
     Agreement(),
     Robustness(),
+    Custom(),
 )

@@ -243,11 +243,13 @@ class AgreementGate(Section):
 
 
 class CustomGate(Section):
-    """A gate of your own: a Python function, or a command that prints JSON."""
+    """A gate of your own: a Python function, or a command that prints JSON; exactly one of the two."""
 
     function: str | None = Field(None, description="`module:function`, found beside the policy file")
-    command: tuple[str, ...] = Field((), description="program and arguments; what it prints is read as JSON")
-    timeout: Duration = Field(600.0, gt=0, description="a command that takes longer is stopped")
+    command: tuple[str, ...] = Field(
+        (), description="program and arguments, run beside the policy file; what it prints is read as JSON"
+    )
+    timeout: Duration = Field(600.0, gt=0, description="what takes longer is stopped, and is an error")
 
 
 class Gates(Section):
