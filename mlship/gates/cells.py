@@ -42,10 +42,10 @@ def draws(metric: Metric, sides: list[Side], seed: int) -> tuple[list[float], Ar
     """
     import numpy as np
 
-    table = _table(sides)
-    if table is None:
+    found = table(sides)
+    if found is None:
         return None
-    names, grid, actual, prior = table
+    names, grid, actual, prior = found
     small = [
         replace(side, label=names[grid[0]], values=names[column], scores=None)
         for side, column in zip(sides, grid[1:], strict=True)
@@ -65,7 +65,7 @@ def draws(metric: Metric, sides: list[Side], seed: int) -> tuple[list[float], Ar
     return values, np.stack([score(drawn) for score in exact], axis=1)
 
 
-def _table(sides: list[Side]) -> tuple[Array, Array, Array, Array] | None:
+def table(sides: list[Side]) -> tuple[Array, Array, Array, Array] | None:
     """Names of the classes; label and answers of each cell that is possible; its rows; and its prior."""
     import numpy as np
     import pandas as pd

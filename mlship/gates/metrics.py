@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlship.gates.base import FEWEST_ROWS, GateContext, Limit, judge, noted, without
+from mlship.gates.base import GateContext, Limit, judge, noted, without
+from mlship.gates.labelled import too_little
 from mlship.policy.gates import MetricRule
 from mlship.policy.scorers import OWN
-from mlship.report.figures import quoted, things
 from mlship.types import GateResult, Status
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from mlship.gates.paired import Compared
 
 
@@ -36,12 +34,12 @@ class Metrics:
             chosen = measure.metric(metric, rule, context.resolve)
         except ValueError as error:
             return [without(self.name, f"{metric} {kind}", Status.ERROR, limit, str(error)) for kind, limit in asked]
-        if missing := _too_little(context):
+        if missing := too_little(context):
             return [
                 without(self.name, f"{metric} {kind}", Status.INCONCLUSIVE, limit, missing) for kind, limit in asked
             ]
-        assert context.evaluation is not None, "_too_little has looked"
-        assert context.evaluation.target is not None, "_too_little has looked"
+        assert context.evaluation is not None, "too_little has looked"
+        assert context.evaluation.target is not None, "too_little has looked"
         candidate, champion = context.predictions
         label = context.evaluation.frame[context.evaluation.target]
         try:
@@ -71,28 +69,3 @@ def _limits(rule: MetricRule, *, less: bool) -> list[tuple[str, Limit]]:
         drop = rule.max_drop if less else -rule.max_drop if rule.max_drop else 0.0
         asked.append(("max_drop", Limit(drop, at_least=not less)))
     return asked
-
-
-def _too_little(context: GateContext) -> str:
-    """Why nothing can be measured on these rows; empty when something can."""
-    rows = context.evaluation
-    if rows is None:
-        return "the policy names no evaluation data"
-    if rows.target is None:
-        return "data.evaluation names no target column"
-    if len(rows) < FEWEST_ROWS:
-        return f"the evaluation data has {things(len(rows), 'row')}; below {FEWEST_ROWS} nothing is decided"
-    return _one_class(rows.frame[rows.target])
-
-
-def _one_class(label: pd.Series) -> str:
-    """Why labels that are classes cannot tell models apart; empty when they can, or are numbers."""
-    import pandas as pd
-
-    found = label.value_counts()
-    if len(found) == 1:
-        return f"every row has the same label, {quoted(found.index[0])}: nothing can be told apart"
-    few = found[found < 2]
-    if len(few) and len(found) == 2 and not pd.api.types.is_float_dtype(label.dtype):
-        return f"only {things(int(few.iloc[0]), 'row')} has the label {quoted(few.index[0])}"
-    return ""
