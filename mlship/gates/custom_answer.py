@@ -82,7 +82,7 @@ def _result(name: str, said: dict[str, Any], source: str) -> GateResult:
     if limit is not None:
         if "status" in said:
             raise AnswerError("it gives a limit and a status; give a value with its limit, or a status")
-        if measured is None:
+        if measured.value is None:
             raise AnswerError(f"'{'min' if limit.at_least else 'max'}' is a limit of 'value', which is not there")
         result = judge(GATE, rule, measured, limit, champion=champion, note=reason)
     else:
@@ -108,7 +108,8 @@ def _stated(said: dict[str, Any], reason: str) -> tuple[Status, str, str]:
     return status, "its own judgement", reason or f"the gate says that it {status}, and no more"
 
 
-def _measured(said: dict[str, Any], rule: str, source: str) -> Measurement | None:
+def _measured(said: dict[str, Any], rule: str, source: str) -> Measurement:
+    """The value, or none; what it came from stands in the evidence either way."""
     value, low, high = (_number(said, key) for key in ("value", "low", "high"))
     n = said.get("n", 0)
     if not isinstance(n, int) or isinstance(n, bool) or n < 0:
@@ -118,7 +119,7 @@ def _measured(said: dict[str, Any], rule: str, source: str) -> Measurement | Non
     if value is None:
         if low is not None:
             raise AnswerError("it gives an interval without a 'value'")
-        return None
+        return Measurement(rule, None, n=n, source=source)
     if low is not None and high is not None and not low <= value <= high:
         raise AnswerError(f"'low' {low:g}, 'value' {value:g} and 'high' {high:g} are not in this order")
     return Measurement(rule, value, low, high, n, source)

@@ -300,6 +300,8 @@ def test_a_status_of_its_own() -> None:
     assert passed.measured is not None
     (failed,) = results("g", [{"rule": "r", "status": "failed"}], "s")
     assert (failed.status, failed.rule) == (Status.FAILED, "g r")
+    assert failed.measured is not None
+    assert (failed.measured.value, failed.measured.source) == (None, "s")
     (skipped,) = results("g", {"status": "skipped", "reason": "no\n champion"}, "s")
     assert skipped.reason == "no champion"
 
