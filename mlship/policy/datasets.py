@@ -12,7 +12,7 @@ from mlship.policy.data import Dataset, Sql
 from mlship.policy.explain import suggestion
 from mlship.policy.faults import Fault, plain
 from mlship.policy.formats import matches
-from mlship.policy.lint import Subject
+from mlship.policy.subject import Subject
 from mlship.policy.tree import Location, Scalar, find
 
 #: A glob's files beyond these are left to the gates.

@@ -16,9 +16,10 @@ from mlship.errors import PolicyError
 from mlship.policy.environment import substitute
 from mlship.policy.explain import explain, location_of
 from mlship.policy.faults import START, Fault, Severity, Source
-from mlship.policy.lint import Subject, lint
+from mlship.policy.lint import lint
 from mlship.policy.references import check_references
 from mlship.policy.schema import Policy
+from mlship.policy.subject import Subject
 from mlship.policy.text import read_text
 from mlship.policy.tree import Location, Mapping, Node, find, plain_value, without, without_broken
 from mlship.policy.yaml import parse

@@ -9,7 +9,7 @@ from mlship.policy.data import Dataset
 from mlship.policy.datasets import check_dataset
 from mlship.policy.explain import suggestion
 from mlship.policy.faults import Fault, plain
-from mlship.policy.lint import Subject
+from mlship.policy.subject import Subject
 from mlship.policy.tree import Location
 
 
