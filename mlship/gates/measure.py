@@ -105,6 +105,10 @@ def metric(name: str, rule: MetricRule | None = None, resolve: Callable[[str], P
     metric needs.
     """
     rule = rule or MetricRule()
+    if rule.lower_is_better is not None and rule.function is None:
+        raise ValueError(f"lower_is_better is for a metric of your own; what is better of {name} is known")
+    if rule.quantile is not None and (name != "quantile_loss" or rule.function is not None):
+        raise ValueError(f"quantile is for quantile_loss; {name} has none")
     if rule.function is not None:
         return _custom(name, rule, rule.function, resolve)
     if name in OWN:

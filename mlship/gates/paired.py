@@ -69,18 +69,18 @@ def compare_sides(metric: Metric, sides: list[Side], seed: int, confidence: floa
         warnings.simplefilter("ignore")  # a metric that is undefined on one resample is nothing a user can act on
         found = variation(metric, distinct, seed, confidence)
         ends = [_ends(metric, side, found.alone(i)) for i, side in enumerate(distinct)]
+        source = f"{found.source}; {metric.source}" if metric.source else found.source
         measured = [
-            _measurement(metric.name, value, end, n, found.source)
-            for value, end in zip(found.values, ends, strict=True)
+            _measurement(metric.name, value, end, n, source) for value, end in zip(found.values, ends, strict=True)
         ]
         if len(sides) == 1:
             return Compared(measured[0], None, None)
         name = f"{metric.name} difference"
         if alike:
             said = "both models give the same predictions on every row"
-            return Compared(measured[0], measured[0], Measurement(name, 0.0, 0.0, 0.0, n, found.source, said))
+            return Compared(measured[0], measured[0], Measurement(name, 0.0, 0.0, 0.0, n, source, said))
         difference = _difference(found, ends)
-    apart = _measurement(name, found.values[0] - found.values[1], difference, n, found.source)
+    apart = _measurement(name, found.values[0] - found.values[1], difference, n, source)
     return Compared(measured[0], measured[1], apart)
 
 
