@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from mlship.gates.base import FEWEST_ROWS, GateContext, Limit, judge, without
+from mlship.gates.categories import categories
+from mlship.gates.leakage_gain import implausible_gain
 from mlship.gates.rows import as_numbers, moments, row_keys, times
 from mlship.policy.gates import LeakageGate
 from mlship.report.figures import count, listed, nearest, things
 from mlship.sources.files import Rows
+from mlship.stats import binning
 from mlship.types import GateResult, Measurement, Status
 
 if TYPE_CHECKING:
@@ -18,6 +21,8 @@ if TYPE_CHECKING:
 
 #: A target of more distinct numbers than this is a quantity; of fewer, classes.
 _MOST_CLASSES = 20
+#: Of more rows a seeded sample is ranked: the area under the curve is then known to a thousandth.
+_MOST_ROWS = 500_000
 
 
 class Leakage:
@@ -42,6 +47,8 @@ class Leakage:
             results.append(self._chronological(rules, rows, context.reference))
         if rules.max_single_feature_auc is not None:
             results.append(self._single_feature(rules.max_single_feature_auc, context, rows))
+        if rules.max_gain is not None:
+            results.append(implausible_gain(rules, rules.max_gain, context, rows))
         return results
 
     def _unavailable(self, rules: LeakageGate, context: GateContext) -> GateResult:
@@ -173,20 +180,21 @@ class Leakage:
         if len(rows) < FEWEST_ROWS:
             reason = f"the evaluation data has {things(len(rows), 'row')}; below {FEWEST_ROWS} nothing is decided"
             return without(self.name, rule, Status.INCONCLUSIVE, limit, reason)
-        label = rows.frame[rows.target]
+        chosen = binning.some(len(rows), _MOST_ROWS, context.seed)
+        label = rows.frame[rows.target].iloc[chosen]
         if label.nunique() < 2:
             return without(self.name, rule, Status.INCONCLUSIVE, limit, "every row has the same label")
         names = [name for name in context.input_columns(rows) if name in rows.frame.columns and name != rows.target]
         if not names:
             return without(self.name, rule, Status.INCONCLUSIVE, limit, "the evaluation data has none of the inputs")
         measure = _Telling(label)
-        found = {name: measure.by(rows.frame[name]) for name in names}
+        found = {name: measure.by(rows.frame[name].iloc[chosen]) for name in names}
         worst = max(found, key=lambda name: found[name])
         metric = f"largest single-feature {measure.word}"
         note = f"column '{worst}' is the most telling of {things(len(names), 'input')}"
         if not context.candidate.version.inputs:
             note += " (the candidate has no signature: every column but target and time was looked at)"
-        measured = Measurement(metric, found[worst], n=len(rows), source="rank statistic")
+        measured = Measurement(metric, found[worst], n=len(label), source="rank statistic")
         return judge(self.name, rule, measured, limit, note=note)
 
     def _no_reference(self, rule: str, limit: Limit | str, *, asked: bool) -> GateResult:
@@ -212,7 +220,7 @@ class _Telling:
 
     def by(self, column: pd.Series[Any]) -> float:
         """Between 0.5 (nothing) and 1 (everything); for several classes, of the one that is told best."""
-        import pandas as pd
+        import numpy as np
 
         from mlship.stats import association
 
@@ -221,7 +229,8 @@ class _Telling:
             if self.number is not None:
                 return association.numeric_concordance(self.number, values)
             return max(association.numeric_auc(positive, values) for positive in self.positives)
-        codes, _ = pd.factorize(column.astype(object).where(column.notna(), None).map(str))
+        codes, names = categories(column)
+        codes = np.where(codes < 0, len(names), codes)  # missing is a category too
         if self.number is not None:
             return association.category_auc(self.number, codes)
         return max(association.category_auc(positive, codes) for positive in self.positives)

@@ -299,7 +299,7 @@ def test_numbers_are_numbers_however_they_are_stored() -> None:
 def test_mixed_types_and_lists_are_read_as_text() -> None:
     """7 and "7" are one category; a list is what it looks like."""
     mixed = [7 if i % 2 else "7" for i in range(N)]
-    lists = [[1] if i % 2 else [2] for i in range(N)]
+    lists = pd.Series([[1] if i % 2 else [2] for i in range(N)], dtype=object)
     case = _case(FRESH.assign(origin="7", delay=lists), TRAINED.assign(origin=mixed, delay=lists), predictions=None)
     found = _judged(case)
     assert {result.status for result in found.values()} == {Status.PASSED}
@@ -392,7 +392,7 @@ def test_windows_follow_the_span() -> None:
         (FRESH.assign(at=FRESH["at"].astype(str)), "month", "2026-07"),
         (FRESH.assign(at=(FRESH["at"]).dt.tz_localize("America/New_York")), "day", "2026-07-01"),
     ):
-        rules = {} if unit is None else {"window": unit}
+        rules: dict[str, Any] = {} if unit is None else {"window": unit}
         found = _judged(_case(rows, min_rows=1000, **rules))
         shown = _heat(found)
         assert shown.x[0] == first or len(shown.x) == 60

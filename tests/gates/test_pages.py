@@ -57,7 +57,13 @@ def _leaking() -> Case:
     case = _case(pd.concat([SOUND, TRAINED.iloc[:5]]), {"leakage": LEAKAGE}, reference=TRAINED, reference_time="at")
     case.rows = case.rows.assign(arrival=case.rows["late"] * 30) if case.rows is not None else None
     case.inputs = (*INPUTS, "arrival")
+    case.champion_inputs, case.models = INPUTS, {"2": _by("arrival"), "1": _by("delay")}
     return case
+
+
+def _by(column: str) -> Any:
+    """A model that looks at one column."""
+    return lambda rows: said(1 / (1 + np.exp(-rows[column] / 50)))
 
 
 EXAMPLES: dict[tuple[str, str], tuple[Any, Case]] = {
@@ -65,7 +71,14 @@ EXAMPLES: dict[tuple[str, str], tuple[Any, Case]] = {
     ("contract", "failing"): (Contract(), _case(_broken(), {"contract": CONTRACT})),
     ("leakage", "passing"): (
         Leakage(),
-        _case(SOUND, {"leakage": LEAKAGE}, reference=TRAINED, reference_time="at"),
+        _case(
+            SOUND,
+            {"leakage": LEAKAGE},
+            reference=TRAINED,
+            reference_time="at",
+            champion_inputs=("delay",),
+            models={"2": _by("delay"), "1": _by("delay")},
+        ),
     ),
     ("leakage", "failing"): (Leakage(), _leaking()),
     ("metrics", "passing"): (
