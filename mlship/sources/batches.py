@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -49,9 +51,25 @@ class Opened:
         if self.compression == ".zst":
             import pyarrow as pa
 
-            stream: IO[bytes] = pa.CompressedInputStream(pa.PythonFile(self.raw, mode="r"), "zstd")
-            return stream
+            # Arrow closes what it reads from.
+            own = os.fdopen(os.dup(self.raw.fileno()), "rb")
+            return io.BufferedReader(_Unpacked(pa.CompressedInputStream(pa.PythonFile(own, mode="r"), "zstd")))
         return decompressed(self.raw, self.compression)
+
+
+class _Unpacked(io.RawIOBase):
+    """An Arrow stream as one of Python's, which can be read by the line."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: Any) -> int:
+        piece = self._stream.read(len(room))
+        room[: len(piece)] = piece
+        return len(piece)
 
 
 @dataclass(frozen=True, slots=True)

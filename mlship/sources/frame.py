@@ -62,6 +62,8 @@ class _Column:
             self.store = None
 
     def missing(self, count: int) -> None:
+        if not count:
+            return  # or whole numbers would become floats for the sake of none
         if self.store is None:
             self._missing += count
         else:

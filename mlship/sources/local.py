@@ -16,7 +16,8 @@ from mlship.errors import DataError
 from mlship.policy.columns import NotATableError
 from mlship.policy.formats import Format
 from mlship.report.figures import listed, nearest, things
-from mlship.sources.batches import Asked, Opened, batches, categorical, parquet_rows
+from mlship.sources import batches as formats
+from mlship.sources.batches import Asked, Opened, categorical, parquet_rows
 from mlship.sources.frame import Builder, Clash, frame_of
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def _same_columns(ours: tuple[str, ...], theirs: tuple[str, ...], first: str, ot
 
 def _batches(file: Opened, asked: Asked) -> Iterator[Any]:
     with _explained(file):
-        yield from batches(file, asked)
+        yield from formats.batches(file, asked)
 
 
 def _told(file: Opened, ask: Any) -> Any:
@@ -162,7 +163,8 @@ def _short(error: Exception) -> str:
 def _open(path: Path) -> Iterator[Any]:
     """The file, open, and unchanged when the caller is done with it."""
     try:
-        raw = path.open("rb")
+        # Opening a pipe would wait for somebody to write to it.
+        raw = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
     except FileNotFoundError:
         hint = f"paths are relative to the policy file{_beside(path)}"
         raise DataError("there is no such file", where=str(path), hint=hint) from None

@@ -190,5 +190,6 @@ def _clean(text: str, url: URL) -> str:
 
 
 def _spellings(values: Sequence[str]) -> list[str]:
-    every = {make(value) for value in values for make in (str, quote, quote_plus, unquote, repr)}
+    every = {make(value) for value in values for make in (str, quote, quote_plus, unquote)}
+    every |= {quote(value, safe=safe) for value in values for safe in ("", " +")}  # the last as SQLAlchemy does
     return sorted((value for value in every if value), key=len, reverse=True)
