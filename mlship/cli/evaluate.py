@@ -122,6 +122,7 @@ def run(loaded: LoadedPolicy, home: Home, progress: Progress, asked: Asked = AS_
         progress,
         only=asked.only,
         watch=progress.watch,
+        fetch=registry.dataset,
     )
     evaluation = replace(evaluation, who=who())
     if asked.against is not None:
