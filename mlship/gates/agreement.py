@@ -136,9 +136,11 @@ def _changes(rows: Rows, candidate: Predictions, champion: Predictions, toleranc
     import numpy as np
 
     ours, theirs = np.asarray(candidate.values), np.asarray(champion.values)
-    label = None if rows.target is None else rows.frame[rows.target].to_numpy()
+    label = None if rows.target is None else rows.frame[rows.target]
     if candidate.classes is None and champion.classes is None and _numbers(ours) and _numbers(theirs):
-        return _changed_numbers(label, ours.astype(float), theirs.astype(float), tolerance)
+        return _changed_numbers(
+            None if label is None else label.to_numpy(), ours.astype(float), theirs.astype(float), tolerance
+        )
     if label is None:
         changed = np.asarray(ours != theirs)
         return _Changes(changed, None, None, _grid(ours, theirs))

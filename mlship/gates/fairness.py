@@ -48,13 +48,14 @@ class Fairness:
         cut = groupings(context.evaluation, rules.by, _BINS, rules.min_rows, pairs=False)
         results = []
         try:
-            ruler = chosen_ruler(context, rules.metric)
+            ruler, _ = chosen_ruler(context, rules.metric)
             for grouping in cut:
-                measured = grouping.measure(ruler)
+                errors = ERRORS / len(asked) / len(rules.by)
+                measured = grouping.measure(ruler, 1 - errors / max(_pairs(int(grouping.judged.sum())), 1))
                 if measured.judged.sum() < 2:
                     results += none(Status.INCONCLUSIVE, _one_group(measured, rules.min_rows), (grouping.column,))
                     continue
-                groups = _Groups(rules.metric, measured, ERRORS / len(asked) / len(rules.by))
+                groups = _Groups(rules.metric, measured, errors)
                 found = [groups.result(kind, limit) for kind, limit in asked]
                 results += [replace(found[0], exhibits=(groups.table(),)), *found[1:]]
         except ValueError as error:
@@ -76,6 +77,10 @@ def _one_group(grouping: Grouping, min_rows: int) -> str:
         return too_small([grouping], min_rows)
     only = grouping.name(int(grouping.judged.argmax()))
     return f"only {only} has {min_rows} rows that the metric can be had on; there is nothing to compare it with"
+
+
+def _pairs(groups: int) -> int:
+    return groups * (groups - 1) // 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,17 +147,13 @@ class _Groups:
         low, high = self.grouping.measured.candidate.ends(1 - self.errors / intervals)
         return low[self._codes()], high[self._codes()]
 
-    def _pairs(self) -> int:
-        k = len(self._codes())
-        return k * (k - 1) // 2
-
     def _rows(self) -> int:
         return int(self.grouping.sizes[self._codes()].sum())
 
     def _difference(self) -> Measurement:
         """Highest minus lowest; the interval holds the largest true difference, whichever groups it is between."""
         name = f"difference of {self.metric}"
-        difference, low, high = simultaneous.spread(self._values(), *self._ends(self._pairs()))
+        difference, low, high = simultaneous.spread(self._values(), *self._ends(_pairs(len(self._codes()))))
         ends = max(float(low.max()), 0.0), float(high.max())
         return Measurement(name, float(difference.max()), *ends, self._rows(), _SOURCE)
 
@@ -161,7 +162,7 @@ class _Groups:
         import numpy as np
 
         name, value = f"ratio of {self.metric}", self._values()
-        low, high = self._ends(self._pairs() if value.min() > 0 else len(value))
+        low, high = self._ends(_pairs(len(self._codes())) if value.min() > 0 else len(value))
         if value.min() > 0:
             with np.errstate(divide="ignore"):
                 _, least, most = simultaneous.spread(*np.log([value, low, high]))

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from mlship.gates import measure, ours, rates
 from mlship.gates.base import Predictions
-from mlship.gates.paired import compare
+from mlship.gates.paired import compare_sides
 from mlship.gates.segments import CHUNK
 from mlship.gates.side import Array, Side
 from mlship.policy.gates import MetricRule
@@ -21,19 +21,20 @@ from mlship.types import Measurement
 
 if TYPE_CHECKING:
     import numpy as np
+    import pandas as pd
     from numpy.typing import NDArray
 
     Codes = NDArray[np.int16]
+    Labels: TypeAlias = "Array | pd.Series[Any]"
 
 #: Scikit-learn's names of what is a mean over rows: ours, of which it is the negative.
 _NEGATIVE = {
     "neg_brier_score": "brier_score",
     "neg_log_loss": "log_loss",
     "neg_mean_absolute_error": "mae",
-    "neg_mean_squared_error": "rmse",
+    "neg_mean_squared_error": "mse",
     "neg_root_mean_squared_error": "rmse",
 }
-_CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,17 +58,20 @@ class Ruler(Protocol):
     def higher_is_better(self) -> bool:
         """Whether more is better."""
 
-    def on(self, codes: Codes, slices: int, wanted: NDArray[np.bool_]) -> Measured:
-        """The metric in each of the slices 0 to `slices - 1` of the rows; those not wanted may be left undefined."""
+    def on(self, codes: Codes, slices: int, wanted: NDArray[np.bool_], confidence: float) -> Measured:
+        """The metric in each of the slices 0 to `slices - 1` of the rows; those not wanted may be left undefined.
+
+        Intervals are best at the `confidence` given; at others they may be scaled from it.
+        """
 
 
 def ruler(
     name: str,
-    label: Array | None,
+    label: Labels | None,
     candidate: Predictions,
     champion: Predictions | None,
-    seed: int,
     *,
+    seed: int,
     rule: MetricRule | None = None,
     resolve: Callable[[str], Path] | None = None,
 ) -> Ruler:
@@ -96,11 +100,11 @@ def ruler(
         if name in RATES:
             raise ValueError(f"{name} is for classes, and there are more than {rates.MOST_CLASSES} different answers")
     metric = measure.metric(name, rule, resolve)
-    own = metric.own or (ours.OURS[_NEGATIVE[name]] if name in _NEGATIVE else None)
+    own = metric.own or (ours.ALL[_NEGATIVE[name]] if name in _NEGATIVE else None)
     if own is not None and own.terms is not None and not custom:
-        own = replace(own, root=False) if name == "neg_mean_squared_error" else own
         return _means(name, own, label, models, negative=metric.own is None)
-    return _Each(name, metric.higher_is_better, metric, label, candidate, champion, seed)
+    sides = [_side(name, label, model, metric.threshold) for model in models]
+    return _Each(name, metric.higher_is_better, metric, sides, seed)
 
 
 def _nearest_rate(name: str, said: str) -> str:
@@ -127,7 +131,7 @@ class _Tables:
     alike: bool
     """Whether candidate and champion predict the same class for every row."""
 
-    def on(self, codes: Codes, slices: int, wanted: NDArray[np.bool_]) -> Measured:  # noqa: ARG002 - all cost the same
+    def on(self, codes: Codes, slices: int, wanted: NDArray[np.bool_], confidence: float) -> Measured:  # noqa: ARG002 - all slices cost the same, and so does any confidence
         """One pass over the rows, whatever the number of slices."""
         import numpy as np
 
@@ -145,7 +149,7 @@ class _Tables:
         return Measured(mine, simultaneous.ratio(table, self.theirs), _none(difference) if self.alike else difference)
 
 
-def _table(name: str, label: Array, models: list[Predictions], threshold: float | None) -> _Tables | None:
+def _table(name: str, label: Labels, models: list[Predictions], threshold: float | None) -> _Tables | None:
     """None when there are too many different labels or predictions for a table."""
     import numpy as np
 
@@ -172,7 +176,7 @@ def _table(name: str, label: Array, models: list[Predictions], threshold: float 
     return _Tables(name, higher, found, split[0], split[1] if len(split) == 2 else None, alike)
 
 
-def _side(name: str, label: Array, model: Predictions, threshold: float | None) -> Side:
+def _side(name: str, label: Labels, model: Predictions, threshold: float | None) -> Side:
     try:
         return Side.of(label, model, None, threshold)
     except (AttributeError, TypeError, ValueError) as error:
@@ -184,21 +188,23 @@ def _answers(sides: list[Side]) -> tuple[int, int | None, list[Array]] | None:
     import numpy as np
     import pandas as pd
 
-    first = sides[0]
-    if all(side.is_binary and np.array_equal(side.names, first.names) for side in sides):  # type: ignore[arg-type]  # binary sides have names
-        return 2, 1, [first.label, *(side.values for side in sides)]
-    coded = [pd.factorize(values) for values in (first.said, *(side.chosen for side in sides))]
-    names: list[object] = sorted({name for _, found in coded for name in found.tolist()}, key=_rank)
-    if len(names) > rates.MOST_CLASSES:
+    names = sides[0].names
+    if names is not None and all(side.names is not None and np.array_equal(side.names, names) for side in sides):
+        if len(names) > rates.MOST_CLASSES:
+            return None
+        return len(names), 1 if len(names) == 2 else None, [sides[0].label, *(side.values for side in sides)]
+    coded = [pd.factorize(values) for values in (sides[0].said, *(side.chosen for side in sides))]
+    known: list[object] = sorted({name for _, found in coded for name in found.tolist()}, key=_rank)
+    if len(known) > rates.MOST_CLASSES:
         return None
     if any((codes < 0).any() for codes, _ in coded):
-        raise ValueError("the predictions contain missing values")
-    position = {name: code for code, name in enumerate(names)}
+        raise ValueError("there are missing values among the classes")
+    position = {name: code for code, name in enumerate(known)}
     columns = [
         np.array([position[name] for name in found.tolist()] or [0], dtype=np.int8)[codes] for codes, found in coded
     ]
-    positive = None if len(names) > 2 else position.get(1, len(names) - 1)
-    return max(len(names), 1), positive, columns
+    positive = None if len(known) > 2 else position.get(1, len(known) - 1)
+    return max(len(known), 1), positive, columns
 
 
 def _rank(name: object) -> tuple[str, float, str]:
@@ -214,11 +220,11 @@ class _Means:
     terms: list[NDArray[np.float32]]
     """One number per row for each model."""
     weights: Array | None
-    """1 for a row that counts, else 0; None when all do."""
+    """Whether a row counts; None when all do."""
     root: bool
     negative: bool
 
-    def on(self, codes: Codes, slices: int, wanted: NDArray[np.bool_]) -> Measured:  # noqa: ARG002 - all cost the same
+    def on(self, codes: Codes, slices: int, wanted: NDArray[np.bool_], confidence: float) -> Measured:  # noqa: ARG002 - all slices cost the same, and so does any confidence
         """One pass over the rows, whatever the number of slices."""
         import numpy as np
 
@@ -245,19 +251,25 @@ class _Means:
         return Measured(*(_negated(one) if self.negative else one for one in found))
 
 
-def _means(name: str, own: ours.Own, label: Array, models: list[Predictions], *, negative: bool) -> _Means:
+def _means(name: str, own: ours.Own, label: Labels, models: list[Predictions], *, negative: bool) -> _Means:
     import numpy as np
 
     assert own.terms is not None, "the caller has looked"
-    terms, weights = [], None
-    for model in models:
+    terms = [np.empty(len(label), dtype=np.float32) for _ in models]
+    weights: list[Array] = []
+    for model, found in zip(models, terms, strict=True):
         side = _side(name, label, model, None)
+        weights = []
         try:
-            values, weights = own.terms(side, own.quantile)
+            for start in range(0, len(label), CHUNK):
+                part = slice(start, start + CHUNK)
+                found[part], counts = own.terms(side.part(part), own.quantile)
+                if counts is not None:
+                    weights.append(counts.astype(bool))
         except (AttributeError, TypeError, ValueError) as error:
             raise ValueError(measure.cannot(name, error, has_scores=model.scores is not None)) from error
-        terms.append(np.asarray(values).astype(np.float32))
-    return _Means(name, negative, terms, weights, own.root, negative)
+    counting = np.concatenate(weights) if weights else None
+    return _Means(name, negative, terms, counting, own.root, negative)
 
 
 @dataclass(frozen=True, eq=False)
@@ -267,12 +279,10 @@ class _Each:
     name: str
     higher_is_better: bool
     metric: measure.Metric
-    label: Array
-    candidate: Predictions
-    champion: Predictions | None
+    sides: list[Side]
     seed: int
 
-    def on(self, codes: Codes, slices: int, wanted: NDArray[np.bool_]) -> Measured:
+    def on(self, codes: Codes, slices: int, wanted: NDArray[np.bool_], confidence: float) -> Measured:
         """The rows are put in the order of their slices once (small integers: a radix sort, linear in the rows)."""
         import numpy as np
 
@@ -280,21 +290,24 @@ class _Each:
         ends = np.cumsum(sizes)
         order = np.argsort(codes, kind="stable")
         found: dict[int, list[Measurement | None]] = {}
-        refusal: ValueError | None = None
+        refusal: Exception | None = None
         for code in np.flatnonzero(wanted):
             rows = order[ends[code] - sizes[code] : ends[code]]
             try:
-                compared = compare(self.metric, self.label, self.candidate, self.champion, self.seed, rows=rows)
-            except ValueError as error:  # such as a slice of one class
+                compared = compare_sides(self.metric, [side.take(rows) for side in self.sides], self.seed, confidence)
+            except (AttributeError, TypeError, ValueError) as error:  # such as a slice of one class
                 refusal = error
                 continue
             found[int(code)] = [compared.candidate, compared.champion, compared.difference]
         if refusal is not None and not found:
-            raise refusal
-        return Measured(*(_estimate(i, found, sizes) for i in range(1 if self.champion is None else 3)))
+            has_scores = all(side.scores is not None for side in self.sides)
+            raise ValueError(measure.cannot(self.name, refusal, has_scores=has_scores)) from refusal
+        return Measured(*(_estimate(i, found, sizes, confidence) for i in range(2 * len(self.sides) - 1)))
 
 
-def _estimate(which: int, found: dict[int, list[Measurement | None]], sizes: NDArray[np.int64]) -> Estimate:
+def _estimate(
+    which: int, found: dict[int, list[Measurement | None]], sizes: NDArray[np.int64], confidence: float
+) -> Estimate:
     import numpy as np
 
     figures = np.full((3, len(sizes)), np.nan)
@@ -303,8 +316,7 @@ def _estimate(which: int, found: dict[int, list[Measurement | None]], sizes: NDA
         if one is not None and None not in (one.value, one.low, one.high):
             figures[:, code] = one.value, one.low, one.high
     value, low, high = figures
-    # A quantile so far out that hundreds of slices need it is not in a thousand replicates: it is extrapolated.
-    return Estimate(value, sizes.astype(float), simultaneous.rescaled(value, low, high, _CONFIDENCE))
+    return Estimate(value, sizes.astype(float), simultaneous.rescaled(value, low, high, confidence))
 
 
 def _negated(one: Estimate) -> Estimate:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,6 @@ from mlship.gates.base import FEWEST_ROWS, GateContext
 from mlship.gates.rates import WITHOUT_LABELS
 from mlship.gates.rulers import Measured, Ruler, ruler
 from mlship.gates.segments import Pair, Segments, segments
-from mlship.policy.gates import MetricRule
 from mlship.report.figures import listed, nearest, things
 from mlship.sources.files import Rows
 from mlship.stats.simultaneous import Estimate, spread
@@ -52,15 +52,15 @@ class Grouping:
         """A slice as a person would say it."""
         return self.segments.name(code) if self.pair is None else self.pair.name(code)
 
-    def measure(self, by: Ruler) -> Grouping:
-        """The same with the metric in each slice."""
+    def measure(self, by: Ruler, confidence: float) -> Grouping:
+        """The same with the metric in each slice; `confidence` is what its intervals will be asked for."""
         import numpy as np
 
         if self.pair is None:
-            measured = by.on(self.segments.codes, len(self.segments.labels), self.judged)
+            measured = by.on(self.segments.codes, len(self.segments.labels), self.judged, confidence)
         else:
             # The last code stands for the rows of all combinations that are not looked at.
-            measured = by.on(self.pair.codes(), len(self.pair.kept) + 1, np.append(self.judged, False))
+            measured = by.on(self.pair.codes(), len(self.pair.kept) + 1, np.append(self.judged, False), confidence)
         mine, slices = measured.candidate, len(self.judged)
         known = self.judged & (mine.support[:slices] >= FEWEST_ROWS) & np.isfinite(mine.value[:slices])
         return replace(self, measured=measured, judged=known, small=self.small + int((self.judged & ~known).sum()))
@@ -81,17 +81,30 @@ def groupings(rows: Rows, columns: Sequence[str], bins: int, min_rows: int, *, p
             yield Grouping(name, pair, first, np.ones(len(pair.kept), dtype=bool), pair.small)
 
 
-def chosen_ruler(context: GateContext, metric: str) -> Ruler:
-    """The metric as `gates.metrics` has it, on the evaluation rows of this context.
+def chosen_ruler(context: GateContext, metric: str) -> tuple[Ruler, str]:
+    """The metric as `gates.metrics` has it, on the evaluation rows; and why the champion is left out, if it is.
 
-    Raises ``ValueError`` when it is unknown, needs labels that are not there, or does not fit the model.
+    Raises ``ValueError`` when it is unknown, needs labels that are not there, or does not fit the candidate.
     """
     rows = context.evaluation
     assert rows is not None, "the gate has looked"
-    rule: MetricRule | None = context.policy.gates.metrics.get(metric)
-    label = None if rows.target is None else rows.frame[rows.target].to_numpy()
     candidate, champion = context.predictions
-    return ruler(metric, label, candidate, champion, context.seed, rule=rule, resolve=context.resolve)
+    given = partial(
+        ruler,
+        metric,
+        None if rows.target is None else rows.frame[rows.target],
+        candidate,
+        seed=context.seed,
+        rule=context.policy.gates.metrics.get(metric),
+        resolve=context.resolve,
+    )
+    try:
+        return given(champion), ""
+    except ValueError as error:
+        if champion is None:
+            raise
+        # What fails may be the champion's: the candidate's own limits hold all the same.
+        return given(None), str(error)
 
 
 def cannot_cut(rows: Rows | None, columns: Sequence[str], metric: str) -> str:

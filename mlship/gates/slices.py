@@ -60,18 +60,18 @@ class Slices:
             return none(Status.INCONCLUSIVE, reason)
         assert context.evaluation is not None, "cannot_cut has looked"
         cut = list(groupings(context.evaluation, rules.by, rules.bins, rules.min_rows, pairs=rules.pairs))
-        found = []
+        found, unknown = [], ""
         if any(grouping.judged.any() for grouping in cut):
             try:
-                ruler = chosen_ruler(context, rules.metric)
+                ruler, unknown = chosen_ruler(context, rules.metric)
                 for done, grouping in enumerate(cut):
                     context.tick(done, len(cut))
-                    found.append(grouping.measure(ruler))
+                    found.append(grouping.measure(ruler, _confidence(cut, len(asked))))
             except ValueError as error:
                 return none(Status.ERROR, str(error))
         if not any(grouping.judged.any() for grouping in found):
             return none(Status.INCONCLUSIVE, too_small(found or cut, rules.min_rows))
-        judge = _Judge(rules, ruler, found, len(asked))
+        judge = _Judge(rules, ruler, found, len(asked), unknown)
         results = [judge.result(kind) for kind in asked]
         return [judge.shown(results[0]), *results[1:]]
 
@@ -90,6 +90,11 @@ def _limit(rules: SlicesGate, kind: str, *, higher_is_better: bool) -> Limit | N
     return Limit(value, at_least=kind == "min")
 
 
+def _confidence(found: Sequence[Grouping], limits: int) -> float:
+    """Of each interval, so that all of them hold at once in 95 of 100 evaluations."""
+    return 1 - ERRORS / limits / sum(int(grouping.judged.sum()) for grouping in found)
+
+
 def _surely(some: int, of: int) -> str:
     """How many keep the limit with the whole interval."""
     return f"{'all' if some == of else count(some)} with the whole interval" if some else "none with the whole interval"
@@ -103,11 +108,13 @@ class _Judge:
     ruler: Ruler
     found: list[Grouping]
     limits: int
+    unknown: str
+    """Why the champion could not be measured; empty when it was, or when there is none."""
 
     @property
     def confidence(self) -> float:
         """Of each slice's interval, so that all slices and limits together have at most 5 % false alarms."""
-        return 1 - ERRORS / self.limits / max(sum(int(grouping.judged.sum()) for grouping in self.found), 1)
+        return _confidence(self.found, self.limits)
 
     @cached_property
     def slices(self) -> list[Slice]:
@@ -127,6 +134,9 @@ class _Judge:
         if kind == "max_gap":
             return self._gap(rule, limit)
         if kind == "max_drop":
+            if self.unknown:
+                reason = f"the champion cannot be compared: {self.unknown}"
+                return without("slices", rule, Status.INCONCLUSIVE, limit, reason)
             if any(grouping.measured is None or grouping.measured.difference is None for grouping in self.found):
                 return without("slices", rule, Status.SKIPPED, limit, "there is no champion yet to compare with")
             found = slices_of(self.found, self.confidence, difference=True)

@@ -65,7 +65,7 @@ def test_of_three_classes(name: str) -> None:
 
 def _check(name: str, label: Any, candidate: Said, champion: Said) -> None:
     by = ruler(name, label, candidate, champion, seed=1)
-    found = by.on(CODES, SLICES, WANTED)
+    found = by.on(CODES, SLICES, WANTED, 0.95)
     assert found.champion is not None
     assert found.difference is not None
     chosen = metric(name)
@@ -88,7 +88,7 @@ def _check(name: str, label: Any, candidate: Said, champion: Said) -> None:
 def test_rates_are_fairlearns(name: str) -> None:
     """The same figures as `MetricFrame`, whose intervals would take a bootstrap of all rows."""
     frame = fair.MetricFrame(metrics=FAIRLEARN[name], y_true=Y, y_pred=GOOD.values, sensitive_features=CODES)
-    found = ruler(name, Y, GOOD, None, seed=1).on(CODES, SLICES, WANTED)
+    found = ruler(name, Y, GOOD, None, seed=1).on(CODES, SLICES, WANTED, 0.95)
     assert found.candidate.value == pytest.approx(frame.by_group.to_numpy())
     assert found.champion is None
     assert found.difference is None
@@ -97,9 +97,9 @@ def test_rates_are_fairlearns(name: str) -> None:
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are counted in pieces; the figures do not know."""
     for name, label, model in (("recall", Y, GOOD), ("mae", NUMBER, NEAR)):
-        whole = ruler(name, label, model, None, seed=1).on(CODES, SLICES, WANTED).candidate
+        whole = ruler(name, label, model, None, seed=1).on(CODES, SLICES, WANTED, 0.95).candidate
         monkeypatch.setattr(rulers, "CHUNK", 701)
-        pieces = ruler(name, label, model, None, seed=1).on(CODES, SLICES, WANTED).candidate
+        pieces = ruler(name, label, model, None, seed=1).on(CODES, SLICES, WANTED, 0.95).candidate
         assert pieces.value == pytest.approx(whole.value, rel=1e-12)
         assert pieces.ends(0.9)[0] == pytest.approx(whole.ends(0.9)[0], rel=1e-12)
         monkeypatch.undo()
@@ -107,13 +107,15 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_rule_of_gates_metrics_holds_for_the_slices_too() -> None:
     """Its threshold, and its quantile."""
-    lower = ruler("recall", Y, GOOD, None, seed=1, rule=MetricRule(threshold=0.2)).on(CODES, SLICES, WANTED).candidate
-    assert (lower.value > ruler("recall", Y, GOOD, None, seed=1).on(CODES, SLICES, WANTED).candidate.value).all()
+    lower = (
+        ruler("recall", Y, GOOD, None, seed=1, rule=MetricRule(threshold=0.2)).on(CODES, SLICES, WANTED, 0.95).candidate
+    )
+    assert (lower.value > ruler("recall", Y, GOOD, None, seed=1).on(CODES, SLICES, WANTED, 0.95).candidate.value).all()
     assert lower.value[0] == pytest.approx(np.mean(GOOD.scores[:, 1][(CODES == 0) & (Y == 1)] >= 0.2))
     high = ruler("quantile_loss", NUMBER, NEAR, None, seed=1, rule=MetricRule(quantile=0.9))
     error = (NUMBER - NEAR.values)[CODES == 0]
     expected = np.where(error > 0, 0.9 * error, -0.1 * error).mean()
-    assert high.on(CODES, SLICES, WANTED).candidate.value[0] == pytest.approx(expected, rel=1e-5)
+    assert high.on(CODES, SLICES, WANTED, 0.95).candidate.value[0] == pytest.approx(expected, rel=1e-5)
 
 
 def test_the_positive_class_may_be_text() -> None:
@@ -125,11 +127,11 @@ def test_the_positive_class_may_be_text() -> None:
 
 
 def _recall(label: Any, model: Said) -> Any:
-    return ruler("recall", label, model, None, seed=1).on(CODES, SLICES, WANTED).candidate.value
+    return ruler("recall", label, model, None, seed=1).on(CODES, SLICES, WANTED, 0.95).candidate.value
 
 
 def test_two_models_with_the_same_answers_differ_by_exactly_nothing() -> None:
-    difference = ruler("recall", Y, GOOD, GOOD, seed=1).on(CODES, SLICES, WANTED).difference
+    difference = ruler("recall", Y, GOOD, GOOD, seed=1).on(CODES, SLICES, WANTED, 0.95).difference
     assert difference is not None
     low, high = difference.ends(0.999)
     assert (low == 0).all()
@@ -139,7 +141,7 @@ def test_two_models_with_the_same_answers_differ_by_exactly_nothing() -> None:
 def test_a_slice_of_one_class_has_no_area_under_its_curve() -> None:
     """It is left undefined; the other slices are measured."""
     label = np.where(CODES == 2, 0, Y)
-    value = ruler("roc_auc", label, GOOD, WORSE, seed=1).on(CODES, SLICES, WANTED).candidate.value
+    value = ruler("roc_auc", label, GOOD, WORSE, seed=1).on(CODES, SLICES, WANTED, 0.95).candidate.value
     assert np.isnan(value[2])
     assert np.isfinite(value[[0, 1, 3]]).all()
 
@@ -162,11 +164,11 @@ def test_a_slice_of_one_class_has_no_area_under_its_curve() -> None:
 )
 def test_what_does_not_fit_says_why(name: str, label: Any, model: Said, says: str) -> None:
     with pytest.raises(ValueError, match=says.replace("?", r"\?").replace("(", r"\(")):
-        ruler(name, label, model, None, seed=1).on(CODES, SLICES, WANTED)
+        ruler(name, label, model, None, seed=1).on(CODES, SLICES, WANTED, 0.95)
 
 
 def test_selection_needs_no_labels() -> None:
-    value = ruler("selection_rate", None, GOOD, WORSE, seed=1).on(CODES, SLICES, WANTED).candidate.value
+    value = ruler("selection_rate", None, GOOD, WORSE, seed=1).on(CODES, SLICES, WANTED, 0.95).candidate.value
     assert value == pytest.approx([GOOD.values[code == CODES].mean() for code in range(SLICES)])
 
 

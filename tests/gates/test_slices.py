@@ -186,6 +186,14 @@ def test_metrics_of_probabilities_are_measured_slice_by_slice() -> None:
     assert "carrier HA" in results["roc_auc min"].reason
 
 
+def test_a_champion_that_cannot_be_measured_costs_only_the_comparison() -> None:
+    silent = Said(model(0.9).values, None, np.array([0, 1]))
+    found = case(model(0.9), silent, metric="roc_auc", min=0.7, max_drop=0.1, pairs=False).judged(Slices())
+    assert found["roc_auc min"].status is Status.PASSED
+    assert found["roc_auc max_drop"].status is Status.INCONCLUSIVE
+    assert "the champion cannot be compared: roc_auc needs probabilities" in found["roc_auc max_drop"].reason
+
+
 def test_a_regressor_is_judged_by_its_errors() -> None:
     rng = np.random.default_rng(3)
     label = rng.normal(10, 3, N)
