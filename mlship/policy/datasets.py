@@ -31,7 +31,8 @@ def check_dataset(
         faults.extend(_sql(subject, (*here, "sql"), dataset.sql, resolve))
     if dataset.path is None:
         return None
-    location = (*here, "path")
+    # `offline: rows.csv` is short for `offline: {path: rows.csv}`.
+    location = here if isinstance(find(subject.tree, here), Scalar) else (*here, "path")
     if "://" in dataset.path:
         hint = "copy the file and give its path; databases go under sql"
         faults.append(subject.error(location, "only local files can be read", hint))

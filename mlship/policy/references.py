@@ -7,8 +7,8 @@ from pathlib import Path
 
 from mlship.policy.data import Dataset
 from mlship.policy.datasets import check_dataset
-from mlship.policy.explain import suggestion
-from mlship.policy.faults import Fault, plain
+from mlship.policy.faults import Fault
+from mlship.policy.references_gates import check_gate_references, column
 from mlship.policy.subject import Subject
 from mlship.policy.tree import Location
 
@@ -17,9 +17,9 @@ def check_references(subject: Subject, resolve: Callable[[str], Path]) -> list[F
     """Faults of every data file that cannot be used, and of every column that the file for it does not have."""
     data = subject.policy.data
     if data is None:
-        return []
+        return list(check_gate_references(subject, {}, resolve))
     faults: list[Fault] = []
-    known = {}
+    known: dict[str, tuple[str, ...] | None] = {}
     for name in ("evaluation", "reference", "recent"):
         here: Location = ("data", name)
         dataset: Dataset | None = getattr(data, name)
@@ -30,32 +30,22 @@ def check_references(subject: Subject, resolve: Callable[[str], Path]) -> list[F
     contract, leakage = subject.policy.gates.contract, subject.policy.gates.leakage
     if evaluation is not None:
         for index, name in enumerate(data.entity):
-            faults.extend(_column(subject, ("data", "entity", index), name, evaluation, "data.evaluation"))
+            faults.extend(column(subject, ("data", "entity", index), name, evaluation, "data.evaluation"))
         for name in contract.columns if contract else ():
             faults.extend(
-                _column(
+                column(
                     subject, ("gates", "contract", "columns", name), name, evaluation, "data.evaluation", at_key=True
                 )
             )
     if reference is not None and leakage is not None and leakage.max_entity_overlap is not None:
         for index, name in enumerate(data.entity):
             if evaluation is None or name in evaluation:
-                faults.extend(_column(subject, ("data", "entity", index), name, reference, "data.reference"))
-    return faults
+                faults.extend(column(subject, ("data", "entity", index), name, reference, "data.reference"))
+    return [*faults, *check_gate_references(subject, known, resolve)]
 
 
 def _dataset(subject: Subject, here: Location, dataset: Dataset, known: tuple[str, ...] | None) -> Iterable[Fault]:
     if known is not None:
         for key in ("target", "time"):
             if name := getattr(dataset, key):
-                yield from _column(subject, (*here, key), name, known, "this file")
-
-
-def _column(
-    subject: Subject, location: Location, name: str, known: tuple[str, ...], file: str, *, at_key: bool = False
-) -> Iterable[Fault]:
-    if name in known:
-        return
-    hint = suggestion(name, list(known)) or f"it has {plain(', '.join(known), 80)}"
-    shown = subject.shown(location) or plain(name)
-    yield subject.error(location, f"{file} has no column '{shown}'", hint, at_key=at_key)
+                yield from column(subject, (*here, key), name, known, "this file")

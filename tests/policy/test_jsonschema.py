@@ -81,10 +81,11 @@ def template_policy(directory: Path) -> Path:
         frame.to_parquet(directory / "data" / f"{name}.parquet")
     for name in ("offline", "online", "keys"):
         frame.to_parquet(directory / "data" / f"{name}.parquet")
-    for module in ("earnings", "checks"):
-        (directory / f"{module}.py").touch()
+    for module, function in (("earnings", "per_flight"), ("checks", "freshness")):
+        (directory / f"{module}.py").write_text(f"def {function}(): ...\n")
     (directory / "data" / "flights.db").touch()
     (directory / "features").mkdir()
+    (directory / "features" / "feature_store.yaml").touch()
     return Path(shutil.copy(template("policy.yaml"), directory / "mlship.yaml"))
 
 
@@ -124,7 +125,7 @@ def test_the_defaults_that_the_template_shows_are_the_defaults(tmp_path: Path) -
         "skew": {"offline", "online", "key", "time"},
         "slices": {"by", "metric", "min", "max_gap"},
         "fairness": {"by", "max_difference"},
-        "value": {"payoff", "min_gain"},
+        "value": {"payoff"},
         "agreement": {"max_changed", "min_better"},
     }
     for name in set(type(policy.gates).model_fields) - {"metrics", "custom"}:
