@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 import zlib
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 MOVED = 0.1
 #: Characters of a model's complaint that a reason has room for.
 _LONGEST = 240
+#: Values of the tables that are stacked for one call: some 200 MB.
+_MOST_CELLS = 20_000_000
+#: Seconds after which a failing call is not taken apart into several.
+_PATIENCE = 120.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,15 +177,13 @@ class Sample:
     def ask(self, tables: Mapping[str, pd.DataFrame], *, champion: bool = True) -> dict[str, tuple[Said, ...]]:
         """What candidate (and champion) say about each table, by the table's name.
 
-        Tables of the same columns and types are asked about in one call. Where a model fails on that, each table is
-        asked about by itself, and what the model says against it stands in the place of its answers.
+        Tables of the same columns and types are asked about in one call, up to `_MOST_CELLS`. Where a model fails on
+        that, each table is asked about by itself, and what the model says against it stands in the place of its
+        answers. A failure that took minutes to come, such as a hang, is not waited for again: it is raised.
         """
-        alike: dict[Hashable, list[str]] = {}
-        for name, table in tables.items():
-            alike.setdefault(tuple(table.dtypes.items()), []).append(name)
         versions = self.versions if champion else self.versions[:1]
         found: dict[str, tuple[Said, ...]] = {}
-        for names in alike.values():
+        for names in _alike(tables):
             found |= self._together(versions, {name: tables[name] for name in names})
         return found
 
@@ -193,9 +196,12 @@ class Sample:
         stacked = pd.concat(list(tables.values()), ignore_index=True)
         rows = self.context.evaluation
         assert rows is not None, "this sample is of them"
+        began = time.monotonic()
         try:
             said = self.context.score(versions, stacked, f"{rows.digest}:robustness:{_contents(stacked)}")
         except (ModelError, DataError) as error:
+            if time.monotonic() - began > _PATIENCE:
+                raise
             if len(tables) > 1:
                 parts = [self._together(versions, {name: table}) for name, table in tables.items()]
                 return {name: answers for found in parts for name, answers in found.items()}
@@ -210,6 +216,21 @@ class Sample:
             found[name] = tuple(part(predictions, slice(start, end)) for predictions in said)
             start = end
         return found
+
+
+def _alike(tables: Mapping[str, pd.DataFrame]) -> list[list[str]]:
+    """Names of tables that one call can hold: of the same columns and types, and not too large together."""
+    groups: list[list[str]] = []
+    latest: dict[Hashable, tuple[list[str], int]] = {}
+    for name, table in tables.items():
+        key = tuple(table.dtypes.items())
+        names, cells = latest.get(key, ([], _MOST_CELLS))
+        if cells + table.size > _MOST_CELLS:
+            names, cells = [], 0
+            groups.append(names)
+        names.append(name)
+        latest[key] = names, cells + table.size
+    return groups
 
 
 def _metric(context: GateContext, named: str | None, label: NDArray[Any] | None) -> Metric | tuple[Status, str]:

@@ -67,8 +67,11 @@ class Perturbation:
         """The sample at each strength: all of it where it is judged, less for the rest of the curve."""
         if not self.touched:
             return {}
-        made = {name: self.make(sample.frame, strength, self.touched) for strength, name in self.strengths.items()}
-        return {name: table if name == self.judged_table else table.head(FEWER_ROWS) for name, table in made.items()}
+        tables = {}
+        for strength, name in self.strengths.items():
+            made = self.make(sample.frame, strength, self.touched)
+            tables[name] = made if name == self.judged_table else made.head(FEWER_ROWS).copy()
+        return tables
 
     def judged(self, sample: Sample, rules: RobustnessGate, found: Mapping[str, tuple[Said, ...]]) -> list[GateResult]:
         """The result of `max_drop`, and of `max_flipped` where the policy has it."""

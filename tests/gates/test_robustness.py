@@ -388,6 +388,20 @@ def test_tables_are_asked_about_together_and_the_label_stays_hidden() -> None:
     assert sum(n for n, _ in first) < 20 * N
 
 
+def test_a_wide_table_is_asked_about_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the same figures."""
+    whole = _case(**PASSING).judged(Robustness())
+    monkeypatch.setattr("mlship.gates.perturbed._MOST_CELLS", 10_000)
+    assert _case(**PASSING).judged(Robustness()) == whole
+
+
+def test_a_model_that_fails_after_minutes_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hang on one of fifteen tables must not cost fifteen hangs: the whole gate is an error."""
+    monkeypatch.setattr("mlship.gates.perturbed._PATIENCE", -1)
+    with pytest.raises(ModelError, match="Found unknown categories"):
+        _case(_brittle, **PASSING).judged(Robustness())
+
+
 def test_a_big_table_is_sampled() -> None:
     """The figures rest on the rows that the policy asks for."""
     found = _case(rows=pd.concat([ROWS] * 2, ignore_index=True), **_only(noise="10%"), max_drop=0.2)
