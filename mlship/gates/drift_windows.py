@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlship.exhibits import Heat
 from mlship.gates.drift_columns import Moved, Windows
+from mlship.gates.rows import times
 from mlship.report.figures import count
+from mlship.stats.binning import slices
 
 if TYPE_CHECKING:
     import numpy as np
@@ -37,23 +39,24 @@ def windows(column: pd.Series[Any], unit: str | None, min_rows: int) -> Windows 
     if kind.is_numeric_dtype(column.dtype):
         return None
     if not kind.is_datetime64_any_dtype(column.dtype):
-        column = pd.to_datetime(column, utc=True, errors="coerce")
+        column = times(column)
     if column.dt.tz is not None:
         column = column.dt.tz_localize(None)
-    seconds = column.to_numpy(dtype="datetime64[s]")
-    there = ~np.isnat(seconds)
-    if not there.any():
+    there = int(column.notna().sum())
+    if not there:
         return None
-    first, last = seconds[there].min(), seconds[there].max()
-    chosen = unit or _finest(first, last, int(there.sum()) / min_rows)
-    start, end = (int(_numbered(np.array([end]), chosen)[0]) for end in (first, last))
+    first, last = (np.datetime64(moment, "s") for moment in (column.min(), column.max()))
+    chosen = unit or _finest(first, last, there / min_rows)
+    start, end = _numbered(np.array([first, last]), chosen).tolist()
     start = max(start, end - _MOST_SHOWN + 1)
-    of = np.full(len(seconds), -1, np.int32)
-    numbered = _numbered(seconds, chosen) - start
-    inside = there & (numbered >= 0)
-    of[inside] = numbered[inside]
-    rows = np.bincount(of[inside], minlength=end - start + 1)
-    return Windows(tuple(_name(start + i, chosen) for i in range(end - start + 1)), of, rows)
+    of, rows = np.full(len(column), -1, np.int32), np.zeros(end - start + 1, np.int64)
+    for where in slices(len(column)):
+        seconds = column.iloc[where].to_numpy(dtype="datetime64[s]")
+        numbered = _numbered(seconds, chosen) - start
+        numbered[np.isnat(seconds) | (numbered < 0)] = -1
+        of[where] = numbered
+        rows += np.bincount(numbered + 1, minlength=len(rows) + 1)[1:]
+    return Windows(tuple(_name(start + i, chosen) for i in range(len(rows))), of, rows)
 
 
 def _finest(first: np.datetime64, last: np.datetime64, most: float) -> str:

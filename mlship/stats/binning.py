@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -232,6 +233,7 @@ def slices(n: int) -> Iterator[slice]:
     return iter([slice(start, min(start + CHUNK, n)) for start in range(0, max(n, 1), CHUNK)])
 
 
+@lru_cache(maxsize=8)
 def some(n: int, most: int, seed: int) -> Any:
     """Which rows to look at when all are too many: sorted indices, shape (most,), or all rows as a slice."""
     import numpy as np
