@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -409,3 +412,33 @@ def test_a_column_that_no_file_can_hold_is_an_error_that_names_it(tmp_path: Path
     rows = ROWS.assign(mixed=[1 if i % 2 else "a" for i in range(N)])
     with pytest.raises(DataError, match="mixed"):
         _case(tmp_path, rows, g={"command": ["true"]}).judged(Custom())
+
+
+@pytest.mark.parametrize("end", [signal.SIGINT, signal.SIGKILL])
+def test_a_gate_ends_with_the_tool(end: signal.Signals, tmp_path: Path) -> None:
+    """On Ctrl-C, and also when the tool is killed and can do nothing about it."""
+    tool = """
+    from pathlib import Path
+    from tests.gates.test_custom import _case
+    from mlship.gates.custom import Custom
+
+    code = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(600)"
+    import sys
+    _case(Path.cwd(), g={"command": [sys.executable, "-c", code]}).judged(Custom())
+    """
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", dedent(tool)], cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL
+    )
+    try:
+        written = tmp_path / "pid"
+        for _ in range(600):
+            if written.is_file() and written.read_text(encoding="utf-8"):
+                break
+            time.sleep(0.1)
+        process.send_signal(end)
+        process.wait(30)
+        assert _is_gone(int(written.read_text(encoding="utf-8")))
+    finally:
+        process.kill()
+        process.wait()
