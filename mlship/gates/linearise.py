@@ -77,7 +77,7 @@ def _mean(own: ours.Own, side: Side) -> Linear:
     for part in chunks(n):
         terms, parts = formula(side.part(part), own.quantile)
         size += len(terms) if parts is None else float(parts.sum())
-        total += float(terms.sum()) if parts is None else float(terms @ parts)
+        total += float(terms.sum()) if parts is None else float((terms * parts).sum())
     mean = total / size if size else math.nan
     value = math.sqrt(mean) if own.root else mean
     slope = (1 / (2 * value) if value else 0.0) if own.root else 1.0

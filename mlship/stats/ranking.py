@@ -5,6 +5,7 @@ Scores become codes, counted by class; all else happens on at most 65,536 counts
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 #: Up to this many rows codes are exact ranks; beyond, neighbouring scores share one.
 EXACT = 1 << 16
-_CODES = 1 << 16
+#: Rows counted at once: each count is a table of some million cells.
+_COUNTED = 1 << 20
+#: 0.5 as the bits of a 32-bit float.
+_HALF = 0x3F000000
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,55 +84,80 @@ class Area:
 def ranks(score: NDArray[Any]) -> tuple[NDArray[Any], Floats]:
     """Codes of scores, and the lowest score of each code.
 
-    Up to 65,536 rows the codes are exact ranks. Beyond, scores are told apart by the first 24 bits of a 32-bit float
-    (15 bits after the leading one), and neighbours share a code so that there are at most 65,536 of about equal size:
-    areas then differ from the exact ones by less than a thousandth of their standard error.
+    Up to 65,536 rows the codes are exact ranks. Beyond, scores are told apart to five digits (of a probability above
+    0.5: of its distance to 1), and neighbours share a code: at the top, where areas are decided, hardly any, further
+    down about one row in 7,000 of those above. Areas then differ from the exact ones by less than a hundredth of their
+    standard error, and all codes together are at most 65,536.
 
     Raises ``ValueError`` for scores that are not finite.
     """
     import numpy as np
 
-    low, high = (float(score.min()), float(score.max())) if len(score) else (0.0, 0.0)
+    n = len(score)
+    low, high = (float(score.min()), float(score.max())) if n else (0.0, 0.0)
     if not np.isfinite(low) or not np.isfinite(high):
         raise ValueError("the model's scores contain NaN or infinite values")
-    if len(score) <= EXACT:
+    if n <= EXACT:
         edges, codes = np.unique(score, return_inverse=True)
         return codes.astype(np.uint16), edges.astype(float)
-    shift = 8 if low >= 0 and high <= 1 else 10
-    bottom = int(_cells(np.array([low]), shift)[0])
-    counts = np.zeros(int(_cells(np.array([high]), shift)[0]) - bottom + 1, dtype=np.int64)
-    for part in chunks(len(score)):
-        found = np.bincount(_cells(score[part], shift) - bottom)
+    cells = _Cells(chances=low >= 0 and high <= 1)
+    bottom, top = (int(cells.of(np.array([end]))[0]) for end in (low, high))
+    counts = np.zeros(top - bottom + 1, dtype=np.int64)
+    for start in range(0, n, _COUNTED):
+        found = np.bincount(cells.of(score[start : start + _COUNTED]) - bottom)
         counts[: len(found)] += found
     occupied = np.flatnonzero(counts)
-    if len(occupied) <= _CODES:
-        code = np.arange(len(occupied))
-    else:
-        middle = np.cumsum(counts[occupied]) - counts[occupied] / 2
-        code = np.unique((middle * (_CODES / len(score))).astype(np.int64), return_inverse=True)[1]
+    code = _codes(counts[occupied], n)
     table = np.zeros(len(counts), dtype=np.uint16)
     table[occupied] = code
     first = occupied[np.flatnonzero(np.diff(code, prepend=-1))]
-    codes = np.empty(len(score), dtype=np.uint16)
-    for part in chunks(len(score)):
-        codes[part] = table[_cells(score[part], shift) - bottom]
-    return codes, _lowest(first + bottom, shift)
+    codes = np.empty(n, dtype=np.uint16)
+    for part in chunks(n):
+        codes[part] = table[cells.of(score[part]) - bottom]
+    return codes, cells.lowest(first + bottom)
 
 
-def _cells(score: NDArray[Any], shift: int) -> NDArray[np.int64]:
-    """Monotone integers of floats: the leading bits of their 32-bit form, with those of negative ones turned round."""
+def _codes(counts: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """A code for each cell of rising scores: groups of rows in proportion to the rows above them, at most 65,536."""
     import numpy as np
 
-    bits = (score.astype(np.float32) + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
-    return (np.where(bits >= 0, bits, np.int32(-(2**31)) - bits) >> shift).astype(np.int64)
+    if len(counts) <= EXACT:
+        return np.arange(len(counts))
+    fine = 65_000 / (1 + math.log(n / 4000))
+    above = np.cumsum(counts[::-1])[::-1] - counts / 2
+    place = np.where(above < fine, above, fine * (1 + np.log(np.maximum(above, 1) / fine)))
+    return np.unique(-place.astype(np.int64), return_inverse=True)[1]
 
 
-def _lowest(cells: NDArray[np.int64], shift: int) -> Floats:
-    """The lowest score in each cell."""
-    import numpy as np
+@dataclass(frozen=True, slots=True)
+class _Cells:
+    """Monotone integers of floats: the leading bits of their 32-bit form."""
 
-    bits = cells << shift
-    return np.where(bits >= 0, bits, -(2**31) - bits).astype(np.int32).view(np.float32).astype(float)
+    chances: bool
+    """Scores from 0 to 1: those above 0.5 are told apart by their distance to 1."""
+
+    def of(self, score: NDArray[Any]) -> NDArray[np.int32]:
+        """Cells of scores."""
+        import numpy as np
+
+        if self.chances:
+            upper = score > 0.5
+            bits = np.where(upper, 1 - score, score).astype(np.float32).view(np.int32)
+            return np.where(upper, 2 * _HALF - bits, bits) >> 8
+        bits = (score.astype(np.float32) + np.float32(0)).view(np.int32)  # -0.0 becomes 0.0
+        return np.where(bits >= 0, bits, np.int32(-(2**31)) - bits) >> 10
+
+    def lowest(self, cells: NDArray[np.int64]) -> Floats:
+        """The lowest score in each cell."""
+        import numpy as np
+
+        if self.chances:
+            bits = cells << 8
+            upper = bits > _HALF
+            chance = np.where(upper, 2 * _HALF - bits, bits).astype(np.int32).view(np.float32).astype(float)
+            return np.where(upper, 1 - chance, chance)
+        bits = cells << 10
+        return np.where(bits >= 0, bits, -(2**31) - bits).astype(np.int32).view(np.float32).astype(float)
 
 
 def average_precision(ranked: Ranked) -> Area | None:
