@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from mlship.exhibits import Table
 from mlship.gates.base import GateContext, Limit, judge, without
-from mlship.gates.sliced import ERRORS, Grouping, cannot_cut, chosen_ruler, groupings, slices_of, told, too_small
+from mlship.gates.sliced import ERRORS, Grouping, cannot_cut, groupings, measure, slices_of, told, too_small
 from mlship.policy.gates import FairnessGate
 from mlship.report.figures import number, things
 from mlship.stats import simultaneous
@@ -45,21 +45,20 @@ class Fairness:
         if reason := cannot_cut(context.evaluation, rules.by, rules.metric):
             return none(Status.INCONCLUSIVE, reason, rules.by)
         assert context.evaluation is not None, "cannot_cut has looked"
-        cut = groupings(context.evaluation, rules.by, _BINS, rules.min_rows, pairs=False)
-        results = []
+        cut = list(groupings(context.evaluation, rules.by, _BINS, rules.min_rows, pairs=False))
+        errors = ERRORS / len(asked) / len(cut)
         try:
-            ruler, _ = chosen_ruler(context, rules.metric)
-            for grouping in cut:
-                errors = ERRORS / len(asked) / len(rules.by)
-                measured = grouping.measure(ruler, 1 - errors / max(_pairs(int(grouping.judged.sum())), 1))
-                if measured.judged.sum() < 2:
-                    results += none(Status.INCONCLUSIVE, _one_group(measured, rules.min_rows), (grouping.column,))
-                    continue
-                groups = _Groups(rules.metric, measured, errors)
-                found = [groups.result(kind, limit) for kind, limit in asked]
-                results += [replace(found[0], exhibits=(groups.table(),)), *found[1:]]
+            sliced = measure(context, rules.metric, cut, lambda one: 1 - errors / max(_pairs(int(one.judged.sum())), 1))
         except ValueError as error:
             return none(Status.ERROR, str(error), rules.by)
+        results = []
+        for grouping in sliced.found:
+            if grouping.judged.sum() < 2:
+                results += none(Status.INCONCLUSIVE, _one_group(grouping, rules.min_rows), (grouping.column,))
+                continue
+            groups = _Groups(rules.metric, grouping, errors)
+            found = [groups.result(kind, limit) for kind, limit in asked]
+            results += [replace(found[0], exhibits=(groups.table(),)), *found[1:]]
         return results
 
 

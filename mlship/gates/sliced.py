@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING
 
@@ -70,7 +69,7 @@ def groupings(rows: Rows, columns: Sequence[str], bins: int, min_rows: int, *, p
     """Each column, then each pair of columns; the slices of fewer than `min_rows` rows are marked as not judged."""
     import numpy as np
 
-    cut = [segments(rows, column, bins) for column in columns]
+    cut = [segments(rows, column, bins) for column in dict.fromkeys(columns)]
     for one in cut:
         judged = one.sizes >= min_rows
         yield Grouping(one.column, None, one, judged, int(((one.sizes > 0) & ~judged).sum()))
@@ -81,30 +80,51 @@ def groupings(rows: Rows, columns: Sequence[str], bins: int, min_rows: int, *, p
             yield Grouping(name, pair, first, np.ones(len(pair.kept), dtype=bool), pair.small)
 
 
-def chosen_ruler(context: GateContext, metric: str) -> tuple[Ruler, str]:
-    """The metric as `gates.metrics` has it, on the evaluation rows; and why the champion is left out, if it is.
+@dataclass(frozen=True, eq=False)
+class Sliced:
+    """A metric in every slice of every grouping."""
+
+    higher_is_better: bool
+    found: list[Grouping]
+    unknown: str = ""
+    """Why the champion could not be measured; empty when it was, or when there is none."""
+
+
+def measure(
+    context: GateContext, metric: str, cut: Sequence[Grouping], confidence: Callable[[Grouping], float]
+) -> Sliced:
+    """The metric as `gates.metrics` has it, with intervals that will be asked for at a confidence of each grouping.
 
     Raises ``ValueError`` when it is unknown, needs labels that are not there, or does not fit the candidate.
     """
-    rows = context.evaluation
-    assert rows is not None, "the gate has looked"
-    candidate, champion = context.predictions
-    given = partial(
-        ruler,
-        metric,
-        None if rows.target is None else rows.frame[rows.target],
-        candidate,
-        seed=context.seed,
-        rule=context.policy.gates.metrics.get(metric),
-        resolve=context.resolve,
-    )
     try:
-        return given(champion), ""
+        return _measured(context, metric, cut, confidence, champion=True)
     except ValueError as error:
-        if champion is None:
+        if context.candidate.champion is None:
             raise
         # What fails may be the champion's: the candidate's own limits hold all the same.
-        return given(None), str(error)
+        return replace(_measured(context, metric, cut, confidence, champion=False), unknown=str(error))
+
+
+def _measured(
+    context: GateContext,
+    metric: str,
+    cut: Sequence[Grouping],
+    confidence: Callable[[Grouping], float],
+    *,
+    champion: bool,
+) -> Sliced:
+    rows = context.evaluation
+    assert rows is not None, "the gate has looked"
+    label = None if rows.target is None else rows.frame[rows.target]
+    rule = context.policy.gates.metrics.get(metric)
+    ours, theirs = context.predictions
+    by = ruler(metric, label, ours, theirs if champion else None, seed=context.seed, rule=rule, resolve=context.resolve)
+    found = []
+    for done, grouping in enumerate(cut):
+        context.tick(done, len(cut))
+        found.append(grouping.measure(by, confidence(grouping)))
+    return Sliced(by.higher_is_better, found)
 
 
 def cannot_cut(rows: Rows | None, columns: Sequence[str], metric: str) -> str:

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING
 
 from mlship.exhibits import Exhibit, Table
 from mlship.gates.base import GateContext, Limit, without
-from mlship.gates.rulers import Ruler
 from mlship.gates.sliced import (
     ERRORS,
     Grouping,
     Slice,
+    Sliced,
     cannot_cut,
-    chosen_ruler,
     gap_of,
     groupings,
     heat,
+    measure,
     slices_of,
     told,
     too_small,
@@ -60,18 +60,16 @@ class Slices:
             return none(Status.INCONCLUSIVE, reason)
         assert context.evaluation is not None, "cannot_cut has looked"
         cut = list(groupings(context.evaluation, rules.by, rules.bins, rules.min_rows, pairs=rules.pairs))
-        found, unknown = [], ""
+        sliced = None
         if any(grouping.judged.any() for grouping in cut):
+            confidence = _confidence(cut, len(asked))
             try:
-                ruler, unknown = chosen_ruler(context, rules.metric)
-                for done, grouping in enumerate(cut):
-                    context.tick(done, len(cut))
-                    found.append(grouping.measure(ruler, _confidence(cut, len(asked))))
+                sliced = measure(context, rules.metric, cut, lambda _: confidence)
             except ValueError as error:
                 return none(Status.ERROR, str(error))
-        if not any(grouping.judged.any() for grouping in found):
-            return none(Status.INCONCLUSIVE, too_small(found or cut, rules.min_rows))
-        judge = _Judge(rules, ruler, found, len(asked), unknown)
+        if sliced is None or not any(grouping.judged.any() for grouping in sliced.found):
+            return none(Status.INCONCLUSIVE, too_small(sliced.found if sliced else cut, rules.min_rows))
+        judge = _Judge(rules, sliced, len(asked))
         results = [judge.result(kind) for kind in asked]
         return [judge.shown(results[0]), *results[1:]]
 
@@ -105,11 +103,13 @@ class _Judge:
     """What was measured, and what is asked of it."""
 
     rules: SlicesGate
-    ruler: Ruler
-    found: list[Grouping]
+    sliced: Sliced
     limits: int
-    unknown: str
-    """Why the champion could not be measured; empty when it was, or when there is none."""
+
+    @property
+    def found(self) -> list[Grouping]:
+        """The rows by each column and pair."""
+        return self.sliced.found
 
     @property
     def confidence(self) -> float:
@@ -120,13 +120,13 @@ class _Judge:
     def slices(self) -> list[Slice]:
         """The candidate's metric in each judged slice, the worst first."""
         found = slices_of(self.found, self.confidence, difference=False)
-        low_is_worse = self.ruler.higher_is_better if self.rules.max is None else self.rules.min is not None
+        low_is_worse = self.sliced.higher_is_better if self.rules.max is None else self.rules.min is not None
         return sorted(found, key=lambda one: one.value if low_is_worse else -one.value)
 
     def result(self, kind: str) -> GateResult:
         """The one limit, judged."""
         rule = f"{self.rules.metric} {kind}"
-        limit = _limit(self.rules, kind, higher_is_better=self.ruler.higher_is_better)
+        limit = _limit(self.rules, kind, higher_is_better=self.sliced.higher_is_better)
         if limit is None:
             worst = self.slices[0]
             reason = f"no limit is set; the worst of {things(len(self.slices), 'slice')}: {self._head(worst)}"
@@ -134,8 +134,8 @@ class _Judge:
         if kind == "max_gap":
             return self._gap(rule, limit)
         if kind == "max_drop":
-            if self.unknown:
-                reason = f"the champion cannot be compared: {self.unknown}"
+            if self.sliced.unknown:
+                reason = f"the champion cannot be compared: {self.sliced.unknown}"
                 return without("slices", rule, Status.INCONCLUSIVE, limit, reason)
             if any(grouping.measured is None or grouping.measured.difference is None for grouping in self.found):
                 return without("slices", rule, Status.SKIPPED, limit, "there is no champion yet to compare with")

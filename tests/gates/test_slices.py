@@ -148,6 +148,10 @@ def test_without_a_limit_the_worst_slice_is_told_and_nothing_is_passed() -> None
     assert "carrier HA" in result.reason
 
 
+def test_a_column_that_is_named_twice_is_looked_at_once() -> None:
+    assert one(case(min=0.5, by=["carrier", "carrier"])) == one(case(min=0.5, by=["carrier"]))
+
+
 def test_a_column_of_one_value_has_no_gap() -> None:
     found = case(max_gap=0.1, by=["one"])
     found.rows = ROWS.assign(one="same")
