@@ -90,7 +90,8 @@ def given(path: Path) -> Given:
 def _model(told: dict[str, Any]) -> Model:
     import pandas as pd
 
-    predictions = scores = None
+    predictions: NDArray[Any] | None = None
+    scores: NDArray[Any] | None = None
     if told["predictions"] is not None:
         table = pd.read_parquet(told["predictions"])
         predictions = table["prediction"].to_numpy()
