@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING
 
 from mlship.gates import measure, ours, rates
 from mlship.gates.base import Predictions
+from mlship.gates.measured import Measured, Ruler, side_of
 from mlship.gates.paired import compare_sides
 from mlship.gates.segments import CHUNK
 from mlship.gates.side import Array, Side
+from mlship.gates.tallies import tallies
 from mlship.policy.gates import MetricRule
 from mlship.policy.scorers import OWN, RATES, SCORERS
 from mlship.report.figures import nearest
 from mlship.stats import simultaneous
-from mlship.stats.simultaneous import Estimate, Ratios
+from mlship.stats.simultaneous import Estimate
 from mlship.types import Measurement
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
-    Codes = NDArray[np.int16]
-    Labels: TypeAlias = "Array | pd.Series[Any]"
+    from mlship.gates.measured import Codes, Labels
 
 #: Scikit-learn's names of what is a mean over rows: ours, of which it is the negative.
 _NEGATIVE = {
@@ -35,34 +35,6 @@ _NEGATIVE = {
     "neg_mean_squared_error": "mse",
     "neg_root_mean_squared_error": "rmse",
 }
-
-
-@dataclass(frozen=True, eq=False)
-class Measured:
-    """A metric in every slice; champion and difference are None without a champion."""
-
-    candidate: Estimate
-    champion: Estimate | None = None
-    difference: Estimate | None = None
-    """Candidate minus champion, on the same rows."""
-
-
-class Ruler(Protocol):
-    """A metric with the predictions that it is applied to."""
-
-    @property
-    def name(self) -> str:
-        """As in the policy."""
-
-    @property
-    def higher_is_better(self) -> bool:
-        """Whether more is better."""
-
-    def on(self, codes: Codes, slices: int, wanted: NDArray[np.bool_], confidence: float) -> Measured:
-        """The metric in each of the slices 0 to `slices - 1` of the rows; those not wanted may be left undefined.
-
-        Intervals are best at the `confidence` given; at others they may be scaled from it.
-        """
 
 
 def ruler(
@@ -94,7 +66,7 @@ def ruler(
             raise ValueError(f"{name} needs labels, and data.evaluation names no target column")
         label = _stand_in(candidate)
     if rates.is_known(name) and not custom:
-        table = _table(name, label, models, rule.threshold)
+        table = tallies(name, label, models, rule.threshold)
         if table is not None:
             return table
         if name in RATES:
@@ -103,7 +75,7 @@ def ruler(
     own = metric.own or (ours.ALL[_NEGATIVE[name]] if name in _NEGATIVE else None)
     if own is not None and own.terms is not None and not custom:
         return _means(name, own, label, models, negative=metric.own is None)
-    sides = [_side(name, label, model, metric.threshold) for model in models]
+    sides = [side_of(name, label, model, metric.threshold) for model in models]
     return _Each(name, metric.higher_is_better, metric, sides, seed)
 
 
@@ -116,99 +88,6 @@ def _stand_in(model: Predictions) -> Array:
     import numpy as np
 
     return np.asarray(model.values)
-
-
-@dataclass(frozen=True, eq=False)
-class _Tables:
-    """A metric of classes: the rows of each slice are counted by what was predicted for what label."""
-
-    name: str
-    higher_is_better: bool
-    kinds: NDArray[np.int16]
-    """What kind of row each is, shape (n,)."""
-    ours: Ratios
-    theirs: Ratios | None
-    alike: bool
-    """Whether candidate and champion predict the same class for every row."""
-
-    def on(self, codes: Codes, slices: int, wanted: NDArray[np.bool_], confidence: float) -> Measured:  # noqa: ARG002 - all slices cost the same, and so does any confidence
-        """One pass over the rows, whatever the number of slices."""
-        import numpy as np
-
-        width = self.ours.above.shape[1]
-        counts = np.zeros(slices * width, dtype=np.int64)
-        for start in range(0, len(codes), CHUNK):
-            part = slice(start, start + CHUNK)
-            cell = codes[part].astype(np.int32) * np.int32(width) + self.kinds[part]
-            counts += np.bincount(cell, minlength=counts.size)
-        table = counts.reshape(slices, width).astype(float)
-        mine = simultaneous.ratio(table, self.ours)
-        if self.theirs is None:
-            return Measured(mine)
-        difference = simultaneous.ratio_difference(table, self.ours, self.theirs)
-        return Measured(mine, simultaneous.ratio(table, self.theirs), _none(difference) if self.alike else difference)
-
-
-def _table(name: str, label: Labels, models: list[Predictions], threshold: float | None) -> _Tables | None:
-    """None when there are too many different labels or predictions for a table."""
-    import numpy as np
-
-    sides = [_side(name, label, model, threshold) for model in models]
-    answers = _answers(sides)
-    if answers is None:
-        return None
-    classes, positive, columns = answers
-    cells = np.stack([axis.ravel() for axis in np.indices((classes,) * len(columns), dtype=np.int8)])
-    built = [rates.ratios(name, cells[0], column, classes, positive) for column in cells[1:]]
-    weights = np.concatenate([part for one in built for part in (one.above, one.below, one.present)])
-    kinds, kind = np.unique(weights.T, axis=0, return_inverse=True)
-    split = [Ratios(*part) for part in np.split(kinds.T.reshape(3 * len(built), -1, len(kinds)), len(built))]
-    lookup = kind.reshape(-1).astype(np.int16)
-    found = np.empty(len(label), dtype=np.int16)
-    for start in range(0, len(label), CHUNK):
-        part = slice(start, start + CHUNK)
-        cell = columns[0][part].astype(np.int16)
-        for column in columns[1:]:
-            cell = cell * np.int16(classes) + column[part]
-        found[part] = lookup[cell]
-    alike = len(columns) == 3 and np.array_equal(columns[1], columns[2])
-    higher = name not in rates.LOWER_IS_BETTER
-    return _Tables(name, higher, found, split[0], split[1] if len(split) == 2 else None, alike)
-
-
-def _side(name: str, label: Labels, model: Predictions, threshold: float | None) -> Side:
-    try:
-        return Side.of(label, model, None, threshold)
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(measure.cannot(name, error, has_scores=model.scores is not None)) from error
-
-
-def _answers(sides: list[Side]) -> tuple[int, int | None, list[Array]] | None:
-    """Number of classes, the positive one of two, and codes of the labels and of each model's predictions."""
-    import numpy as np
-    import pandas as pd
-
-    names = sides[0].names
-    if names is not None and all(side.names is not None and np.array_equal(side.names, names) for side in sides):
-        if len(names) > rates.MOST_CLASSES:
-            return None
-        return len(names), 1 if len(names) == 2 else None, [sides[0].label, *(side.values for side in sides)]
-    coded = [pd.factorize(values) for values in (sides[0].said, *(side.chosen for side in sides))]
-    known: list[object] = sorted({name for _, found in coded for name in found.tolist()}, key=_rank)
-    if len(known) > rates.MOST_CLASSES:
-        return None
-    if any((codes < 0).any() for codes, _ in coded):
-        raise ValueError("there are missing values among the classes")
-    position = {name: code for code, name in enumerate(known)}
-    columns = [
-        np.array([position[name] for name in found.tolist()] or [0], dtype=np.int8)[codes] for codes, found in coded
-    ]
-    positive = None if len(known) > 2 else position.get(1, len(known) - 1)
-    return max(len(known), 1), positive, columns
-
-
-def _rank(name: object) -> tuple[str, float, str]:
-    return ("", float(name), "") if isinstance(name, (bool, int, float)) else (type(name).__name__, 0.0, str(name))
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,7 +137,7 @@ def _means(name: str, own: ours.Own, label: Labels, models: list[Predictions], *
     terms = [np.empty(len(label), dtype=np.float32) for _ in models]
     weights: list[Array] = []
     for model, found in zip(models, terms, strict=True):
-        side = _side(name, label, model, None)
+        side = side_of(name, label, model, None)
         weights = []
         try:
             for start in range(0, len(label), CHUNK):
@@ -325,8 +204,3 @@ def _negated(one: Estimate) -> Estimate:
         return -high, -low
 
     return Estimate(-one.value, one.support, ends)
-
-
-def _none(difference: Estimate) -> Estimate:
-    """No difference, for certain."""
-    return Estimate(difference.value, difference.support, lambda _confidence: (difference.value, difference.value))

@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING
 
 from mlship.exhibits import Exhibit, Table
 from mlship.gates.base import GateContext, Limit, without
+from mlship.gates.slice_figures import Slice, gap_of, heat, slices_of
 from mlship.gates.sliced import (
     ERRORS,
     Grouping,
-    Slice,
     Sliced,
     cannot_cut,
-    gap_of,
     groupings,
-    heat,
     measure,
-    slices_of,
     told,
     too_small,
 )

@@ -9,7 +9,7 @@ import pytest
 from fairlearn import metrics as fair
 from sklearn.metrics import get_scorer, zero_one_loss
 
-from mlship.gates import rates, rulers
+from mlship.gates import rates, rulers, tallies
 from mlship.gates.measure import metric
 from mlship.gates.rulers import ruler
 from mlship.policy.gates import MetricRule
@@ -98,7 +98,8 @@ def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows are counted in pieces; the figures do not know."""
     for name, label, model in (("recall", Y, GOOD), ("mae", NUMBER, NEAR)):
         whole = ruler(name, label, model, None, seed=1).on(CODES, SLICES, WANTED, 0.95).candidate
-        monkeypatch.setattr(rulers, "CHUNK", 701)
+        for module in (rulers, tallies):
+            monkeypatch.setattr(module, "CHUNK", 701)
         pieces = ruler(name, label, model, None, seed=1).on(CODES, SLICES, WANTED, 0.95).candidate
         assert pieces.value == pytest.approx(whole.value, rel=1e-12)
         assert pieces.ends(0.9)[0] == pytest.approx(whole.ends(0.9)[0], rel=1e-12)
