@@ -84,8 +84,6 @@ class Leakage:
 
     def _overlap(self, rules: LeakageGate, rows: Rows, reference: Rows | None) -> GateResult:
         """The share of evaluation rows that are also in the reference, compared in all columns that both files have."""
-        import numpy as np
-
         limit = Limit(rules.max_overlap, at_least=False, share=True)
         if reference is None:
             return self._no_reference("max_overlap", limit, asked="max_overlap" in rules.model_fields_set)
@@ -95,11 +93,11 @@ class Leakage:
             return without(self.name, "max_overlap", Status.INCONCLUSIVE, limit, reason)
         as_times = moments(rows.frame, reference.frame)
         ours, theirs = (row_keys(frame, common, as_times) for frame in (rows.frame, reference.frame))
-        shared = np.isin(ours, theirs)
-        measured = Measurement("share of rows in the reference", float(shared.mean()), n=len(rows), source="row keys")
+        shared, first = _shared(ours, theirs)
+        measured = Measurement("share of rows in the reference", shared / len(rows), n=len(rows), source="row keys")
         note = ""
-        if shared.any():
-            note = f"{count(int(shared.sum()))} in all, such as data row {int(np.flatnonzero(shared)[0]) + 1:,}"
+        if shared:
+            note = f"{count(shared)} in all, such as data row {first + 1:,}"
         elif len(common) < len(rows.frame.columns):
             note = f"compared in the {len(common)} of {len(rows.frame.columns)} columns that both files have"
         return judge(self.name, "max_overlap", measured, limit, note=note)
@@ -122,12 +120,13 @@ class Leakage:
             reason = f"the reference data lacks the entity column {listed(lacking)}"
             return without(self.name, rule, Status.INCONCLUSIVE, limit, reason)
         ours = rows.frame[names].dropna()
-        keys = np.unique(row_keys(ours, names))
+        keys = np.sort(row_keys(ours, names))
         if not keys.size:
             return without(self.name, rule, Status.INCONCLUSIVE, limit, f"no row has a value in {listed(names)}")
-        known = np.isin(keys, row_keys(theirs[names].dropna(), names))
-        measured = Measurement("share of entities in the reference", float(known.mean()), n=int(keys.size))
-        note = f"{count(int(known.sum()))} of {things(int(keys.size), 'entity', 'entities')} by {listed(names)}"
+        keys = keys[np.append(True, keys[1:] != keys[:-1])]
+        known, _ = _shared(keys, row_keys(theirs[names].dropna(), names))
+        measured = Measurement("share of entities in the reference", known / keys.size, n=int(keys.size))
+        note = f"{count(known)} of {things(int(keys.size), 'entity', 'entities')} by {listed(names)}"
         return judge(self.name, rule, measured, limit, note=note)
 
     def _chronological(self, rules: LeakageGate, rows: Rows, reference: Rows | None) -> GateResult:
@@ -234,6 +233,28 @@ class _Telling:
         if self.number is not None:
             return association.category_auc(self.number, codes)
         return max(association.category_auc(positive, codes) for positive in self.positives)
+
+
+def _shared(ours: NDArray[np.uint64], theirs: NDArray[np.uint64]) -> tuple[int, int]:
+    """How many of our keys are also theirs, and where the first of them stands (0 when there is none).
+
+    Both are sorted: looking up sorted keys in sorted keys touches memory once, in order, and needs no table.
+    """
+    import numpy as np
+
+    known, ordered = np.sort(theirs), np.sort(ours)
+    if not known.size:
+        return 0, 0
+
+    def found(keys: NDArray[np.uint64], among: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        return np.equal(among[np.minimum(np.searchsorted(among, keys), among.size - 1)], keys)
+
+    hits = [part[found(part, known)] for part in (ordered[where] for where in binning.slices(ordered.size))]
+    shared = np.concatenate(hits)
+    if not shared.size:
+        return 0, 0
+    places = ((where.start, found(ours[where], shared)) for where in binning.slices(ours.size))
+    return int(shared.size), next(start + int(there.argmax()) for start, there in places if there.any())
 
 
 def _moment(value: Any) -> str:
