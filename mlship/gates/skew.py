@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlship.errors import DataError
-from mlship.gates.base import FEWEST_ROWS, GateContext, Limit, judge, without
+from mlship.gates.base import FEWEST_ROWS, GateContext, Limit, judge, noted, without
 from mlship.gates.skew_causes import causes
 from mlship.gates.skew_columns import as_floats, kind_of, seen_as_text
 from mlship.gates.skew_join import Match, Met, match
@@ -22,10 +21,10 @@ from mlship.gates.skew_show import (
     unmatched_table,
     why_unmatched,
 )
+from mlship.gates.skew_sides import Sides, from_feast, from_files
 from mlship.gates.skew_values import Compared, compare
-from mlship.policy.gates import SkewGate
+from mlship.policy.gates import FeastStore, SkewGate
 from mlship.report.figures import count, listed, nearest, share, things
-from mlship.sources import files
 from mlship.types import GateResult, Measurement, Status
 
 if TYPE_CHECKING:
@@ -33,34 +32,11 @@ if TYPE_CHECKING:
     from typing import Any
 
     import numpy as np
-    import pandas as pd
     from numpy.typing import NDArray
 
-    from mlship.policy.data import Dataset
 
 #: So many differing columns get a result and a table of their own; the others share one.
 _MOST_TOLD = 12
-
-
-@dataclass(frozen=True, slots=True)
-class _Sides:
-    """Offline and online rows, and how they are to be matched."""
-
-    offline: pd.DataFrame
-    online: pd.DataFrame
-    keys: tuple[str, ...]
-    time: str | None
-    max_age: float | None
-    shown: tuple[str, ...]
-    """Columns that tell a person which row it is."""
-    columns: tuple[str, ...] | None = None
-    """What to compare, when the source says so."""
-    notes: tuple[str, ...] = ()
-
-    @property
-    def for_eyes(self) -> Shown:
-        """How a person finds the rows again."""
-        return Shown(self.offline, self.online, self.shown, self.time)
 
 
 class Skew:
@@ -73,13 +49,22 @@ class Skew:
         rules = context.policy.gates.skew
         if rules is None:
             return []
+        if rules.feast is not None:
+            return self._feast(context, rules, rules.feast)
         if rules.offline is None or rules.online is None or not rules.key:
-            reason = "the policy names no `offline` and `online` rows with the `key` that both have"
+            reason = "the policy names no `offline` and `online` rows with the `key` that both have, and no `feast`"
             return [without(self.name, "rows", Status.INCONCLUSIVE, "two sides", reason)]
-        sides = _from_files(context, rules, rules.offline, rules.online)
-        return self._judged(context, rules, sides)
+        return self._judged(context, rules, from_files(context, rules, rules.offline, rules.online))
 
-    def _judged(self, context: GateContext, rules: SkewGate, sides: _Sides) -> list[GateResult]:
+    def _feast(self, context: GateContext, rules: SkewGate, store: FeastStore) -> list[GateResult]:
+        """Historical against online store; rows for whose time the online store is too new are told, not compared."""
+        sides, newer = from_feast(context, store)
+        results = self._judged(context, rules, sides)
+        if newer:
+            results.insert(0, without(self.name, "point in time", Status.INCONCLUSIVE, "online is not newer", newer))
+        return results
+
+    def _judged(self, context: GateContext, rules: SkewGate, sides: Sides) -> list[GateResult]:
         for name, frame in (("offline", sides.offline), ("online", sides.online)):
             if not len(frame):
                 reason = f"the {name} side has no rows"
@@ -96,7 +81,7 @@ class Skew:
             results.append(without(self.name, "columns", Status.INCONCLUSIVE, "all are compared", lacking))
         return results + self._compared(context, rules, sides, matched, columns)
 
-    def _unmatched(self, rules: SkewGate, sides: _Sides, matched: Match) -> GateResult:
+    def _unmatched(self, rules: SkewGate, sides: Sides, matched: Match) -> GateResult:
         """The share of online rows without an offline row, and why they have none."""
         limit = Limit(rules.max_unmatched, at_least=False, share=True)
         alone = (matched.met != Met.MATCHED) & (matched.met != Met.AMBIGUOUS)
@@ -109,7 +94,7 @@ class Skew:
             return result
         return replace(result, exhibits=(unmatched_table(sides.for_eyes, matched),))
 
-    def _ambiguous(self, sides: _Sides, matched: Match) -> list[GateResult]:
+    def _ambiguous(self, sides: Sides, matched: Match) -> list[GateResult]:
         """Online rows that several offline rows compete for."""
         import numpy as np
 
@@ -137,7 +122,7 @@ class Skew:
         return [replace(result, exhibits=(twins_table(shown, matched, rows),))]
 
     def _compared(
-        self, context: GateContext, rules: SkewGate, sides: _Sides, matched: Match, columns: Sequence[str]
+        self, context: GateContext, rules: SkewGate, sides: Sides, matched: Match, columns: Sequence[str]
     ) -> list[GateResult]:
         """The values of the matched rows, column by column: the summary, then each column beyond the limit."""
         import numpy as np
@@ -186,6 +171,12 @@ class Skew:
         if result.status is Status.PASSED and n < FEWEST_ROWS:
             reason = f"{things(n, 'row')} could be compared; below {FEWEST_ROWS} nothing is decided; {note}"
             result = replace(result, status=Status.INCONCLUSIVE, reason=reason)
+        empty = [finding.name for finding in findings if finding.empty]
+        if len(empty) == len(findings):
+            reason = f"no row has a value on either side in {listed(empty)}: nothing was compared"
+            return replace(result, status=Status.INCONCLUSIVE, reason=reason)
+        if empty:
+            result = noted(result, f"no row has a value on either side in {listed(empty)}")
         if same == len(findings):
             return result
         tables = [per_feature(findings, n), *(finding.rows for finding in findings[:3] if finding.rows and not bad)]
@@ -200,14 +191,14 @@ class Skew:
             if column.differs.any():
                 yield first_rows(column, causes(column, work.around(column)), work.shown, work.matched, work.rows)
             else:
-                yield Finding(name, 0.0, len(work.rows))
+                yield Finding(name, 0.0, len(work.rows), empty=column.empty)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Work:
     """The matched rows, and the columns to compare in them."""
 
-    sides: _Sides
+    sides: Sides
     matched: Match
     rows: NDArray[np.int64]
     """The online rows that met an offline row, as positions."""
@@ -253,29 +244,7 @@ class _Work:
                 yield name, as_floats(values)
 
 
-def _from_files(context: GateContext, rules: SkewGate, offline: Dataset, online: Dataset) -> _Sides:
-    """The two sides as the policy names them."""
-    frames = []
-    for dataset, side in ((offline, "offline"), (online, "online")):
-        if dataset.mlflow is not None:
-            raise DataError(
-                "skew reads files and SQL, not MLflow datasets", where=f"gates.skew.{side}", hint="give its path"
-            )
-        rows = files.read(dataset, context.resolve(dataset.path or "."))
-        for name in (*rules.key, *filter(None, [rules.time])):
-            known = [str(column) for column in rows.frame.columns]
-            if name not in known:
-                raise DataError(
-                    f"there is no column '{name}'{nearest(name, known)}",
-                    where=f"gates.skew.{side} ({dataset.source})",
-                    hint=f"`key` and `time` are columns of both sides; this one has {listed(known, 12)}",
-                )
-        frames.append(rows.frame)
-    shown = (*rules.key,)
-    return _Sides(frames[0], frames[1], rules.key, rules.time, rules.max_age, shown)
-
-
-def _columns(context: GateContext, rules: SkewGate, sides: _Sides) -> tuple[list[str], str]:
+def _columns(context: GateContext, rules: SkewGate, sides: Sides) -> tuple[list[str], str]:
     """The columns to compare, and a sentence about those that should be compared and cannot."""
     ours, asked = ([str(name) for name in frame.columns] for frame in (sides.offline, sides.online))
     apart = {*sides.keys, *filter(None, [sides.time])}

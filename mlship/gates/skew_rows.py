@@ -54,6 +54,8 @@ def recoded(column: Compared, rows: Any) -> Iterator[Cause]:
     ours, asked = ours[known], asked[known]
     values, left = np.unique(ours, return_inverse=True)
     targets, right = np.unique(asked, return_inverse=True)
+    if column.kind == "number" and not bool((values == np.trunc(values)).all()):
+        return  # measured, not counted or coded
     if len(values) < 2 or len(values) * 5 > len(ours) or len(values) * len(targets) > 4_000_000:
         return
     counts = np.bincount(left * len(targets) + right, minlength=len(values) * len(targets)).reshape(len(values), -1)
@@ -93,12 +95,19 @@ def other_column(column: Compared, rows: Any, asked: Any, around: Around) -> Ite
     for name, values in around.others(rows[few]):
         share = _same(values, sought)
         # Constant columns match at every row; only a column that follows row by row counts.
-        if share >= EXPLAINS and _same(np.roll(values, len(values) // 2), sought) <= share / 2:
+        if share >= EXPLAINS and _same(_strangers(values), sought) <= share / 2:
             best = max(best, (share, name))
     if best[1]:
         yield Cause(
             f"online holds the offline values of '{best[1]}'", best[0], "columns in another order, or a wrong name"
         )
+
+
+def _strangers(values: NDArray[Any]) -> NDArray[Any]:
+    """The values in another order, always the same one: what fits these too, fits by chance."""
+    import numpy as np
+
+    return np.asarray(values[np.random.default_rng(len(values)).permutation(len(values))])
 
 
 def _same(values: Any, sought: Any) -> float:
@@ -116,7 +125,7 @@ def stale(column: Compared, rows: Any, asked: Any, around: Around) -> Iterator[C
 
     few = np.linspace(0, len(rows) - 1, min(len(rows), 5000)).astype(np.int64)
     chosen, sought = rows[few], asked[few]
-    strangers = np.roll(sought, max(1, len(sought) // 2))
+    strangers = _strangers(sought)
     close = 0.0 if column.kind == "text" else 1e-9
     found = np.zeros(len(chosen), dtype=bool)
     by_chance = np.zeros(len(chosen), dtype=bool)
@@ -162,9 +171,7 @@ def other_rows(column: Compared, rows: Any) -> Iterator[Cause]:
         inside = rows[(rows - step >= 0) & (rows - step < len(column.offline))]
         share = float((column.offline[inside - step] == column.online[inside]).mean()) if inside.size else 0.0
         elsewhere = (
-            float((np.roll(column.offline[inside - step], len(inside) // 2) == column.online[inside]).mean())
-            if inside.size
-            else 1.0
+            float((_strangers(column.offline[inside - step]) == column.online[inside]).mean()) if inside.size else 1.0
         )
         if elsewhere <= share / 2:
             yield Cause(f"online is the offline value of the row {word}", share, "rows are shifted by one")

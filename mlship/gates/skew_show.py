@@ -36,6 +36,8 @@ class Finding:
     example: str = ""
     causes: tuple[Cause, ...] = ()
     rows: Table | None = None
+    empty: bool = False
+    """No row has a value on any side."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,6 +57,15 @@ class Compared:
         """Share of the compared rows that differ."""
         return float(self.differs.mean()) if len(self.differs) else 0.0
 
+    @property
+    def empty(self) -> bool:
+        """Whether no compared row has a value on any side."""
+        import numpy as np
+
+        if self.differs.any():
+            return False
+        return bool((self.offline < 0).all() if self.kind in ("text", "types") else np.isnan(self.offline).all())
+
     def values(self, side: Literal["offline", "online"], rows: Any) -> list[Any]:
         """Values as they stand in the data, by row among the compared; None for missing. For a few rows only."""
         import numpy as np
