@@ -12,8 +12,9 @@ from functools import partial
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from mlship.errors import DataError, MlshipError
+from mlship.errors import DataError, MlshipError, ModelFault, ModelRefused
 from mlship.gates.base import Gate, GateContext, Predictions, Score, without
+from mlship.gates.scoring import Session
 from mlship.gates.table import GATES
 from mlship.home import Home
 from mlship.report.figures import listed
@@ -70,12 +71,17 @@ def evaluate(
     A gate that cannot do its work gives a result with status error and the reason. Raises ``DataError`` when the rows
     themselves cannot be read.
     """
+    gates = loaded.policy.gates
+    if score is None:
+        with Session(home, progress, gates.security) as session:
+            if any(getattr(gates, name, None) for name in _PREDICTING if not only or name in only):
+                session.prepare([version for version in (candidate.version, candidate.champion) if version])
+            again = partial(evaluate, loaded, candidate, home, progress, now=now, only=only, watch=watch, fetch=fetch)
+            return again(score=session.score)
     began = time.monotonic()
     started = time.time() if now is None else now
     asked = [gate for gate in GATES if not only or gate.name in only]
     evaluation, reference, recent = _rows(loaded, candidate.version, progress, fetch)
-    score = score or partial(_in_a_process, home, progress)
-    gates = loaded.policy.gates
     context = GateContext(
         policy=loaded.policy,
         resolve=loaded.resolve,
@@ -152,8 +158,14 @@ def _judged(gate: Gate, context: GateContext, progress: Callable[[str], None], w
     watch(gate.name, 0, 1)
     try:
         return gate.judge(replace(context, tick=partial(watch, gate.name)))
+    except ModelRefused as error:
+        reason = f"{error.where}: {error.what}"
+        return [without(gate.name, "model", Status.INCONCLUSIVE, "is loaded", reason)]
     except MlshipError as error:
         reason = str(error).replace("\n  next: ", "; ")
+        ours = context.candidate.version
+        if isinstance(error, ModelFault) and error.where == f"{ours.model} version {ours.version}":
+            return [without(gate.name, "model", Status.FAILED, "answers", " ".join(reason.split()))]
     except MemoryError:
         reason = "not enough memory for these rows; evaluate on a sample of them"
     except Exception as error:  # noqa: BLE001 - a gate meets models and rows of every kind; one must not hide the others
@@ -185,15 +197,3 @@ def _ahead(context: GateContext) -> GateContext:
         return done.result() if contents == rows.digest else context.score(versions, features, contents)
 
     return replace(context, score=ask)
-
-
-def _in_a_process(
-    home: Home,
-    progress: Callable[[str], None],
-    versions: tuple[ModelVersion, ...],
-    rows: pd.DataFrame,
-    digest: str,
-) -> tuple[Predictions, ...]:
-    from mlship.gates import scoring
-
-    return scoring.score_many(versions, rows, data_digest=digest, home=home, progress=progress)

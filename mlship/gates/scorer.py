@@ -1,20 +1,25 @@
-"""The scoring process: `python -m mlship.gates.scorer MODEL_DIR ROWS OUT` loads one model and predicts one table.
+"""The model's process: `python -m mlship.gates.scorer` loads one model when told to, and predicts tables on request.
 
-A model is other people's code: it may crash, exit, hang or eat all memory. It does so here, not in the tool.
+A model is other people's code: it may crash, exit, hang or eat all memory. It does so here, not in the tool. What it
+is told and what it answers goes through two pipes; what the model prints goes elsewhere.
 """
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import json
 import os
+import resource
 import signal
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from mlship.errors import DataError, MlshipError, ModelError
+from mlship.errors import DataError, MlshipError, ModelError, ModelFault
+from mlship.gates import answers, flavour
 from mlship.gates.casts import fit
 
 if TYPE_CHECKING:
@@ -22,67 +27,121 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-#: Rows given to the model at once: bounds the memory of what it makes of them.
+#: Rows given to the model at once: bounds the memory of what it makes of them. Always the same, so that sums that
+#: depend on it do not.
 BATCH = 100_000
 _PR_SET_PDEATHSIG = 1
+#: Beyond the memory that the parent allows, in bytes: address space that libraries reserve and never use.
+_RESERVED = 4 << 30
 
 
 def main(arguments: list[str]) -> int:
-    """Score, write `OUT` (npz: values, and scores and classes where there are some), or `OUT.error` (JSON) and 3."""
-    model_dir, rows, out, parent = arguments
-    die_with(int(parent))
+    """Serve requests, one JSON object a line, until the pipe closes. Arguments: model, parent, two pipes, memory."""
+    model_dir = Path(arguments[0])
+    parent, asked, answered, memory = (int(argument) for argument in arguments[1:])
+    die_with(parent)
     os.nice(10)  # servers of live traffic may share this machine, and come first
-    try:
-        score(Path(model_dir), Path(rows), Path(out))
-    except MlshipError as error:
-        problem = {"kind": type(error).__name__, "what": error.what, "hint": error.hint}
-    except MemoryError:
-        problem = {"kind": "ModelError", "what": "the model ran out of memory", "hint": "score fewer rows at a time"}
-    except BaseException as error:  # noqa: BLE001 - a model may raise anything, SystemExit included; this is its boundary
-        problem = {"kind": "ModelError", "what": f"the model failed: {told(error)}", "hint": ""}
-        import traceback
-
-        traceback.print_exc()
-    else:
-        return 0
-    Path(f"{out}.error").write_text(json.dumps(problem), encoding="utf-8")
-    return 3
+    _limit(memory)
+    with os.fdopen(asked, "rb") as requests, os.fdopen(answered, "wb") as out:
+        # Importing and loading make millions of objects that stay: looking through them finds nothing, and takes time.
+        gc.disable()
+        with suppress(Exception):  # whatever is wrong with this model is said when it is loaded
+            flavour.imports(model_dir)
+        gc.enable()
+        gc.freeze()
+        _tell(out, {"ready": True})
+        model: flavour.Model | None = None
+        for line in requests:
+            request = json.loads(line)
+            try:
+                if request["do"] == "load":
+                    model = _load(model_dir)
+                    _tell(out, {"loaded": True})
+                else:
+                    assert model is not None, "the parent loads first"
+                    _predict(model, request, out)
+            except BaseException as error:  # noqa: BLE001 - a model may raise anything, SystemExit included
+                _tell(out, {"problem": _problem(error, "predict" if model else "load", model_dir)})
+    return 0
 
 
 def die_with(parent: int) -> None:
-    """Have the kernel kill this process when the process that started it ends, however it ends (Linux)."""
+    """Have the kernel kill this process when the thread that started it ends, however it ends (Linux)."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(0)  # it ended before this line
 
 
-def score(model_dir: Path, rows: Path, out: Path) -> None:
-    """Predict the rows of a Parquet or CSV file in batches, and write the predictions.
+def _limit(memory: int) -> None:
+    """What the kernel enforces at once, where the parent's look every tenth of a second might come late."""
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_DATA, (2 * memory + _RESERVED,) * 2)
+    with suppress(OSError):  # when this machine runs out of memory, this process is the one to go
+        Path("/proc/self/oom_score_adj").write_text("1000")
 
-    Raises ``DataError`` when the rows do not fit the model's signature, ``ModelError`` when the model gives something
-    else than one prediction a row, and whatever the model raises.
-    """
+
+def _load(model_dir: Path) -> flavour.Model:
+    gc.disable()
+    try:
+        return flavour.load(model_dir)
+    finally:
+        gc.enable()
+        gc.freeze()
+
+
+def _predict(model: flavour.Model, request: dict[str, Any], out: BinaryIO) -> None:
+    """Answer with the number of rows, then the predictions batch by batch, then the classes."""
+    own_names = [str(name) for name in getattr(model.raw, "feature_names_in_", [])]
+    table = _Table(Path(request["rows"]))
+    _tell(out, {"rows": table.rows})
+    classes: NDArray[np.generic] | None = answers.classes_of(model.raw)
+    for batch in table.batches(BATCH):
+        answer = answers.ask(model, fit(batch, model.schema, own_names))
+        classes = answer.classes
+        parts = {"values": answer.values} | ({} if answer.scores is None else {"scores": answer.scores})
+        _tell(out, {"batch": len(batch)}, parts)
+    _tell(out, {"done": True}, {} if classes is None else {"classes": classes})
+
+
+def _tell(out: BinaryIO, message: dict[str, Any], parts: dict[str, NDArray[Any]] | None = None) -> None:
+    """One message: the length of its JSON in 4 bytes, the JSON, then the arrays that it lists, column by column."""
     import numpy as np
 
-    table = _read(rows)
-    model = _load(model_dir)
-    raw = _raw(model)
-    own_names = [str(name) for name in getattr(raw, "feature_names_in_", [])]
-    frame = fit(table, model.metadata.get_input_schema(), own_names)
-    values, scores = [], []
-    for batch in _batches(frame):
-        values.append(_one_each(model.predict(batch), len(batch)))
-        if (scored := _scores(raw, batch)) is not None:
-            scores.append(scored)
-    kept = {"values": np.concatenate(values) if values else np.empty(0)}
-    _check(kept["values"])
-    if scores:
-        kept["scores"] = np.concatenate(scores)
-    if (classes := _classes(raw)) is not None:
-        kept["classes"] = classes
-    with out.open("wb") as file:
-        np.savez(file, **kept)  # type: ignore[arg-type]  # the stubs take the names of arrays for other parameters
+    plain = {name: np.asarray(part, order="F") for name, part in (parts or {}).items()}
+    message["parts"] = [[name, part.dtype.str, list(part.shape)] for name, part in plain.items()]
+    text = json.dumps(message).encode()
+    out.write(len(text).to_bytes(4, "little") + text)
+    for part in plain.values():
+        out.write(part.tobytes(order="F"))
+    out.flush()
+
+
+def _problem(error: BaseException, doing: str, model_dir: Path) -> dict[str, str]:
+    """An error as the parent raises it again."""
+    if isinstance(error, MlshipError):
+        kind = type(error).__name__ if isinstance(error, (DataError, ModelFault)) else ModelError.__name__
+        return {"kind": kind, "what": error.what, "hint": error.hint}
+    if isinstance(error, MemoryError):
+        return _fault("the model ran out of memory", "score fewer rows, or give it more by gates.security.memory")
+    import traceback
+
+    traceback.print_exc()
+    sys.stderr.flush()
+    if doing == "load":
+        requirements = model_dir / "requirements.txt"
+        hint = f"install what it needs beside mlship: {requirements} lists it" if requirements.is_file() else ""
+        if isinstance(error, ImportError):  # this machine lacks something: that is no fault of the model
+            hint = hint or f"install what it needs beside mlship: is there a {requirements}?"
+            return {"kind": "ModelError", "what": f"the model cannot be loaded: {told(error)}", "hint": hint}
+        return _fault(f"the model cannot be loaded: {told(error)}", hint)
+    return _fault(f"the model failed: {told(error)}")
+
+
+def _fault(what: str, hint: str = "") -> dict[str, str]:
+    return {"kind": "ModelFault", "what": what, "hint": hint}
 
 
 def told(error: BaseException) -> str:
@@ -92,106 +151,45 @@ def told(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:400]
 
 
+class _Table:
+    """The rows of an Arrow, Parquet or CSV file. Arrow is read batch by batch: no more than one is in memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._frame: pd.DataFrame | None = None
+        self._file: Any = None
+        try:
+            if path.suffix == ".arrow":
+                import pyarrow as pa
+
+                # Read, not mapped: pages of a mapped file would count as this process's memory as long as it lives.
+                self._file = pa.ipc.open_file(pa.OSFile(str(path)))
+                self.rows = int(self._file.schema.metadata[b"rows"])
+            else:
+                self._frame = _read(path)
+                self.rows = len(self._frame)
+        except (OSError, ValueError) as error:  # pyarrow's own errors are among these
+            raise DataError(
+                f"the rows cannot be read: {told(error)}", hint=f"is {path} a Parquet or CSV file?"
+            ) from error
+
+    def batches(self, size: int) -> Iterator[pd.DataFrame]:
+        """The rows in batches; an empty table is one batch of none when it is not read from Arrow."""
+        if self._frame is not None:
+            for start in range(0, self.rows, size):
+                yield self._frame.iloc[start : start + size]
+            return
+        start = 0
+        for number in range(self._file.num_record_batches):
+            frame = self._file.get_batch(number).to_pandas()
+            frame.index = range(start, start + len(frame))
+            start += len(frame)
+            yield frame
+
+
 def _read(rows: Path) -> pd.DataFrame:
     import pandas as pd
 
-    try:
-        return pd.read_parquet(rows) if rows.suffix == ".parquet" else pd.read_csv(rows)
-    except (OSError, ValueError) as error:  # pyarrow's own errors are among these
-        raise DataError(f"the rows cannot be read: {told(error)}", hint=f"is {rows} a Parquet or CSV file?") from error
-
-
-def _load(model_dir: Path) -> Any:
-    import mlflow.pyfunc
-
-    try:
-        return mlflow.pyfunc.load_model(str(model_dir))
-    except Exception as error:
-        raise ModelError(
-            f"the model cannot be loaded: {told(error)}",
-            hint=f"install what it needs beside mlship: {model_dir / 'requirements.txt'} lists it",
-        ) from error
-
-
-def _raw(model: Any) -> Any:
-    """The estimator inside a pyfunc model, where its flavor tells."""
-    try:
-        return model.get_raw_model()
-    except Exception:  # noqa: BLE001 - flavors without one raise one thing or another; there is nothing to ask then
-        return None
-
-
-def _batches(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    for start in range(0, len(frame), BATCH):
-        yield frame.iloc[start : start + BATCH]
-
-
-def _one_each(predicted: Any, rows: int) -> NDArray[np.generic]:
-    """The predictions of a batch, shape (rows,), of a type that can be kept without pickling."""
-    import numpy as np
-
-    values = np.asarray(predicted)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.shape != (rows,):
-        shape = " x ".join(map(str, values.shape)) or "a single value"
-        raise ModelError(
-            f"the model gives {shape} for {rows} rows, not one prediction a row",
-            hint="log it with a predict function that gives one class or one number a row",
-        )
-    return _plain(values)
-
-
-def _plain(values: NDArray[Any]) -> NDArray[np.generic]:
-    import numpy as np
-
-    if values.dtype != object:
-        return values
-    kinds = {type(value) for value in values}
-    if kinds <= {str}:
-        return values.astype(str)
-    if all(issubclass(kind, (bool, np.bool_)) for kind in kinds):
-        return values.astype(bool)
-    if all(issubclass(kind, (int, np.integer)) for kind in kinds):
-        return values.astype(np.int64)
-    if all(issubclass(kind, (int, float, np.number)) for kind in kinds):
-        return values.astype(np.float64)
-    raise ModelError(
-        f"the model's predictions are of type {', '.join(sorted(kind.__name__ for kind in kinds))}",
-        hint="a prediction is a class (text, whole number, truth value) or a number",
-    )
-
-
-def _check(values: NDArray[Any]) -> None:
-    import numpy as np
-
-    if values.dtype.kind == "f" and (wrong := int((~np.isfinite(values)).sum())):
-        raise ModelError(f"the model predicts no finite number for {wrong} of {len(values)} rows")
-
-
-def _scores(raw: Any, batch: pd.DataFrame) -> NDArray[Any] | None:
-    """Class probabilities, shape (n, classes), else the decision value of a two-class model, shape (n,)."""
-    import numpy as np
-
-    if _classes(raw) is None:
-        return None
-    if hasattr(raw, "predict_proba"):
-        return np.asarray(raw.predict_proba(batch), dtype=np.float64)
-    if hasattr(raw, "decision_function"):
-        decided = np.asarray(raw.decision_function(batch), dtype=np.float64)
-        return decided if decided.ndim == 1 else None
-    return None
-
-
-def _classes(raw: Any) -> NDArray[np.generic] | None:
-    """The classes of a classifier of one label."""
-    import numpy as np
-
-    try:
-        classes = np.asarray(raw.classes_)
-    except (AttributeError, ValueError):  # no classifier; or several labels, with classes of different counts
-        return None
-    return _plain(classes) if classes.ndim == 1 and len(classes) else None
+    return pd.read_parquet(rows) if rows.suffix == ".parquet" else pd.read_csv(rows)
 
 
 if __name__ == "__main__":

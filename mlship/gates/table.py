@@ -12,12 +12,14 @@ from mlship.gates.leakage import Leakage
 from mlship.gates.metrics import Metrics
 from mlship.gates.ownership import Ownership
 from mlship.gates.robustness import Robustness
+from mlship.gates.security import Security
 from mlship.gates.skew import Skew
 from mlship.gates.slices import Slices
 from mlship.gates.value import Value
 
 GATES: tuple[Gate, ...] = (
     Ownership(),
+    Security(),
     Contract(),
     Leakage(),
     Skew(),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickletools
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -87,12 +88,13 @@ def follow(file: IO[bytes]) -> Reached:
     would do nothing before a reader noticed, reaches nothing, and `streams` is zero.
     """
     start = file.tell()
-    plain = _streams(file, skip_arrays=False)
-    if (_ARRAY.module, _ARRAY.name) not in plain.names:
-        return plain
-    file.seek(start)
-    joblib = _streams(file, skip_arrays=True)
-    joblib.names |= plain.names
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the parser, about escapes in what was never meant as text
+        plain = _streams(file, skip_arrays=False)
+        if (_ARRAY.module, _ARRAY.name) not in plain.names:
+            return plain
+        file.seek(start)
+        joblib = _streams(file, skip_arrays=True)
     joblib.joblib = True
     return joblib
 

@@ -47,12 +47,11 @@ def scanned(version: ModelVersion | Release, section: SecurityGate, home: Home) 
     """
     from mlship.registry.files import digest_of
 
-    if version.digest.startswith("sha256:") and (now := digest_of(version.path)) != version.digest:
-        raise ModelRefused(
-            f"its files have changed: {now} instead of {version.digest}",
-            where=f"{version.model} version {version.version}",
-            hint="run the command again; it fetches the model anew",
-        )
+    where, hint = f"{version.model} version {version.version}", "run the command again; it fetches the model anew"
+    if not (version.path / "MLmodel").is_file():
+        raise ModelRefused(f"its files are gone from {version.path}", where=where, hint=hint)
+    if (now := digest_of(version.path)) != version.digest:
+        raise ModelRefused(f"its files have changed: {now} instead of {version.digest}", where=where, hint=hint)
     path = home.cache / "scans" / f"{_key(version.digest, section)}.json"
     if (kept := _kept(path)) is not None:
         return kept

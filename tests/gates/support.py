@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
@@ -14,6 +15,7 @@ import pandas as pd
 from mlship.gates.base import GateContext
 from mlship.home import Home
 from mlship.policy.schema import Policy
+from mlship.registry.files import digest_of
 from mlship.sources.files import Rows
 from mlship.types import Candidate, GateResult, ModelVersion
 
@@ -40,6 +42,16 @@ def version(number: str, inputs: tuple[str, ...] = ()) -> ModelVersion:
     return ModelVersion("m", number, f"sha256:{number * 8}", Path("/nowhere"), inputs=inputs)
 
 
+def harmless(directory: Path, number: str, inputs: tuple[str, ...] = (), requirements: str = "") -> ModelVersion:
+    """A version whose files are there and hold nothing that a scan would refuse."""
+    directory.mkdir(parents=True)
+    (directory / "MLmodel").write_text("flavors: {python_function: {loader_module: mlflow.sklearn, model_path: m.pkl}}")
+    (directory / "m.pkl").write_bytes(pickle.dumps({"weights": [1.0, 2.0]}))
+    if requirements:
+        (directory / "requirements.txt").write_text(requirements)
+    return ModelVersion("m", number, digest_of(directory), directory, inputs=inputs)
+
+
 @dataclass
 class Case:
     """One judgement: the parts that matter are given, the rest is unremarkable."""
@@ -59,6 +71,8 @@ class Case:
     """Functions of features by version ("2" the candidate, "1" the champion), for gates that predict other rows."""
     recent: pd.DataFrame | None = None
     owner: dict[str, Any] = field(default_factory=dict)
+    versions: tuple[ModelVersion, ModelVersion | None] | None = None
+    """The candidate and the champion, for gates that look into their files."""
     base: Path = Path("/nowhere")
 
     def context(self) -> GateContext:
@@ -92,7 +106,9 @@ class Case:
         return GateContext(
             policy=policy,
             resolve=lambda path: self.base / path,
-            candidate=Candidate(version("2", self.inputs), version("1", self.champion_inputs) if champion else None),
+            candidate=Candidate(*self.versions)
+            if self.versions is not None
+            else Candidate(version("2", self.inputs), version("1", self.champion_inputs) if champion else None),
             evaluation=None
             if self.rows is None
             else Rows(self.rows, "sha256:e", Path("e.csv"), self.target, self.time),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlship.errors import DataError, ModelError
+from mlship.errors import DataError, ModelError, ModelFault, ModelRefused
 from mlship.gates import evaluate as module
 from mlship.gates.evaluate import evaluate, new_id
 from mlship.gates.table import GATES
@@ -18,7 +19,7 @@ from mlship.home import Home
 from mlship.policy.gates import Gates
 from mlship.policy.load import LoadedPolicy, load_policy
 from mlship.types import Candidate, Status
-from tests.gates.support import said, version
+from tests.gates.support import harmless, said
 
 NOW = 1763690000.0
 POLICY = """\
@@ -44,7 +45,7 @@ def loaded(tmp_path: Path) -> LoadedPolicy:
 
 
 def _evaluate(loaded: LoadedPolicy, score: Any, progress: Any = lambda _: None) -> Any:
-    candidate = Candidate(version("2", ("x",)), None)
+    candidate = Candidate(harmless(loaded.path.parent / f"model-{time.monotonic_ns()}", "2", ("x",)), None)
     return evaluate(loaded, candidate, Home(loaded.path.parent / ".mlship"), progress, score=score, now=NOW)
 
 
@@ -88,6 +89,27 @@ def test_an_error_in_a_gate_is_a_result_and_the_others_are_judged(loaded: Loaded
 
     (broken,) = [result for result in _evaluate(loaded, absurd).results if result.status is Status.ERROR]
     assert "AttributeError" in broken.reason
+
+
+def test_a_model_that_fails_has_failed_and_a_refused_one_decides_nothing(loaded: LoadedPolicy) -> None:
+    """A crash of the candidate is the candidate's; one of the champion, or a model that was not loaded, is not."""
+
+    def outcome(error: ModelError) -> tuple[str, Status, str]:
+        def score(*_: Any) -> Any:
+            raise error
+
+        (found,) = [result for result in _evaluate(loaded, score).results if result.gate == "metrics"]
+        return found.rule, found.status, found.reason
+
+    crashed = ModelFault("the model's process crashed (SIGSEGV)", where="m version 2", hint="it wrote nothing")
+    assert outcome(crashed) == (
+        "model",
+        Status.FAILED,
+        "m version 2: the model's process crashed (SIGSEGV); it wrote nothing",
+    )
+    assert outcome(ModelFault("crashed", where="m version 1"))[1] is Status.ERROR
+    refused = outcome(ModelRefused("the model is not loaded: m.pkl needs posix.system", where="m version 2"))
+    assert refused == ("model", Status.INCONCLUSIVE, "m version 2: the model is not loaded: m.pkl needs posix.system")
 
 
 def test_an_interrupt_is_not_swallowed(loaded: LoadedPolicy) -> None:
