@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+from math import floor, isfinite, log10
 
 from mlship.exhibits import Cell, Curves, Exhibit, Heat, Table
 from mlship.report import figures
@@ -65,6 +65,28 @@ def numeric(table: Table) -> list[bool]:
 def beyond(heat: Heat, value: float | None) -> bool:
     """Whether a cell of a heat grid is at or over its limit."""
     return heat.limit is not None and value is not None and isfinite(value) and value >= heat.limit
+
+
+def grid_of(heat: Heat) -> list[list[str]]:
+    """The grid's numbers as text, row by row: all with the decimals that the limit, or the largest of them, asks for.
+
+    Empty where nothing was measured.
+    """
+    values = [abs(value) for row in heat.values for value in row if value is not None and isfinite(value)]
+    factor = 100 if heat.shares else 1
+    scale = factor * (heat.limit if heat.limit else max(values, default=1.0))
+    decimals = min(12, max(int(heat.shares), 2 - floor(log10(scale)))) if scale > 0 else 0
+    sign = "%" if heat.shares else ""
+
+    def text(value: float | None) -> str:
+        if value is None or not isfinite(value):
+            return ""
+        size = abs(value) * factor
+        # Counts stay counts, and what is far larger than the limit needs no such decimals.
+        places = 0 if float(value).is_integer() and all(each.is_integer() for each in values) else decimals
+        return f"{value * factor:,.{places}f}{sign}" if size < 1e15 else f"{value * factor:.3g}{sign}"
+
+    return [[text(value) for value in row] for row in heat.values]
 
 
 def exhibits(results: list[GateResult]) -> list[tuple[GateResult, Exhibit]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from math import isfinite
 
@@ -9,7 +10,7 @@ from mlship.exhibits import Exhibit, Heat, Table
 from mlship.report import cells, figures
 
 #: Rows of one exhibit; the others are counted.
-_MOST_ROWS = 10
+_MOST_ROWS = 12
 #: A text wider than this is cut when the line is too long.
 _NARROWEST = 16
 _GAP = "  "
@@ -26,7 +27,7 @@ def lines(exhibit: Exhibit, width: int) -> list[str]:
             drawn = _heat(exhibit, width)
         case _:
             return []
-    note = [cells.shortened(cells.plain(exhibit.note), width)] if exhibit.note else []
+    note = textwrap.wrap(cells.plain(exhibit.note), width, max_lines=3, placeholder=" …", break_on_hyphens=False)
     return [cells.shortened(cells.plain(exhibit.title), width), *drawn, *note]
 
 
@@ -40,16 +41,16 @@ def _heat(heat: Heat, width: int) -> list[str]:
     """The rows and columns with the largest values, in their order; `!` marks what is beyond the limit."""
     space = "  " if heat.limit is not None else ""  # where the others have their mark
 
-    def figure(value: float | None) -> str:
-        if value is None or not isfinite(value):
-            return "-"
-        text = figures.share(value) if heat.shares else figures.number(value)
-        return f"{text} !" if cells.beyond(heat, value) else text + space
+    def figure(value: float | None, text: str) -> str:
+        return f"{text} !" if cells.beyond(heat, value) else (text or "-") + space
 
     def largest(values: list[float | None]) -> float:
         return max((value for value in values if value is not None and isfinite(value)), default=float("-inf"))
 
-    texts = [[figure(value) for value in row] for row in heat.values]
+    texts = [
+        [figure(value, text) for value, text in zip(row, said, strict=True)]
+        for row, said in zip(heat.values, cells.grid_of(heat), strict=True)
+    ]
     down = _best([largest(list(row)) for row in heat.values], _MOST_ROWS)
     names = [cells.shortened(cells.plain(heat.y[i]), 40) for i in down]
     heads = [cells.shortened(cells.plain(name), 24) for name in heat.x]

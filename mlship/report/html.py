@@ -231,25 +231,25 @@ def _grid(heat: Heat) -> tuple[dict[str, Any], int]:
     high = heat.limit if heat.limit is not None else max(values, default=1.0)
     span = (high - low) or 1.0
 
-    def look(value: float | None) -> tuple[str, str]:
+    def look(value: float | None) -> str:
         if value is None or not isfinite(value):
-            return "", "none"
-        text = figures.share(value) if heat.shares else figures.number(value)
+            return "none"
         if cells.beyond(heat, value):
-            return text, "beyond"
-        shade = int((value - low) / span * _SHADES)
-        return text, f"h{min(max(shade, 0), _SHADES - 1)}"
+            return "beyond"
+        return f"h{min(max(int((value - low) / span * _SHADES), 0), _SHADES - 1)}"
 
-    rows = [(name, [look(value) for value in row]) for name, row in zip(_short(heat.y), heat.values, strict=True)]
+    rows = [
+        (name, [(text, look(value)) for text, value in zip(said, row, strict=True)])
+        for name, said, row in zip(_short(heat.y), cells.grid_of(heat), heat.values, strict=True)
+    ]
+    is_beyond = any(cells.beyond(heat, value) for value in values)
     content = {
         "columns": _short(heat.x),
         "rows": rows[:_MOST_ROWS],
         "hidden": _hidden(len(rows)),
         "wide": len(heat.x) > _WIDE,
         "broad": len(heat.x) > _BROAD,
-        "limit": None
-        if heat.limit is None
-        else (figures.share(heat.limit) if heat.shares else figures.number(heat.limit)),
+        "limit": (figures.share(heat.limit) if heat.shares else figures.number(heat.limit)) if is_beyond else None,
     }
     return content, 400 + 60 * (len(heat.x) + 2) * (min(len(rows), _MOST_ROWS) + 1)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from html import escape
-from math import isfinite
 
 from mlship.exhibits import Curves, Exhibit, Heat, Table
 from mlship.report import cells, figures
@@ -128,14 +127,14 @@ def _exhibit(result: GateResult, exhibit: Exhibit) -> str:
 def _grid(heat: Heat) -> tuple[list[str], list[list[str]]]:
     """The last columns, as windows of time have it; bold from the limit on."""
 
-    def figure(value: float | None) -> str:
-        if value is None or not isfinite(value):
-            return "-"
-        text = figures.share(value) if heat.shares else figures.number(value)
-        return f"**{text}**" if cells.beyond(heat, value) else text
+    def figure(value: float | None, text: str) -> str:
+        return f"**{text}**" if cells.beyond(heat, value) else text or "-"
 
     first = max(0, len(heat.x) - _MOST_COLUMNS)
-    rows = [[_safe(name, 80), *map(figure, row[first:])] for name, row in zip(heat.y, heat.values, strict=True)]
+    rows = [
+        [_safe(name, 80), *map(figure, row[first:], said[first:])]
+        for name, row, said in zip(heat.y, heat.values, cells.grid_of(heat), strict=True)
+    ]
     head = [_safe(name, 80) for name in heat.x[first:]]
     return [f"last {_MOST_COLUMNS} of {len(heat.x)}" if first else "", *head], rows
 

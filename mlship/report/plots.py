@@ -15,8 +15,8 @@ from mlship.report.svg import Scale, coordinate, element, tick_labels
 
 _WIDTH, _HEIGHT = 520.0, 330.0
 _TOP, _RIGHT, _BOTTOM = 14.0, 14.0, 48.0
-#: With so few points each is drawn, and its interval as a bar.
-_POINTS = 14
+#: When no line has more points than these, each point is drawn, and its interval as a bar.
+_POINTS = 20
 #: More points than these cannot be told apart.
 _MOST_POINTS = 400
 #: Colours and dashes that the style sheet has.
@@ -33,7 +33,7 @@ def curves(plot: Curves) -> Markup:
         xs.append(plot.marked[0])
     if plot.diagonal:
         xs = ys = [*xs, *ys]
-    across, up = Scale.over(xs, 0, 1), _nice(Scale.over(ys, 0, 1))
+    across, up = _share(Scale.over(xs, 0, 1)), _nice(Scale.over(ys, 0, 1))
     if plot.diagonal:
         across = up
     labels = tick_labels(up.ticks())
@@ -44,8 +44,9 @@ def curves(plot: Curves) -> Markup:
     if plot.diagonal:
         ends = max(across.low, up.low), min(across.high, up.high)
         parts.append(_line("diagonal", [(across(end), up(end)) for end in ends]))
+    pointed = all(len(series.x) <= _POINTS for series in plot.series)
     for index, series in reversed(drawn):  # the first, the candidate, on top
-        parts += _series(series, colour(plot, index), across, up)
+        parts += _series(series, colour(plot, index), across, up, pointed=pointed)
     if plot.marked is not None:
         parts += _mark(*plot.marked, across)
     return element(
@@ -103,6 +104,12 @@ def _nice(scale: Scale) -> Scale:
     return Scale(low, high, scale.start, scale.end)
 
 
+def _share(scale: Scale) -> Scale:
+    """From 0 to 1 when what is drawn nearly does so: a recall, a threshold, a probability."""
+    is_share = scale.low >= -1e-9 and scale.high <= 1 + 1e-9 and scale.high - scale.low > 0.7
+    return Scale(0.0, 1.0, scale.start, scale.end) if is_share else scale
+
+
 def _axes(plot: Curves, across: Scale, up: Scale) -> list[Markup]:
     parts = []
     ticks = up.ticks()
@@ -134,10 +141,9 @@ def _axes(plot: Curves, across: Scale, up: Scale) -> list[Markup]:
     return parts
 
 
-def _series(series: Series, name: str, across: Scale, up: Scale) -> list[Markup]:
+def _series(series: Series, name: str, across: Scale, up: Scale, *, pointed: bool) -> list[Markup]:
     parts = []
     runs = _runs(series)
-    pointed = len(series.x) <= _POINTS
     bounded = len(series.low) == len(series.x) == len(series.high) and len(series.x) > 0
     if bounded and not pointed:
         for run in runs:

@@ -51,9 +51,9 @@ def test_no_line_is_wider_than_the_page_and_no_exhibit_longer_than_a_screen() ->
     )
     for exhibit in (wide, heat):
         lines = grids.lines(exhibit, 116)
-        assert len(lines) <= 16
+        assert len(lines) <= 18
         assert all(len(line) <= 116 for line in lines)
-    assert "and 40 more rows" in grids.lines(heat, 116)
+    assert "and 38 more rows" in grids.lines(heat, 116)
     assert [line for line in grids.lines(heat, 116) if re.fullmatch(r"and \d+ more columns", line)]
     assert "window 199" in grids.lines(heat, 116)[1], "the columns with the largest values are kept"
 
@@ -145,6 +145,23 @@ def test_names_break_neither_text_nor_markdown() -> None:
     for line in report.splitlines():
         if line.startswith("| ") and " said |" in line:
             assert len(re.findall(r"(?<!\\)\|", line)) == 9
+
+
+@pytest.mark.parametrize(
+    ("values", "limit", "shares", "said"),
+    [
+        ((0.0000982, 0.0785, 3.4), 0.1, False, ["0.000", "0.079", "3.400"]),
+        ((0.857, 0.5, -0.25), None, False, ["0.857", "0.500", "-0.250"]),
+        ((0.966, 0.034, 1.0), None, True, ["96.6%", "3.4%", "100.0%"]),
+        ((12.0, 28293.0, 0.0), None, False, ["12", "28,293", "0"]),
+        ((1e300, None, math.nan), None, False, ["1e+300", "", ""]),
+        ((0.0, 0.0, 0.0), 0.0, False, ["0", "0", "0"]),
+    ],
+)
+def test_a_grid_has_the_same_decimals_everywhere(
+    values: tuple[float | None, ...], limit: float | None, *, shares: bool, said: list[str]
+) -> None:
+    assert cells.grid_of(Heat("h", ("a", "b", "c"), ("r",), (values,), limit=limit, shares=shares)) == [said]
 
 
 def test_values_that_are_not_finite_are_dashes() -> None:

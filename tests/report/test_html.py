@@ -252,6 +252,28 @@ def test_a_line_breaks_where_there_is_no_value() -> None:
     assert str(curves(plot)).count("<polyline") == 2
 
 
+def test_points_and_their_intervals_are_drawn_when_there_are_few_on_every_line() -> None:
+    def drawn(*counts: int) -> str:
+        lines = [tuple(float(i) for i in range(n)) for n in counts]
+        return str(curves(Curves("t", "x", "y", tuple(Series(str(len(x)), x, x, x, x) for x in lines))))
+
+    assert drawn(5, 20).count("<circle") == drawn(5, 20).count('class="whisker') == 25
+    assert "<circle" not in drawn(5, 21)
+    assert drawn(5, 21).count('class="band') == 2
+
+
+def test_an_axis_of_shares_goes_from_0_to_1() -> None:
+    plot = Curves("t", "recall", "precision", (Series("candidate", (0.05, 0.97), (0.9, 0.2)),))
+    assert re.findall(r'text-anchor="middle">([\d.]+)<', str(curves(plot))) == [
+        "0.0",
+        "0.2",
+        "0.4",
+        "0.6",
+        "0.8",
+        "1.0",
+    ]
+
+
 def test_candidate_and_champion_look_the_same_in_every_plot() -> None:
     def looks(*names: str) -> list[str]:
         plot = Curves("t", "x", "y", tuple(Series(name, (0,), (0,)) for name in names))
