@@ -15,6 +15,7 @@ from mlship.gates.side import Array, Scorer, Side
 from mlship.policy.gates import MetricRule
 from mlship.policy.scorers import OWN, SCORERS, SYNONYMS
 from mlship.report.figures import nearest
+from mlship.stats.ranking import Ranked, average_precision
 
 if TYPE_CHECKING:
     import numpy as np
@@ -81,7 +82,10 @@ class Metric:
             warnings.simplefilter("ignore")  # a metric that is undefined here is told by its value
             if not len(side.label):
                 return math.nan
-            return math.nan if self._lacks_positives(side) else float(self.score(side))
+            if self._lacks_positives(side):
+                return math.nan
+            absent = _of_fewer_classes(self.name, side)
+            return float(self.score(side)) if absent is None else absent
 
     def weighed(self, side: Side, weights: Array) -> float:
         """The value of a scikit-learn scorer on rows that count `weights` times; nan where it has none."""
@@ -94,6 +98,24 @@ class Metric:
 
     def _lacks_positives(self, side: Side) -> bool:
         return self.name in _OF_POSITIVES and side.is_binary and not side.positive.any()
+
+
+def _of_fewer_classes(name: str, side: Side) -> float | None:
+    """The value where a class of the model has no row, as in a slice; None where scikit-learn's is right.
+
+    Scikit-learn counts the absent class as an average precision of 0, and refuses a log loss.
+    """
+    import numpy as np
+
+    if side.classes is None or name not in {"average_precision", "neg_log_loss"} or side.scores is None:
+        return None
+    present = np.flatnonzero(np.bincount(side.codes, minlength=len(side.classes)))
+    if side.is_binary or side.scores.ndim != 2 or len(present) == len(side.classes):
+        return None
+    if name == "neg_log_loss":
+        return -ours.ALL["log_loss"].value(side)
+    areas = [average_precision(Ranked.of(np.asarray(side.codes == k), side.scores[:, k])) for k in present]
+    return float(np.mean([area.value for area in areas if area is not None]))
 
 
 def metric(name: str, rule: MetricRule | None = None, resolve: Callable[[str], Path] | None = None) -> Metric:
@@ -160,7 +182,7 @@ def _unknown(name: str) -> str:
 def cannot(name: str, error: Exception, *, has_scores: bool) -> str:
     """Scikit-learn's refusal in one line, with the likely cause in front."""
     said = " ".join(str(error).split())
-    if "predict_proba" in said and not has_scores:
+    if "predict_proba" in said and not has_scores and not said.startswith("a threshold"):
         return f"{name} needs probabilities, and the model gives none (it has no predict_proba)"
     if "multi_class must be in" in said:
         return f"{name} is for two classes; use {name}_ovr or {name}_ovo for more"

@@ -252,3 +252,121 @@ def test_a_label_that_the_model_does_not_know_is_an_error() -> None:
     (result,) = case.judged(Metrics()).values()
     assert result.status is Status.ERROR
     assert "the label '2' is none of the model's classes ['0', '1']" in result.reason
+
+
+def test_of_an_error_less_is_better() -> None:
+    """`max_drop` of an error is by how much it may be larger: the difference's upper end is judged."""
+    rules = {
+        "log_loss": {"max": 0.6, "max_drop": 0},
+        "brier_score": {"max_drop": 0.01},
+        "calibration_error": {"max": 1},
+    }
+    better = Case(gates={"metrics": rules}, rows=ROWS, candidate=GOOD, champion=WORSE).judged(Metrics())
+    assert {result.status for result in better.values()} == {Status.PASSED}
+    assert better["log_loss max_drop"].limit == "<= 0"
+    assert better["log_loss max_drop"].measured is not None
+    assert better["log_loss max_drop"].measured.value < 0  # type: ignore[operator]  # it is a number here
+    worse = Case(gates={"metrics": rules}, rows=ROWS, candidate=WORSE, champion=GOOD).judged(Metrics())
+    assert worse["log_loss max_drop"].status is Status.FAILED
+    assert worse["brier_score max_drop"].status is Status.FAILED
+
+
+def test_a_threshold_of_the_policy_is_told() -> None:
+    """Recall at 0.2 is larger than at the model's 0.5, and the reason says which threshold it is."""
+    found = _metric(recall={"min": 0.5, "threshold": 0.2}).judged(Metrics())["recall min"]
+    assert found.measured is not None
+    assert found.measured.value == pytest.approx(metrics.recall_score(Y, GOOD.scores[:, 1] >= 0.2))
+    assert "predicted from a probability of 0.2 on" in found.reason
+
+
+def test_accuracy_alone_on_a_rare_class_is_warned_of() -> None:
+    """What always predicting the commonest class would reach; no warning beside recall, or with classes of a size."""
+    rare = (RNG.random(N) < 0.05).astype(int)
+    rows, model = pd.DataFrame({"y": rare}), said(0.05 + 0 * rare)
+    case = Case(gates={"metrics": {"accuracy": {"min": 0.9}}}, rows=rows, candidate=model)
+    (result,) = case.judged(Metrics()).values()
+    assert result.status is Status.PASSED
+    assert "warning: accuracy alone says little here, since always predicting 0 would reach 0.9" in result.reason
+    case.gates = {"metrics": {"accuracy": {"min": 0.9}, "recall": {"max": 1}}}
+    assert not any("warning" in result.reason for result in case.judged(Metrics()).values())
+    assert "warning" not in _metric(accuracy={"min": 0.5}).judged(Metrics())["accuracy min"].reason
+
+
+def test_labels_of_zero_are_counted_in_the_reason() -> None:
+    """MAPE says how many rows it leaves out, and what counts them."""
+    label = np.append(np.zeros(7), RNG.normal(10, 1, 93))
+    case = Case(
+        gates={"metrics": {"mape": {"max": 0.5}}}, rows=pd.DataFrame({"y": label}), candidate=Said(label * 1.1 + 0.01)
+    )
+    (result,) = case.judged(Metrics()).values()
+    assert result.status is Status.PASSED
+    assert "7 rows with the label 0 left out" in result.reason
+    assert "smape" in result.reason
+
+
+def test_a_champion_that_cannot_be_measured_leaves_the_candidates_own_limits() -> None:
+    """A champion without probabilities: `min` is judged, `max_drop` is inconclusive and says why."""
+    case = _metric(roc_auc={"min": 0.5, "max_drop": 0})
+    case.champion = Said(WORSE.values, None, np.array([0, 1]))
+    found = case.judged(Metrics())
+    assert found["roc_auc min"].status is Status.PASSED
+    assert found["roc_auc max_drop"].status is Status.INCONCLUSIVE
+    assert "the champion cannot be compared: roc_auc needs probabilities" in found["roc_auc max_drop"].reason
+
+
+def _exhibits(case: Case) -> dict[str, tuple[str, Any]]:
+    return {
+        exhibit.title: (rule, exhibit) for rule, result in case.judged(Metrics()).items() for exhibit in result.exhibits
+    }
+
+
+def test_plots_stand_beside_the_metric_they_explain() -> None:
+    """ROC, precision and recall, calibration, confusion: each with the champion, in at most 100 points."""
+    rules: dict[str, Any] = {
+        "accuracy": {"min": 0},
+        "roc_auc": {"min": 0},
+        "average_precision": {"min": 0},
+        "log_loss": {"max": 9},
+    }
+    found = _exhibits(_metric(**rules))
+    assert {title: rule.split()[0] for title, (rule, _) in found.items()} == {
+        "ROC": "roc_auc",
+        "Precision and recall": "average_precision",
+        "Calibration": "log_loss",
+        "Confusion, candidate": "accuracy",
+        "Confusion, champion": "accuracy",
+    }
+    for title in ("ROC", "Precision and recall", "Calibration"):
+        for series in found[title][1].series:
+            assert 2 <= len(series.x) == len(series.y) <= 101
+    assert [series.name for series in found["ROC"][1].series] == ["candidate", "champion"]
+    roc = found["ROC"][1].series[0]
+    assert (roc.x[0], roc.y[0], roc.x[-1], roc.y[-1]) == (0, 0, 1, 1)
+    assert np.trapezoid(roc.y, roc.x) == pytest.approx(metrics.roc_auc_score(Y, GOOD.scores[:, 1]), abs=0.005)
+    grid = found["Confusion, candidate"][1]
+    assert grid.values[1][1] == pytest.approx(metrics.recall_score(Y, GOOD.values), abs=1e-4)
+    assert grid.y[1] == f"1 ({Y.sum()} rows)"
+
+
+def test_a_regressors_plots_are_of_numbers() -> None:
+    """Predicted against actual by tenths, and quantiles of the errors."""
+    label = RNG.normal(size=500)
+    models = Said(label + RNG.normal(size=500)), Said(np.zeros(500))
+    rows = pd.DataFrame({"y": label})
+    case = Case(gates={"metrics": {"mae": {"max": 9}}}, rows=rows, candidate=models[0], champion=models[1])
+    found = _exhibits(case)
+    assert set(found) == {"Predicted and actual", "Errors"}
+    (candidate, champion) = found["Predicted and actual"][1].series
+    assert len(candidate.x) == 10
+    assert len(champion.x) == 1
+    assert found["Errors"][1].rows[1][3] == pytest.approx(-np.median(label))
+
+
+def test_three_classes_have_a_grid_and_no_roc() -> None:
+    """Nor does a model without probabilities have a curve."""
+    _, label, _, predictions = _fitted("three")
+    rows = pd.DataFrame({"y": label})
+    case = Case(gates={"metrics": {"recall_macro": {"min": 0}}}, rows=rows, candidate=predictions)
+    assert set(_exhibits(case)) == {"Calibration", "Confusion, candidate"}
+    case.candidate = Said(predictions.values, None, predictions.classes)
+    assert set(_exhibits(case)) == {"Confusion, candidate"}
