@@ -77,14 +77,15 @@ def grid_of(heat: Heat) -> list[list[str]]:
     scale = factor * (heat.limit if heat.limit else max(values, default=1.0))
     decimals = min(12, max(int(heat.shares), 2 - floor(log10(scale)))) if scale > 0 else 0
     sign = "%" if heat.shares else ""
+    whole = all(float(value).is_integer() for value in values)
+    if whole:
+        decimals = 0  # counts stay counts
 
     def text(value: float | None) -> str:
         if value is None or not isfinite(value):
             return ""
         size = abs(value) * factor
-        # Counts stay counts, and what is far larger than the limit needs no such decimals.
-        places = 0 if float(value).is_integer() and all(each.is_integer() for each in values) else decimals
-        return f"{value * factor:,.{places}f}{sign}" if size < 1e15 else f"{value * factor:.3g}{sign}"
+        return f"{value * factor:,.{decimals}f}{sign}" if size < 1e15 else f"{value * factor:.3g}{sign}"
 
     return [[text(value) for value in row] for row in heat.values]
 

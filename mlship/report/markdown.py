@@ -107,7 +107,7 @@ def _exhibit(result: GateResult, exhibit: Exhibit) -> str:
         case Table():
             right = cells.numeric(exhibit)
             head = [_safe(name, 80) for name in exhibit.columns]
-            rows = [[_safe(text, 80) for text in row] for row in cells.rows_of(exhibit)]
+            rows = [[_safe(text, 160) for text in row] for row in cells.rows_of(exhibit)]
         case Heat():
             head, rows = _grid(exhibit)
             right = [False, *[True] * (len(head) - 1)]

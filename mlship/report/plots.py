@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import pairwise
 from math import isfinite
 
@@ -26,9 +27,9 @@ _HALF_LETTER = 3.3
 
 def curves(plot: Curves) -> Markup:
     """The plot without its legend; `colour` tells the class of each series, for a legend beside it."""
-    drawn = [(index, _thinned(series)) for index, series in enumerate(plot.series)]
-    xs = [x for _, series in drawn for x in series.x]
-    ys = [y for _, series in drawn for group in (series.y, series.low, series.high) for y in group]
+    plot = replace(plot, series=tuple(map(_thinned, plot.series)))
+    xs = [x for series in plot.series for x in series.x]
+    ys = [y for series in plot.series for group in (series.y, series.low, series.high) for y in group]
     if plot.marked is not None:
         xs.append(plot.marked[0])
     if plot.diagonal:
@@ -45,7 +46,7 @@ def curves(plot: Curves) -> Markup:
         ends = max(across.low, up.low), min(across.high, up.high)
         parts.append(_line("diagonal", [(across(end), up(end)) for end in ends]))
     pointed = all(len(series.x) <= _POINTS for series in plot.series)
-    for index, series in reversed(drawn):  # the first, the candidate, on top
+    for index, series in reversed(list(enumerate(plot.series))):  # the first, the candidate, on top
         parts += _series(series, colour(plot, index), across, up, pointed=pointed)
     if plot.marked is not None:
         parts += _mark(*plot.marked, across)

@@ -155,7 +155,7 @@ def test_the_page_stays_small_however_much_there_is_to_show() -> None:
     plot = Curves("long", "x", "y", tuple(Series(f"line {i}", line, line) for i in range(20)))
     exhibits = tuple(
         exhibit
-        for i in range(40)
+        for i in range(25)
         for exhibit in (replace(table, title=f"table {i}"), replace(plot, title=f"plot {i}", series=plot.series[:3]))
     )
     crowded = replace(EVALUATION, results=(GateResult("slices", "all", Status.FAILED, "", "", exhibits=exhibits),))
