@@ -64,6 +64,11 @@ class Home:
         """Things that can be computed again, such as predictions by model and data digest."""
         return self.path / "cache"
 
+    @property
+    def scanned(self) -> Path:
+        """One empty file for each digest of a model that a policy has let onto a server."""
+        return self.path / "scanned"
+
     def engine(self, model: str) -> Path:
         """What a local engine keeps for one model: configuration, logs, process manager."""
         return self.path / "engines" / slug(model)

@@ -84,7 +84,10 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     registry, ledger = Registry.connect(policy.registry.uri, home), Ledger(home.ledger)
     candidate = registry.candidate(policy)
     labels = policy.rollout.guard.labels
-    runner = engine(policy.rollout.engine, home, policy.model, policy.endpoint, labels.tolerance if labels else None)
+    tolerance = labels.tolerance if labels else None
+    runner = engine(
+        policy.rollout.engine, home, policy.model, policy.endpoint, tolerance, security=policy.gates.security
+    )
     champion, latest = candidate.champion, journals.latest(home, policy.model)
     under_way = latest is not None and latest.phase != "done"
     if latest is not None and under_way:

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 from mlship.engines import state
 from mlship.engines.base import Engine
+from mlship.engines.guard import Guarded
 from mlship.engines.local import LocalEngine
 from mlship.engines.start import serving
 from mlship.errors import EngineError, StateError
 from mlship.home import Home
 
 if TYPE_CHECKING:
+    from mlship.policy.gates import SecurityGate
     from mlship.policy.schema import Endpoint
 
 
@@ -30,8 +32,10 @@ def engine(
     model: str,
     endpoint: Endpoint | None = None,
     label_tolerance: float | None = None,
+    *,
+    security: SecurityGate | None = None,
 ) -> Engine:
-    """The engine of that name for one model.
+    """The engine of that name for one model; it serves nothing that was not scanned.
 
     Parameters
     ----------
@@ -39,6 +43,8 @@ def engine(
         As in the policy; None to find an engine that was deployed before.
     label_tolerance
         Numeric predictions: a label further away than this is an error.
+    security
+        What the policy trusts; None where no policy is at hand (see ``Guarded``).
 
     Raises
     ------
@@ -47,7 +53,7 @@ def engine(
     """
     if name not in ENGINES:
         raise EngineError(f"no engine is called {name!r}; there are: {', '.join(ENGINES)}")
-    return ENGINES[name](home, model, endpoint, label_tolerance)
+    return Guarded(ENGINES[name](home, model, endpoint, label_tolerance), home, security)
 
 
 def running(home: Home) -> list[str]:

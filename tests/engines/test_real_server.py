@@ -11,7 +11,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from mlship.engines import processes, table
+from mlship.engines import processes
+from mlship.engines.local import LocalEngine
+from mlship.engines.start import serving
 from mlship.errors import EngineError
 from mlship.home import Home
 from mlship.policy.schema import Endpoint
@@ -38,7 +40,7 @@ def test_predictions_and_their_labels_come_round(
     mlflow.sklearn.save_model(train(rows), model, serialization_format="cloudpickle")
     releases = [Release("flight-delay", version, f"sha256:{version * 64}", model) for version in ("1", "2")]
     endpoint = Endpoint.model_validate({"listen": f"127.0.0.1:{free_port()}", "timeout": "5s"})
-    engine = table.engine("local", Home(tmp_path / ".mlship"), "flight-delay", endpoint)
+    engine = LocalEngine(Home(tmp_path / ".mlship"), "flight-delay", endpoint, command=serving())
     try:
         stable, canary = [engine.deploy(release) for release in releases]
         for server in (stable, canary):
