@@ -142,8 +142,12 @@ class FeastStore(Section):
     """A Feast feature store, read in an environment of its own."""
 
     repository: str = Field(min_length=1, description="directory with feature_store.yaml; relative to the policy file")
-    features: tuple[str, ...] = Field(min_length=1, description="feature references, such as flight_stats:mean_delay")
-    entities: PathOrDataset = Field(description="rows of entity keys and event_timestamp to look up")
+    features: tuple[str, ...] = Field(
+        min_length=1, description="features as view:feature, or the name of a feature service"
+    )
+    entities: PathOrDataset = Field(
+        description="one row per entity with its join keys; event_timestamp asks for another time than now"
+    )
     python: str | None = Field(
         None, description="a Python that has Feast; default: FEAST_PYTHON, else an environment made with uv"
     )
@@ -161,9 +165,9 @@ class SkewGate(Section):
     )
     max_age: Duration | None = Field(None, description="an offline row older than this is no match")
     columns: tuple[str, ...] = Field((), description="the columns to compare; default: the model's inputs")
-    max_mismatch: Share = Field(0.0, description="largest share of values that differ, in any one column")
+    max_mismatch: Share = Field(0.0, description="largest share of rows that differ, in any one column")
     max_unmatched: Share = Field(0.01, description="largest share of online rows without an offline row")
-    tolerance: float = Field(1e-6, ge=0, description="relative difference up to which two numbers are the same")
+    tolerance: float = Field(1e-6, ge=0, description="relative difference up to which two fractions are the same")
 
 
 class Requirements(Section):

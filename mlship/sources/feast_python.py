@@ -101,5 +101,7 @@ def _make(directory: Path, python: Path, progress: Callable[[str], None]) -> Non
 def _reason(said: str) -> str:
     """The last line that says what is wrong, without the password of an index."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
+    # pip ends with "no matching distribution" also when no index answered.
+    lines = [line for line in lines if re.search(r"(?i)connect|resolv|network|proxy|timed out|dns", line)] or lines
     telling = [line for line in lines if re.match(r"(?i)error|\u00d7|\u2570", line)] or lines or ["it did not say why"]
     return re.sub(r"//[^/@\s]+@", "//***@", telling[-1])[:300]

@@ -240,6 +240,13 @@ def test_without_a_network_it_says_what_to_do(tmp_path: Path, monkeypatch: pytes
     assert not [entry for entry in home.cache.iterdir() if entry.is_dir()], "no half-made environment is left"
 
 
+def test_an_index_that_cannot_be_reached_is_not_a_missing_package() -> None:
+    said = (
+        "WARNING: Retrying after connection broken by NewConnectionError\nERROR: No matching distribution found for x"
+    )
+    assert "connection broken" in feast_python._reason(said)
+
+
 def test_uv_is_used_where_there_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     python = tmp_path / "bin" / "python"
     monkeypatch.setattr("shutil.which", lambda _name: "/opt/uv")
