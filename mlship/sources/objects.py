@@ -33,8 +33,10 @@ def column(values: list[Any]) -> pd.Series[Any] | Clash:
     """
     import pandas as pd
 
-    types = set(map(type, values)) - {type(None)}
-    kinds = {_KINDS.get(found) or _kind(found) for found in types}
+    types, kinds = _kinds(values)
+    if len(kinds) > 1 and float in types:
+        values = _without_nan(values)
+        types, kinds = _kinds(values)
     if len(kinds) > 1:
         first, then = _first_two(values)
         return Clash(first, then, "", "")
@@ -57,7 +59,19 @@ def as_text(values: list[Any]) -> pd.Series[Any]:
     """The values of a column of several kinds as text: text as it is, all else as JSON writes it."""
     import pandas as pd
 
+    values = _without_nan(values)
     return pd.Series([it if it is None or isinstance(it, str) else json.dumps(it) for it in values], dtype="str")
+
+
+def _without_nan(values: list[Any]) -> list[Any]:
+    """Not a number is a missing value, of any kind."""
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in values]
+
+
+def _kinds(values: list[Any]) -> tuple[set[type[Any]], set[str]]:
+    """The types among the values, and their kinds."""
+    types = set(map(type, values)) - {type(None)}
+    return types, {_KINDS.get(found) or _kind(found) for found in types}
 
 
 def _kind(found: type[Any]) -> str:

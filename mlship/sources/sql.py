@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, unquote
@@ -45,9 +47,9 @@ _SESSION_READ_ONLY = {"mysql": "SET SESSION TRANSACTION READ ONLY", "mariadb": "
 def read(sql: Sql, base: Path) -> Table:
     """The query's rows, in the order in which the database gives them; `base` is where relative SQLite paths start.
 
-    The digest is the sha256 over the column names and, column by column, the sha256 over the Python values in order
-    (`repr` of numbers, text, times; decimals, bytes and all else by their text): the same rows in another order have
-    another digest, so a query needs ORDER BY to be the same evidence twice.
+    The digest is the sha256 over one line a column: its name and the sha256 over its Python values in order (their
+    `repr`, times with a zone in UTC). The same rows in another order have another digest, so a query needs ORDER BY to
+    be the same evidence twice.
 
     Raises ``DataError`` when the driver is not installed, the database does not answer, the query is refused or is
     none for rows, or a column holds values of several kinds. Nothing that is raised shows the password.
@@ -55,6 +57,7 @@ def read(sql: Sql, base: Path) -> Table:
     if not reads(sql.query):
         hint = "it must begin with SELECT or WITH: evaluation only reads"
         raise DataError("this is not a query for rows", where=str(NAME), hint=hint)
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)  # it writes tracebacks of what is told here
     url = _url(sql.url, base)
     engine = _engine(url)
     try:
@@ -84,9 +87,9 @@ def _rows(connection: Connection, url: URL, query: str) -> Table:
         builder = Builder()
         builder.add({name: objects.column([]) for name in names}, 0)
         while rows := result.fetchmany(BATCH):
-            columns = [[_plain(row[at]) for row in rows] for at in range(len(names))]
+            columns = [_plain(list(values)) for values in zip(*rows, strict=True)]
             for digest, values in zip(digests, columns, strict=True):
-                digest.update("".join(f"{value!r}\n" for value in values).encode("utf-8", "surrogatepass"))
+                digest.update(("\n".join(map(repr, values)) + "\n").encode("utf-8", "surrogatepass"))
             builder.add({name: objects.column(values) for name, values in zip(names, columns, strict=True)}, len(rows))
     for name, clash in builder.clashes.items():
         raise _several_kinds(name, clash)
@@ -96,9 +99,18 @@ def _rows(connection: Connection, url: URL, query: str) -> Table:
     return Table(frame_of(builder.columns(), builder.rows, names), f"sha256:{total.hexdigest()}")
 
 
-def _plain(value: Any) -> Any:
-    """A value whose text depends on nothing but itself."""
-    return bytes(value) if isinstance(value, memoryview | bytearray) else value
+def _plain(values: list[Any]) -> list[Any]:
+    """Values whose text depends on nothing but themselves: bytes for views of memory, UTC for other time zones."""
+    if not {memoryview, bytearray, datetime} & set(map(type, values)):
+        return values
+    return [
+        bytes(value)
+        if isinstance(value, memoryview | bytearray)
+        else value.astimezone(UTC)
+        if isinstance(value, datetime) and value.tzinfo is not None
+        else value
+        for value in values
+    ]
 
 
 def _several_kinds(name: str, clash: Clash) -> DataError:
@@ -167,7 +179,8 @@ def _told(url: URL, what: str, hint: str) -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - drivers raise errors of their own, and SQLAlchemy does not wrap them all
         cause = getattr(error, "orig", None) or error
-        said = " ".join(_clean(str(cause), url).split())[:300]
+        told = next((it["M"] for it in cause.args if isinstance(it, dict) and "M" in it), str(cause))  # pg8000's way
+        said = " ".join(_clean(str(told), url).split())[:300]
         problem = DataError(f"{what}: {said or type(cause).__name__}", where=_shown(url), hint=hint)
     else:
         return

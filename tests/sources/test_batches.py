@@ -20,7 +20,7 @@ from mlship.sources import columns, local
 from mlship.sources.files import Rows, read
 
 SETTINGS = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
 #: Tokens of a CSV of which every two behave differently beside each other.
 TOKENS = ["1", "-7", "007", "46341", "9007199254740993", "1.50", "inf", "", "NA", "True", "false", "n-a", "2013-07-01"]
