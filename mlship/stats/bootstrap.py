@@ -122,16 +122,23 @@ def normal_interval(
 ) -> tuple[float, float] | None:
     """Ends by the standard error of replicates that are too few for the tails; None as in `interval`.
 
-    `rows` carry the statistic: few of them, or few replicates, widen the interval as Student's t is.
+    Replicates that all lie between 0 and 1 are taken for shares, and by their log odds, around their own mean. `rows`
+    carry the statistic: few of them, or few replicates, widen the interval as Student's t is.
     """
+    import numpy as np
     from scipy.stats import t
 
     defined = _defined(values)
     if defined is None or defined.size < 2:
         return None
     few = max(rows, 2)
-    reach = t.ppf((1 + confidence) / 2, min(few, defined.size) - 1) * math.sqrt(few / (few - 1))
-    step = float(reach * defined.std(ddof=1))
+    reach = float(t.ppf((1 + confidence) / 2, min(few, defined.size) - 1) * math.sqrt(few / (few - 1)))
+    if defined.min() > 0 and defined.max() < 1:
+        odds = np.log(defined / (1 - defined))
+        ends = odds.mean() + np.array([-reach, reach]) * odds.std(ddof=1)
+        low, high = 1 / (1 + np.exp(-ends))
+        return float(low), float(high)
+    step = reach * float(defined.std(ddof=1))
     return estimate - step, estimate + step
 
 

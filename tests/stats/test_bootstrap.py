@@ -42,6 +42,19 @@ def test_interval_of_a_proportion_covers_its_true_value_as_often_as_it_says(shar
     assert 0.93 <= covered / 2000 <= 0.97
 
 
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.97])
+def test_far_tails_of_a_proportion_are_kept(share: float) -> None:
+    """99.9 % intervals from 2,000 draws miss in at most 0.4 % of 2,000 data sets of 150 rows."""
+    rng = np.random.default_rng(13)
+    missed = 0
+    for seed in range(2000):
+        right = rng.binomial(150, share)
+        drawn = bootstrap.posterior_cells(np.array([right, 150 - right]), np.array([0.5, 0.5]), 2000, seed)[:, 0] / 150
+        low, high = bootstrap.normal_interval(drawn, right / 150, 150, 0.999) or (np.nan, np.nan)
+        missed += not min(low, right / 150) <= share <= max(high, right / 150)
+    assert missed / 2000 <= 0.004
+
+
 @pytest.mark.parametrize("disagreement", [0.02, 0.2])
 def test_a_worse_candidate_is_rarely_called_no_worse(disagreement: float) -> None:
     """A candidate exactly as much worse as tolerated passes in at most 5 % (one-sided, 2.5 % at best) of data sets."""
