@@ -54,7 +54,7 @@ def _lacking(rules: LeakageGate, context: GateContext, rows: Rows) -> tuple[Stat
         status = Status.INCONCLUSIVE if "max_gain" in rules.model_fields_set else Status.SKIPPED
         return status, "the champion has no signature, so nobody can tell which columns are new; log it with one"
     if not _new(rules, context, rows):
-        but = ", apart from vouched ones" if rules.vouched else ""
+        but = ", apart from those listed as vouched or unavailable" if rules.vouched or rules.unavailable else ""
         return Status.SKIPPED, f"the candidate takes no column that the champion does not take{but}"
     if len(rows) < FEWEST_ROWS:
         reason = f"the evaluation data has {things(len(rows), 'row')}; below {FEWEST_ROWS} nothing is decided"
@@ -63,9 +63,9 @@ def _lacking(rules: LeakageGate, context: GateContext, rows: Rows) -> tuple[Stat
 
 
 def _new(rules: LeakageGate, context: GateContext, rows: Rows) -> list[str]:
-    """Columns that the candidate takes, the champion does not, and nobody has vouched for."""
+    """Columns that the candidate takes, the champion does not, and nobody has vouched for or refused already."""
     champion = context.candidate.champion
-    known = {*(champion.inputs if champion else ()), *rules.vouched, rows.target}
+    known = {*(champion.inputs if champion else ()), *rules.vouched, *rules.unavailable, rows.target}
     return [name for name in context.input_columns(rows) if name not in known and name in rows.frame.columns]
 
 

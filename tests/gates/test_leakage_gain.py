@@ -88,6 +88,9 @@ def test_a_gain_that_does_not_rest_on_the_new_column_passes() -> None:
 def test_vouched_columns_are_not_new() -> None:
     """Somebody has checked; a slip of the pen vouches for nothing."""
     assert _judged(_case(LEAKING, ("old", "leak"), vouched=["leak"])).status is Status.SKIPPED
+    refused = _case(LEAKING, ("old", "leak"), unavailable=["leak"]).judged(Leakage())
+    assert refused["unavailable"].status is Status.FAILED
+    assert refused["max_gain"].status is Status.SKIPPED  # one finding is enough
     found = _judged(_case(LEAKING, ("old", "leak"), vouched=["laek"]))
     assert found.status is Status.FAILED
     assert "gates.leakage.vouched names what is no input: 'laek'; did you mean 'leak'?" in found.reason

@@ -55,9 +55,11 @@ def _broken() -> pd.DataFrame:
 
 def _leaking() -> Case:
     case = _case(pd.concat([SOUND, TRAINED.iloc[:5]]), {"leakage": LEAKAGE}, reference=TRAINED, reference_time="at")
-    case.rows = case.rows.assign(arrival=case.rows["late"] * 30) if case.rows is not None else None
-    case.inputs = (*INPUTS, "arrival")
-    case.champion_inputs, case.models = INPUTS, {"2": _by("arrival"), "1": _by("delay")}
+    assert case.rows is not None
+    noise = np.random.default_rng(3).normal(0, 20, len(case.rows)).round()
+    case.rows = case.rows.assign(arrival=case.rows["late"] * 30, in_air=200 + case.rows["late"] * 30 + noise)
+    case.inputs = (*INPUTS, "arrival", "in_air")
+    case.champion_inputs, case.models = INPUTS, {"2": _by("in_air"), "1": _by("delay")}
     return case
 
 
