@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from mlship.gates.base import FEWEST_ROWS, GateContext, Limit, judge, noted, without
@@ -23,6 +24,7 @@ from mlship.gates.skew_show import (
 )
 from mlship.gates.skew_sides import Sides, from_feast, from_files
 from mlship.gates.skew_values import Compared, compare
+from mlship.gates.skew_where import where
 from mlship.policy.gates import FeastStore, SkewGate
 from mlship.report.figures import count, listed, nearest, share, things
 from mlship.types import GateResult, Measurement, Status
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 #: So many differing columns get a result and a table of their own; the others share one.
 _MOST_TOLD = 12
+#: Columns of at most so many texts are places in which differences may cluster.
+_FEW_TEXTS = 200
 
 
 class Skew:
@@ -189,12 +193,14 @@ class Skew:
             offline, online = work.sides.offline[name], work.sides.online[name]
             column = compare(name, offline, online, position=work.position, rows=work.rows, tolerance=tolerance)
             if column.differs.any():
-                yield first_rows(column, causes(column, work.around(column)), work.shown, work.matched, work.rows)
+                why = causes(column, work.around(column))
+                place = where(column.differs, work.times, work.categories)
+                yield first_rows(column, why, place, shown=work.shown, matched=work.matched, rows=work.rows)
             else:
                 yield Finding(name, 0.0, len(work.rows), empty=column.empty)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class _Work:
     """The matched rows, and the columns to compare in them."""
 
@@ -205,6 +211,23 @@ class _Work:
     position: NDArray[np.int64]
     """Of these offline rows."""
     columns: Sequence[str]
+
+    @cached_property
+    def times(self) -> Any:
+        """Of the online rows, as datetime64; None without times."""
+        stamped = self.matched.stamps[1]
+        return None if stamped is None else stamped[self.rows]
+
+    @cached_property
+    def categories(self) -> dict[str, tuple[NDArray[np.int16], NDArray[np.object_]]]:
+        """Codes and texts of the offline columns of few texts, in which differences may cluster."""
+        found = {}
+        for name in self.columns:
+            if kind_of(self.sides.offline[name]) == "text":
+                codes, texts = seen_as_text(self.sides.offline[name])
+                if len(texts) <= _FEW_TEXTS:
+                    found[name] = codes.astype("int16")[self.position], texts
+        return found
 
     @property
     def shown(self) -> Shown:

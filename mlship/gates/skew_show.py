@@ -34,6 +34,8 @@ class Finding:
     largest: str = ""
     """The largest difference, in words."""
     example: str = ""
+    place: str = ""
+    """Where the differing rows are, when that is somewhere."""
     causes: tuple[Cause, ...] = ()
     rows: Table | None = None
     empty: bool = False
@@ -58,7 +60,9 @@ class Shown:
         return tuple(_cell(self.online[key].iloc[row]) for key in self.keys)
 
 
-def first_rows(column: Compared, why: list[Cause], shown: Shown, matched: Match, rows: NDArray[np.int64]) -> Finding:
+def first_rows(
+    column: Compared, why: list[Cause], place: str, *, shown: Shown, matched: Match, rows: NDArray[np.int64]
+) -> Finding:
     """The finding about a column that differs, with its first rows and the one that differs most."""
     import numpy as np
 
@@ -92,15 +96,17 @@ def first_rows(column: Compared, why: list[Cause], shown: Shown, matched: Match,
         differing=len(at),
         largest=largest,
         example=f"{word} in row {row + 1:,}, {shown.name(row)}: {first} offline, {second} online",
+        place=place,
         causes=tuple(why),
-        rows=Table(f"{column.name}: first rows that differ", headings, tuple(lines), note),
+        rows=Table("first rows that differ", headings, tuple(lines), note),
     )
 
 
 def sentence(finding: Finding) -> str:
     """How many rows differ, why, and the example that shows it best."""
     return (
-        f"{count(finding.differing)} of {things(finding.compared, 'row')} differ ({share(finding.share)}): "
+        f"{count(finding.differing)} of {things(finding.compared, 'row')} differ ({share(finding.share)})"
+        f"{', ' * bool(finding.place)}{finding.place}: "
         f"{likely(finding)}; {finding.example}"
     )
 

@@ -88,7 +88,7 @@ def test_each_column_beyond_the_limit_fails_with_its_cause_and_its_rows(tmp_path
     ]
     delay = results["mismatch dep_delay"]
     assert "online is offline x 60 in all of them (hours against minutes, or minutes against seconds?)" in delay.reason
-    rows = _table(delay, "dep_delay: first rows")
+    rows = _table(delay, "first rows")
     assert rows.columns == ("row", "flight", "offline", "online", "difference")
     first = OFFLINE["dep_delay"].iloc[0]
     assert rows.rows[0] == (1, "F0000", f"{first:g}", f"{first * 60:g}", f"{first * 59:+g}")
@@ -106,7 +106,7 @@ def test_the_limit_is_a_share_of_rows(tmp_path: Path) -> None:
     result = _judged(tmp_path, OFFLINE, online, max_mismatch="1%")["mismatch"]
     assert result.status is Status.PASSED
     assert "2 of 3 columns are the same in every row; within the limit differ distance (1%)" in result.reason
-    assert _table(result, "distance: first rows").rows
+    assert _table(result, "first rows").rows
     assert _judged(tmp_path, OFFLINE, online, max_mismatch="0.9%")["mismatch"].status is Status.FAILED
 
 
@@ -126,7 +126,7 @@ def test_with_time_the_value_of_then_counts_and_never_a_later_one(tmp_path: Path
     assert (
         "online is the value of the entity's previous offline row, 5 h old in the median" in late["mismatch x"].reason
     )
-    assert _table(late["mismatch x"], "x: first").rows[0][:6] == (1, "F0", f"{noon}", f"{noon}", "1000", "0")
+    assert _table(late["mismatch x"], "first rows").rows[0][:6] == (1, "F0", f"{noon}", f"{noon}", "1000", "0")
 
 
 def test_an_offline_row_that_is_too_old_is_no_match(tmp_path: Path) -> None:
@@ -249,6 +249,28 @@ def test_two_hundred_columns_are_one_result_unless_they_differ(tmp_path: Path) -
     table = _table(results["mismatch"], "mismatch per feature")
     assert len(table.rows) == 20
     assert "30 more columns differ" in table.note
+
+
+@pytest.mark.parametrize(
+    ("rows", "place"),
+    [
+        (slice(700, None), "only from 2026-07-05 20:43 UTC on"),
+        (slice(None, 700), "only up to 2026-07-05 20:33 UTC"),
+        (slice(300, 500), "only between 2026-07-03 02:03 and 2026-07-04 11:13 UTC"),
+        (OFFLINE["origin"] == "JFK", "only where origin is 'JFK'"),
+        (OFFLINE.index % 3 == 0, ""),
+        (PAGE_RNG.random(N) < 0.05, ""),
+        (slice(0, 20), ""),
+        (slice(None), ""),
+    ],
+)
+def test_where_the_differences_are_is_told(tmp_path: Path, rows: Any, place: str) -> None:
+    """A deployment, or one part of the traffic, is half of the way to the fault."""
+    online = ONLINE.copy()
+    online.loc[online.index[rows], "distance"] *= 60
+    result = _judged(tmp_path, OFFLINE, online, time="at")["mismatch distance"]
+    said = result.reason.split(" differ (")[1].split(")", 1)[1].split(": online is")[0]
+    assert said == (f", {place}" if place else "")
 
 
 def test_sources_may_be_of_two_kinds(tmp_path: Path) -> None:
