@@ -88,7 +88,7 @@ class Looker:
         if text and not reached.calls:
             return  # a list of requirements may look as if it named things; only a pickle calls them
         if reached.joblib:  # no flavor of MLflow reads it so: code that comes with the model does
-            self.code.add((name, "it is a joblib file, which no flavor of MLflow reads"))
+            self.code.add((name, "a joblib file, which no flavor of MLflow reads"))
         self.names |= {(name, module, attribute) for module, attribute in reached.names}
         self.faults |= {(name, fault) for fault in (*reached.faults, reached.broken) if fault}
 

@@ -35,7 +35,7 @@ class Finding:
         if self.kind is Kind.UNREADABLE:
             return f"{self.file} cannot be looked through: {self.what}"
         if self.kind is Kind.CODE:
-            return f"{self.file} runs code of the model's own: {self.what}"
+            return f"{self.file} brings code of its own ({self.what})"
         return f"{self.file} needs {self.what}, which {_WHY[self.kind]}"
 
 

@@ -23,10 +23,10 @@ def look(directory: Path, section: SecurityGate) -> set[Finding]:
     for name, flavor in flavors.items():
         for key in _CODE_KEYS:
             if flavor.get(key) and not section.allow_code:
-                found.add(Finding(_NAME, Kind.CODE, f"the flavor {name} brings its own, in {flavor[key]}"))
+                found.add(Finding(_NAME, Kind.CODE, f"{flavor[key]}, for the flavor {name}"))
     loader = str(flavors.get("python_function", {}).get("loader_module") or "mlflow.sklearn")
     if not loader.startswith("mlflow.") and loader not in section.allow_types and not section.allow_code:
-        found.add(Finding(_NAME, Kind.CODE, f"the model is loaded by the module {loader}"))
+        found.add(Finding(_NAME, Kind.CODE, f"the module {loader}, which loads it"))
     return found
 
 

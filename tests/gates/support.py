@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
@@ -46,7 +47,7 @@ def harmless(directory: Path, number: str, inputs: tuple[str, ...] = (), require
     """A version whose files are there and hold nothing that a scan would refuse."""
     directory.mkdir(parents=True)
     (directory / "MLmodel").write_text("flavors: {python_function: {loader_module: mlflow.sklearn, model_path: m.pkl}}")
-    (directory / "m.pkl").write_bytes(pickle.dumps({"weights": [1.0, 2.0]}))
+    (directory / "m.pkl").write_bytes(pickle.dumps(OrderedDict(weights=[1.0, 2.0])))
     if requirements:
         (directory / "requirements.txt").write_text(requirements)
     return ModelVersion("m", number, digest_of(directory), directory, inputs=inputs)

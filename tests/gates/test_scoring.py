@@ -217,7 +217,7 @@ def test_a_model_that_prints_without_end_only_fills_its_own_time(
 def test_nothing_is_loaded_that_the_scan_refuses(tmp_path: Path, rows: pd.DataFrame, state: Home) -> None:
     marker = tmp_path / "loaded"
     version = made_of(tmp_path / "model", f"open({str(marker)!r}, 'w')\ndef _load_pyfunc(path): ...")
-    with pytest.raises(ModelRefused, match="the model is loaded by the module loader") as caught:
+    with pytest.raises(ModelRefused, match="the module loader, which loads it") as caught:
         scoring.predict(version, rows, data_digest="d", home=state, progress=silent)
     assert "allow_code" in caught.value.hint
     assert not marker.exists()

@@ -213,11 +213,14 @@ def test_the_policy_trusts_by_name_and_never_danger_by_wildcard(tmp_path: Path) 
 @pytest.mark.parametrize(
     ("mlmodel", "what"),
     [
-        ("flavors: {python_function: {loader_module: loader, code: code}}", "loaded by the module loader"),
-        ("flavors: {python_function: {loader_module: mlflow.sklearn, code: code}}", "brings its own, in code"),
+        ("flavors: {python_function: {loader_module: loader, code: code}}", "the module loader, which loads it"),
+        (
+            "flavors: {python_function: {loader_module: mlflow.sklearn, code: code}}",
+            "code, for the flavor python_function",
+        ),
         (
             "flavors: {python_function: {loader_module: mlflow.pyfunc.model, model_code_path: agent.py}}",
-            "brings its own, in agent.py",
+            "agent.py, for the flavor python_function",
         ),
     ],
 )
