@@ -127,11 +127,11 @@ def ours(directory: Path) -> dict[str, Any]:
         return ModelVersion("flight-delay", name, digest_of(path), path, inputs=signature_inputs(path))
 
     champion = version("champion") if (directory / "champion").is_dir() else None
+    begun: dict[str, float] = {}
     took: dict[str, float] = {}
 
-    def watch(gate: str, done: int, total: int) -> None:
-        if done in (0, total):
-            took[gate] = time.perf_counter() - took.get(gate, 0.0)
+    def watch(gate: str, _done: int, _total: int) -> None:
+        took[gate] = time.perf_counter() - begun.setdefault(gate, time.perf_counter())
 
     began = time.perf_counter()
     found = evaluate(
