@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from mlship.errors import DataError, MlshipError
+from mlship.errors import MlshipError
 from mlship.gates.base import GateContext, Predictions, without
 from mlship.gates.drift_columns import Reference, kind
 from mlship.gates.drift_rules import Side
 from mlship.gates.drift_windows import windows
+from mlship.gates.unanswered import unanswered
 from mlship.policy.gates import DriftGate
 from mlship.report.figures import count, nearest, things
 from mlship.sources.files import Rows
@@ -153,8 +154,7 @@ class _Work:
                     said = _said(alone.on(rows)[0])
                     over = over and over.some(chosen)
             except MlshipError as error:
-                status = Status.INCONCLUSIVE if isinstance(error, DataError) else Status.ERROR
-                side.no_predictions = (status, " ".join(str(error).replace("\n  next: ", "; ").split()))
+                side.no_predictions = unanswered(error, self.context.candidate.version)
                 continue
             if reference.kind != kind(said) != "nothing":
                 reason = f"the candidate says {reference.kind} about the reference and {kind(said)} here"

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from mlship.errors import DataError, MlshipError
+from mlship.errors import MlshipError
 from mlship.exhibits import Table
 from mlship.gates.base import FEWEST_ROWS, GateContext, Limit, Predictions, judge, without
+from mlship.gates.unanswered import unanswered
 from mlship.policy.gates import LeakageGate
 from mlship.report.figures import listed, nearest, number, things
 from mlship.sources.files import Rows
@@ -37,8 +38,8 @@ def implausible_gain(rules: LeakageGate, most: float, context: GateContext, rows
     try:
         return _Gain.of(context, rows, _new(rules, context, rows)).judged(limit, _slips(rules, context, rows))
     except MlshipError as error:
-        status = Status.INCONCLUSIVE if isinstance(error, DataError) else Status.ERROR
-        return without(_GATE, _RULE, status, limit, " ".join(str(error).replace("\n  next: ", "; ").split()))
+        status, reason = unanswered(error, context.candidate.version)
+        return without(_GATE, _RULE, status, limit, reason)
     except ValueError as error:
         return without(_GATE, _RULE, Status.INCONCLUSIVE, limit, str(error))
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlship.errors import ModelError
+from mlship.errors import DataError, MlshipError, ModelError, ModelFault, ModelRefused
 from mlship.exhibits import Heat, Table
 from mlship.gates.drift import Drift
 from mlship.types import GateResult, Status
@@ -329,17 +329,26 @@ def test_without_a_signature_time_target_and_entity_are_left_out() -> None:
     assert {row[0] for row in _table(_judged(case)).rows} == {"origin", "delay"}
 
 
-def test_a_model_that_fails_spoils_only_its_rule() -> None:
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (ModelError("no model server", hint="look at it"), Status.ERROR),
+        (ModelFault("it crashed", where="m version 2"), Status.FAILED),
+        (ModelRefused("os.system is called", where="m version 2"), Status.INCONCLUSIVE),
+        (DataError("there is no column 'x'"), Status.INCONCLUSIVE),
+    ],
+)
+def test_a_model_without_an_answer_spoils_only_its_rule(error: MlshipError, status: Status) -> None:
     """The columns are judged all the same."""
 
     def refuse(_features: pd.DataFrame) -> Said:
-        raise ModelError("the model crashed", hint="look at it")
+        raise error
 
     case = _case()
     case.models = {"2": refuse}
     found = _judged(case)
-    assert found["predictions psi"].status is Status.ERROR
-    assert found["predictions psi"].reason == "the model crashed; look at it"
+    assert found["predictions psi"].status is status
+    assert error.what in found["predictions psi"].reason
     assert found["features psi"].status is Status.PASSED
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlship.errors import DataError, ModelError
+from mlship.errors import DataError, ModelError, ModelFault
 from mlship.gates.leakage import Leakage
 from mlship.types import GateResult, Status
 from tests.conftest import FEATURES
@@ -128,7 +128,11 @@ def test_a_candidate_without_a_signature_sees_every_column() -> None:
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(ModelError("it crashed", hint="look"), Status.ERROR), (DataError("no column 'old'"), Status.INCONCLUSIVE)],
+    [
+        (ModelError("it crashed", hint="look"), Status.ERROR),
+        (ModelFault("it crashed", where="m version 2"), Status.FAILED),
+        (DataError("no column 'old'"), Status.INCONCLUSIVE),
+    ],
 )
 def test_a_model_that_fails_spoils_only_this_rule(error: Exception, status: Status) -> None:
     """The other rules of the gate need no model."""
