@@ -55,7 +55,7 @@ def _as_text(path: Path, checked: Checked) -> str:
     if checked.loaded is None:
         return text
     policy = checked.loaded.policy
-    gates = ["ownership", *(name for name in ("contract", "leakage", "metrics") if getattr(policy.gates, name))]
+    gates = ["ownership", *(name for name in type(policy.gates).model_fields if getattr(policy.gates, name))]
     steps = (
         f"{len(policy.rollout.steps)} step{'s' * (len(policy.rollout.steps) != 1)}" if policy.rollout else "no rollout"
     )

@@ -50,7 +50,7 @@ def mlship(here: Path, *arguments: str, **environ: str) -> subprocess.CompletedP
 
 def test_a_valid_policy_gets_one_line_and_exit_code_0(here: Path) -> None:
     done = mlship(here, "validate")
-    assert done.stdout.startswith("mlship.yaml: valid (model flight-delay, 2 gates, 1 step, digest sha256:")
+    assert done.stdout.startswith("mlship.yaml: valid (model flight-delay, 3 gates, 1 step, digest sha256:")
     assert len(done.stdout.splitlines()) == 1
     assert (done.returncode, done.stderr) == (0, "")
 
