@@ -108,8 +108,8 @@ class Evaluation:
     recent_digest: str | None = None
     """sha256 of the recent data, where the policy names some."""
     partial: str = ""
-    """Why it is no full evaluation against the champion, such as `only metrics was judged`: it lets nobody onto traffic.
-    Empty for a full one."""
+    """Why it is no full evaluation against the champion, such as `only metrics was judged`: so it lets nobody onto
+    traffic. Empty for a full one."""
     who: str = ""
     """Who asked for it, as in the ledger; empty when unknown."""
 

@@ -45,6 +45,10 @@ def _untold(_done: int, _total: int) -> None:
     """Nobody watches."""
 
 
+def _unheard(_sentence: str) -> None:
+    """Nobody listens."""
+
+
 #: Predictions of several versions on one table of features. The text names the table's contents: the same text, the
 #: same rows, so that predictions can be kept.
 Score = Callable[["tuple[ModelVersion, ...]", "pd.DataFrame", str], "tuple[Predictions, ...]"]
@@ -68,6 +72,8 @@ class GateContext:
     home: Home = field(default_factory=Home.find)
     tick: Callable[[int, int], None] = _untold
     """Told (done, total) by a gate whose work takes more than a second, for its progress bar."""
+    say: Callable[[str], None] = _unheard
+    """Told one sentence by a gate that begins something which a person should know takes long."""
 
     @cached_property
     def predictions(self) -> tuple[Predictions, Predictions | None]:

@@ -46,7 +46,7 @@ SEED = 20130701
 #: Judged also when the policy does not mention them.
 _ALWAYS = ("ownership", "security")
 #: Gates that ask for predictions on the evaluation rows.
-_PREDICTING = ("metrics", "slices", "fairness", "value", "agreement", "drift", "robustness")
+_PREDICTING = ("metrics", "slices", "fairness", "value", "agreement", "drift", "robustness", "custom")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -93,6 +93,7 @@ def evaluate(
         now=datetime.fromtimestamp(started, UTC).date(),
         seed=SEED,
         home=home,
+        say=progress,
     )
     if evaluation is not None and any(getattr(gates, gate.name, None) for gate in asked if gate.name in _PREDICTING):
         context = _ahead(context)

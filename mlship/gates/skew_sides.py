@@ -82,7 +82,7 @@ def from_feast(context: GateContext, store: FeastStore) -> tuple[Sides, str]:
         entities,
         context.home,
         python=python,
-        progress=_quiet,
+        progress=context.say,
         tick=context.tick,
     )
     notes = [f"'{view}' was never materialised" for view in found.never]
@@ -105,7 +105,3 @@ def from_feast(context: GateContext, store: FeastStore) -> tuple[Sides, str]:
         notes.append(f"the online store does not know {things(absent[name], 'entity row')} (feature '{name}')")
     sides = Sides(found.offline, online, (feast.ROW,), feast.TIME, None, found.keys, found.columns, tuple(notes))
     return sides, newer
-
-
-def _quiet(_sentence: str) -> None:
-    """Gates have no voice of their own; the progress bar moves."""

@@ -102,7 +102,7 @@ def test_wasserstein_is_blind_to_units(shift: float, scale: float, seed: int) ->
     ],
 )
 def test_wasserstein_is_scipys(draw: Callable[[np.random.Generator], np.ndarray], shift: float) -> None:
-    """Rows at the means of their bins: within 4 %, or 0.002 deviations, of the distance of all rows, shifted or wider."""
+    """Rows at their bins' means: within 4 %, or 0.002 deviations, of the distance of all rows, shifted or wider."""
     theirs = draw(np.random.default_rng(0))
     for ours in (theirs + shift * theirs.std(), theirs * (1 + shift)):
         truth = wasserstein_distance(ours, theirs) / theirs.std()
