@@ -42,7 +42,8 @@ _HARMLESS: dict[str, str] = {
     "decimal": "Decimal",
     "fractions": "Fraction",
     "pathlib": "Path PosixPath PurePath PurePosixPath",
-    "types": "SimpleNamespace",
+    "types": "SimpleNamespace GenericAlias",
+    "typing": "Any Optional Union List Dict Tuple Set FrozenSet Callable Sequence Mapping Iterable Literal",
     "numpy": "dtype ndarray bool bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 "
     "complex64 complex128 str_ bytes_ datetime64 timedelta64 object_ void mean median sum std var min max",
     "numpy.core.multiarray": "_reconstruct scalar",
