@@ -37,13 +37,13 @@ def ask(model: Model, batch: pd.DataFrame) -> Answer:
     the columns of the answer are named after the classes. Raises ``ModelFault`` for any other shape, for predictions
     that are no class or number, and for numbers that are not finite.
     """
-    predicted = model.predict(batch)
     classes = classes_of(model.raw)
+    if classes is not None and model.predicts == "predict" and _decides_by_probability(model.raw):
+        return _decided(model, classes, batch)
+    predicted = model.predict(batch)
     if classes is not None and model.predicts == "predict_proba":
         scores = _probabilities(predicted, len(batch), len(classes))
         return Answer(classes[scores.argmax(axis=1)], scores, classes)
-    if classes is not None and model.predicts == "predict" and _decides_by_probability(model.raw):
-        return _decided(model, classes, batch)
     if (positive := _boosted(model.raw, predicted, len(batch))) is not None:
         return positive
     if (told := _named(predicted, len(batch))) is not None:

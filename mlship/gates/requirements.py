@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mlship.home import Home
+from mlship.report.figures import listed
 
 #: Read in this order; the first that names packages counts, for MLflow writes the same list into each.
 _FILES = ("requirements.txt", "python_env.yaml", "conda.yaml")
@@ -57,9 +58,9 @@ def _of_yaml(text: str) -> list[str]:
         document = yaml.safe_load(text)
     except yaml.YAMLError:
         return []
-    listed = document.get("dependencies") if isinstance(document, dict) else None
+    entries = document.get("dependencies") if isinstance(document, dict) else None
     lines: list[str] = []
-    for entry in listed if isinstance(listed, list) else []:
+    for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, dict):
             lines += [str(line) for line in entry.get("pip") or []]
         elif isinstance(entry, str):
@@ -144,6 +145,8 @@ def audit(packages: tuple[Required, ...], home: Home) -> Audit:
         for one in report["dependencies"]
         for flaw in one.get("vulns", ())
     ]
+    if len(unknown) == len(pins):
+        return Audit(reason=f"pip-audit knows nothing about {listed(sorted({*skipped, *unknown}))}")
     return Audit(tuple(found), len(pins) - len(unknown), tuple(sorted({*skipped, *unknown})))
 
 

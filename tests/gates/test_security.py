@@ -172,6 +172,14 @@ def test_known_vulnerabilities_are_listed_or_fail(tmp_path: Path, answers: dict[
         ({"hangs": True}, "did not answer within 120 s"),
         ({"stdout": "", "stderr": "x\nConnectionError: https://me:pw@host/"}, "ConnectionError: https://host/"),
         ({"stdout": "[]"}, "exit code 1"),
+        (
+            {
+                "stdout": json.dumps(
+                    {"dependencies": [{"name": n, "skip_reason": "x"} for n in ("mlflow", "scikit-learn")]}
+                )
+            },
+            "pip-audit knows nothing about mlflow and scikit-learn",
+        ),
     ],
 )
 def test_an_audit_that_fails_is_no_pass(
