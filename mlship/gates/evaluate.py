@@ -47,6 +47,8 @@ SEED = 20130701
 _ALWAYS = ("ownership", "security")
 #: Gates that ask for predictions on the evaluation rows.
 _PREDICTING = ("metrics", "slices", "fairness", "value", "agreement", "drift", "robustness", "custom")
+#: Gates that ask for predictions on other rows, too.
+_ASKING_MORE = ("leakage", "drift", "robustness")
 _ALPHABET = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
@@ -77,7 +79,8 @@ def evaluate(
             if any(getattr(gates, name, None) for name in _PREDICTING if not only or name in only):
                 session.prepare([version for version in (candidate.version, candidate.champion) if version])
             again = partial(evaluate, loaded, candidate, home, progress, now=now, only=only, watch=watch, fetch=fetch)
-            return again(score=session.score)
+            more = any(getattr(gates, name, None) for name in _ASKING_MORE if not only or name in only)
+            return again(score=session.score if more else partial(_last, session))
     began = time.monotonic()
     started = time.time() if now is None else now
     asked = [gate for gate in GATES if not only or gate.name in only]
@@ -115,6 +118,15 @@ def evaluate(
         if only
         else "",
     )
+
+
+def _last(
+    session: Session, versions: tuple[ModelVersion, ...], features: pd.DataFrame, contents: str
+) -> tuple[Predictions, ...]:
+    """Predictions that nobody is expected to ask more than; the models' memory is free while they are judged."""
+    predictions = session.score(versions, features, contents)
+    session.rest()
+    return predictions
 
 
 def _rows(

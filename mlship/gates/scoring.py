@@ -75,6 +75,14 @@ class Session:
         for keeper in keepers:
             keeper.close()
 
+    def rest(self) -> None:
+        """End every process for now, so that their memory is free; a model that is asked again is started again."""
+        with self._lock:
+            keepers = list(self._keepers.values())
+            self._keepers.clear()
+        for keeper in keepers:
+            keeper.close()
+
     def prepare(self, versions: Sequence[ModelVersion]) -> None:
         """Start the processes, so that their libraries are imported while there is other work; nothing is loaded yet.
 

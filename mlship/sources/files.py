@@ -10,7 +10,7 @@ from mlship.errors import DataError
 from mlship.policy.data import Dataset
 from mlship.policy.formats import matches
 from mlship.report.figures import listed, nearest, quoted, things
-from mlship.sources import local, sql
+from mlship.sources import allocator, local, sql
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +45,7 @@ def read(dataset: Dataset, path: Path, *, columns: tuple[str, ...] = (), labelle
 
     Raises ``DataError`` when the rows cannot be read, lack a column, or have no label where they need one.
     """
+    allocator.give_back()
     table, shown = _table(dataset, path)
     rows = Rows(table.frame, table.digest, shown, dataset.target, dataset.time)
     wanted = dict.fromkeys([*filter(None, (dataset.target, dataset.time)), *columns])
