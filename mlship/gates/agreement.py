@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from mlship.exhibits import Exhibit, Heat, Table
 from mlship.gates.base import FEWEST_ROWS, GateContext, Limit, Predictions, judge, without
-from mlship.gates.segments import segments
-from mlship.gates.side import Array, Side
+from mlship.gates.metrics.side import Array, Side
+from mlship.gates.slices.segments import segments
 from mlship.policy.gates import AgreementGate
 from mlship.report.figures import count, nearest, quoted, share, things
 from mlship.sources.files import Rows

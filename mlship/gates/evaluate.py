@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from mlship.errors import DataError, MlshipError, ModelFault, ModelRefused
 from mlship.gates.base import Gate, GateContext, Predictions, Score, without
-from mlship.gates.scoring import Session
 from mlship.gates.table import GATES
 from mlship.home import Home
 from mlship.report.figures import listed
+from mlship.scoring.session import Session
 from mlship.sources import files
 from mlship.types import Candidate, Evaluation, GateResult, ModelVersion, Status
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from mlship.exhibits import Table
 from mlship.gates.base import GateContext, Limit, judge, without
-from mlship.gates.slice_figures import slices_of
-from mlship.gates.sliced import ERRORS, Grouping, cannot_cut, groupings, measure, told, too_small
+from mlship.gates.slices.figures import slices_of
+from mlship.gates.slices.sliced import ERRORS, Grouping, cannot_cut, groupings, measure, told, too_small
 from mlship.policy.gates import FairnessGate
 from mlship.report.figures import number, things
 from mlship.stats import simultaneous

@@ -5,16 +5,16 @@ from __future__ import annotations
 from mlship.gates.agreement import Agreement
 from mlship.gates.base import Gate
 from mlship.gates.contract import Contract
-from mlship.gates.custom import Custom
-from mlship.gates.drift import Drift
+from mlship.gates.custom.gate import Custom
+from mlship.gates.drift.gate import Drift
 from mlship.gates.fairness import Fairness
 from mlship.gates.leakage import Leakage
-from mlship.gates.metrics import Metrics
+from mlship.gates.metrics.gate import Metrics
 from mlship.gates.ownership import Ownership
-from mlship.gates.robustness import Robustness
+from mlship.gates.robustness.gate import Robustness
 from mlship.gates.security import Security
-from mlship.gates.skew import Skew
-from mlship.gates.slices import Slices
+from mlship.gates.skew.gate import Skew
+from mlship.gates.slices.gate import Slices
 from mlship.gates.value import Value
 
 GATES: tuple[Gate, ...] = (

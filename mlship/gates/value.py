@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlship.exhibits import Curves, Exhibit, Series
 from mlship.gates.base import GateContext, Limit, judge, noted, without
 from mlship.gates.labelled import too_little
-from mlship.gates.side import Array, Side, same
+from mlship.gates.metrics.side import Array, Side, same
 from mlship.gates.worth import Worth, by_function, by_table
 from mlship.policy.gates import ValueGate
 from mlship.report.figures import number
@@ -96,7 +96,7 @@ class Value:
 def _worth(rules: ValueGate, sides: list[Side], context: GateContext) -> Worth:
     if rules.payoff is not None:
         return by_table(_payoffs(rules), sides, context.seed)
-    from mlship.gates import functions
+    from mlship.gates.metrics import functions
 
     assert rules.function is not None, "judge has looked"
     return by_function(functions.find(rules.function, context.resolve(".")), sides)

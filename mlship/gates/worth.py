@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlship.gates import cells
-from mlship.gates.functions import Function
-from mlship.gates.side import Array, Side, same
+from mlship.gates.metrics import cells
+from mlship.gates.metrics.functions import Function
+from mlship.gates.metrics.side import Array, Side, same
 from mlship.stats import bootstrap
 from mlship.stats.linear import Linear
 

@@ -64,7 +64,7 @@ SCORERS = (
     "v_measure_score",
 )
 
-#: Metrics of mlship's own, where less is better, as people name them (`mlship.gates.ours`).
+#: Metrics of mlship's own, where less is better, as people name them (`mlship.gates.metrics.ours`).
 OWN = (
     "brier_score",
     "calibration_error",
@@ -76,7 +76,7 @@ OWN = (
     "smape",
 )
 
-#: Shares of rows by which the slices and fairness gates also compare groups (`mlship.gates.rates`).
+#: Shares of rows by which the slices and fairness gates also compare groups (`mlship.gates.slices.rates`).
 RATES = (
     "error",
     "false_negative_rate",

@@ -1,8 +1,8 @@
 """Scores of weighted rows, many weightings at once: what a bootstrap asks for a thousand times.
 
 Each function takes what is known of the rows once and returns a function of weights, shape (b, n), that gives the b
-scores. They follow scikit-learn's definitions; `mlship.gates.paired` uses one only where it agrees with scikit-learn on
-the data at hand.
+scores. They follow scikit-learn's definitions; `mlship.gates.metrics.paired` uses one only where it agrees with
+scikit-learn on the data at hand.
 """
 
 from __future__ import annotations

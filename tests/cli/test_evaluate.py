@@ -197,6 +197,6 @@ def _children(parent: int) -> list[str]:
             words = path.read_bytes().split(b"\0")
         except OSError:  # it has ended meanwhile
             continue
-        if b"mlship.gates.scorer" in words and str(parent).encode() in words:
+        if b"mlship.scoring.scorer" in words and str(parent).encode() in words:
             found.append(b" ".join(words).decode())
     return found

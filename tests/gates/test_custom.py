@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 
 from mlship.exhibits import Table
-from mlship.gates.custom import Custom
-from mlship.gates.custom_answer import AnswerError, read, results
+from mlship.gates.custom.answer import AnswerError, read, results
+from mlship.gates.custom.gate import Custom
 from mlship.types import GateResult, Status
 from tests.gates.support import Case, Said, assert_page_shows, said
 
@@ -420,7 +420,7 @@ def test_a_gate_ends_with_the_tool(end: signal.Signals, tmp_path: Path) -> None:
     tool = """
     from pathlib import Path
     from tests.gates.test_custom import _case
-    from mlship.gates.custom import Custom
+    from mlship.gates.custom.gate import Custom
 
     code = "import os, time; open('pid', 'w').write(str(os.getpid())); time.sleep(600)"
     import sys

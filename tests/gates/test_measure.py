@@ -12,9 +12,9 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
-from mlship.gates import measure, ours
-from mlship.gates.paired import compare
-from mlship.gates.side import Side, coded
+from mlship.gates.metrics import measure, ours
+from mlship.gates.metrics.paired import compare
+from mlship.gates.metrics.side import Side, coded
 from mlship.policy.gates import MetricRule
 from mlship.policy.scorers import OWN, SCORERS, SYNONYMS
 from tests.gates.support import Said, said

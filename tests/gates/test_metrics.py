@@ -14,9 +14,9 @@ from sklearn.linear_model import LinearRegression
 from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.naive_bayes import GaussianNB
 
-from mlship.gates import cells, resample
-from mlship.gates.metrics import Metrics
-from mlship.gates.paired import compare
+from mlship.gates.metrics import cells, resample
+from mlship.gates.metrics.gate import Metrics
+from mlship.gates.metrics.paired import compare
 from mlship.stats import bootstrap
 from mlship.types import Status
 from tests.gates.support import Case, Said, said

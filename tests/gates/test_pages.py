@@ -11,7 +11,7 @@ import pytest
 
 from mlship.gates.contract import Contract
 from mlship.gates.leakage import Leakage
-from mlship.gates.metrics import Metrics
+from mlship.gates.metrics.gate import Metrics
 from mlship.gates.ownership import Ownership
 from mlship.report.text import table
 from tests.gates.support import Case, said

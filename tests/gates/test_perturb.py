@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlship.gates import perturb
-from mlship.gates.perturb import Column
+from mlship.gates.robustness import perturb
+from mlship.gates.robustness.perturb import Column
 
 Made = Callable[[pd.DataFrame, float, int, tuple[Column, ...]], pd.DataFrame]
 MADE: dict[str, Made] = {

@@ -15,9 +15,9 @@ import pytest
 from mlship.errors import DataError, ModelError
 from mlship.exhibits import Curves, Table
 from mlship.gates.base import GateContext
-from mlship.gates.casts import fit
-from mlship.gates.perturb import UNSEEN
-from mlship.gates.robustness import Robustness
+from mlship.gates.robustness.gate import Robustness
+from mlship.gates.robustness.perturb import UNSEEN
+from mlship.scoring.casts import fit
 from mlship.types import GateResult, ModelVersion, Status
 from tests.gates.support import Case, Said, assert_page_shows, said
 
@@ -391,13 +391,13 @@ def test_tables_are_asked_about_together_and_the_label_stays_hidden() -> None:
 def test_a_wide_table_is_asked_about_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """With the same figures."""
     whole = _case(**PASSING).judged(Robustness())
-    monkeypatch.setattr("mlship.gates.perturbed._MOST_CELLS", 10_000)
+    monkeypatch.setattr("mlship.gates.robustness.perturbed._MOST_CELLS", 10_000)
     assert _case(**PASSING).judged(Robustness()) == whole
 
 
 def test_a_model_that_fails_after_minutes_is_not_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A hang on one of fifteen tables must not cost fifteen hangs: the whole gate is an error."""
-    monkeypatch.setattr("mlship.gates.perturbed._PATIENCE", -1)
+    monkeypatch.setattr("mlship.gates.robustness.perturbed._PATIENCE", -1)
     with pytest.raises(ModelError, match="Found unknown categories"):
         _case(_brittle, **PASSING).judged(Robustness())
 

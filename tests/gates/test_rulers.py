@@ -9,9 +9,9 @@ import pytest
 from fairlearn import metrics as fair
 from sklearn.metrics import get_scorer, zero_one_loss
 
-from mlship.gates import rates, rulers, tallies
-from mlship.gates.measure import metric
-from mlship.gates.rulers import ruler
+from mlship.gates.metrics.measure import metric
+from mlship.gates.slices import rates, rulers, tallies
+from mlship.gates.slices.rulers import ruler
 from mlship.policy.gates import MetricRule
 from mlship.policy.scorers import RATES
 from tests.gates.support import Said, said

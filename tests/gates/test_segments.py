@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlship.gates import segments as module
-from mlship.gates.segments import Pair, Segments, segments
+from mlship.gates.slices import segments as module
+from mlship.gates.slices.segments import Pair, Segments, segments
 from mlship.sources.files import Rows
 
 

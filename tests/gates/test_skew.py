@@ -11,7 +11,7 @@ import pytest
 
 from mlship.errors import DataError
 from mlship.exhibits import Table
-from mlship.gates.skew import Skew
+from mlship.gates.skew.gate import Skew
 from mlship.types import GateResult, Status
 from tests.gates.support import Case, assert_page_shows
 

@@ -12,11 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlship.exhibits import Table
-from mlship.gates.skew import Skew
-from mlship.gates.skew_causes import causes
-from mlship.gates.skew_rows import Around
-from mlship.gates.skew_units import Cause
-from mlship.gates.skew_values import Compared, compare
+from mlship.gates.skew.causes import causes
+from mlship.gates.skew.gate import Skew
+from mlship.gates.skew.rows import Around
+from mlship.gates.skew.units import Cause
+from mlship.gates.skew.values import Compared, compare
 from tests.gates.support import Case
 
 N = 2000

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlship.gates.skew_join import Match, Met, match
-from mlship.gates.skew_keys import KeyProblem
+from mlship.gates.skew.join import Match, Met, match
+from mlship.gates.skew.keys import KeyProblem
 
 T0 = pd.Timestamp("2026-07-01")
 

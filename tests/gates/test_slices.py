@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from mlship.exhibits import Heat, Table
-from mlship.gates.slices import Slices
+from mlship.gates.slices.gate import Slices
 from mlship.types import GateResult, Status
 from tests.gates.support import Case, Said, assert_page_shows, said
 

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from mlship.errors import DataError
-from mlship.gates.skew import Skew
+from mlship.gates.skew.gate import Skew
 from mlship.home import Home
 from mlship.policy.gates import FeastStore
 from mlship.sources import feast, feast_python

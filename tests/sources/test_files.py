@@ -13,8 +13,8 @@ import pyarrow as pa
 import pytest
 
 from mlship.errors import DataError
-from mlship.gates.casts import fit
 from mlship.policy.data import Dataset
+from mlship.scoring.casts import fit
 from mlship.sources import batches, local
 from mlship.sources.files import Rows, read
 

@@ -1,0 +1,1 @@
+"""Gates of a team's own: functions and commands."""

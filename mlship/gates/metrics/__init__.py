@@ -1,0 +1,1 @@
+"""The metrics gate: names and what they measure, intervals, plots."""

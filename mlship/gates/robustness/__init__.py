@@ -1,0 +1,1 @@
+"""The robustness gate: rows that are a little wrong."""
