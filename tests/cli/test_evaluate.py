@@ -92,7 +92,7 @@ def test_a_leaking_candidate_fails_by_name(place: Path, registry_home: RegistryH
     """Exit 1; the first rule shown is the one that failed, with the column."""
     done = _mlship(place, registry_home, "leaking.yaml")
     assert done.returncode == 1, done.stderr
-    assert done.stdout.startswith("FAILED  flight-delay 3 (champion 1): 2 of ")
+    assert done.stdout.startswith("FAILED  flight-delay 3 (champion 1): 1 of ")
     assert "the candidate takes arr_time as input, which does not exist when the model is asked" in done.stdout
 
 

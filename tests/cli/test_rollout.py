@@ -34,7 +34,7 @@ rollout:
     - {{weight: 20%, bake: {{for: 500ms, requests: 30}}}}
     - {{weight: 50%, bake: {{for: 500ms, requests: 60}}}}
   guard:
-    latency: {{max_ratio: 2}}
+    latency: {{max_ratio: 10}}
 """
 
 
