@@ -51,6 +51,8 @@ def _swapped(column: pd.Series[Any]) -> pd.Series[Any]:
 PLANTED: list[tuple[str, Any, Any]] = [
     ("online is offline x 60", NUMBERS, NUMBERS * 60),
     ("online is offline / 60", NUMBERS, NUMBERS / 60),
+    ("online is offline / 60", WHOLE, (WHOLE / 60).round(4)),
+    ("online is offline / 60", WHOLE, (WHOLE / 60).round(6)),
     ("online is offline x 3600", NUMBERS, NUMBERS * 3600),
     ("online is offline x 1000", NUMBERS, NUMBERS * 1000),
     ("online is offline x 100", NUMBERS, NUMBERS * 100),

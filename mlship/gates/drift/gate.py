@@ -182,7 +182,9 @@ class _Work:
             if before is None or now is None:
                 which = "reference" if before is None else side.name
                 label = "labels: the policy names no target" if target is None else f"column '{target}'"
-                side.no_outcomes = (lacking, f"the {which} data has no {label}")
+                # Recent rows have no labels yet, as a rule: nobody can insist on them.
+                status = Status.SKIPPED if before is not None and side.name == "recent" else lacking
+                side.no_outcomes = (status, f"the {which} data has no {label}")
             elif "nothing" in (kinds := (kind(before), kind(now))) or kinds[0] != kinds[1]:
                 side.no_outcomes = (lacking, f"the labels are {kinds[0]} in the reference and {kinds[1]} here")
             else:

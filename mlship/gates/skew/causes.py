@@ -157,11 +157,11 @@ def _arithmetic(column: Compared, ours: Any, asked: Any) -> Iterator[Cause]:
         if column.kind == "number":
             ratios = asked / ours
             factor = float(np.nanmedian(ratios[np.isfinite(ratios)])) if np.isfinite(ratios).any() else 0.0
-            if factor not in (0.0, 1.0):
+            if factor != 0 and abs(factor - 1) > 1e-3:  # nearer than that, it is rounding
                 claim, guess, factor = factor_said(factor)
                 if factor == -1 and (column.online < 0).mean() < 0.1 * (column.offline < 0).mean():
                     claim, guess = "online is offline without its sign", "transformed on one side only"
-                yield Cause(claim, _hits(ours * factor, asked), guess)
+                yield Cause(claim, _hits(ours * factor, asked, rounding=_rounding(asked)), guess)
         moved = asked - ours
         if np.isfinite(moved).any():
             offset = float(np.nanmedian(moved[np.isfinite(moved)]))
@@ -246,9 +246,25 @@ def _lost(column: Compared, rows: NDArray[np.int64], _around: Around) -> Iterato
     yield Cause("online is missing", 1.0, "not found in the look-up, expired, or the join key has another type online")
 
 
-def _hits(expected: Any, seen: Any, close: float = CLOSE) -> float:
-    """Share of rows in which the expectation is met."""
+def _hits(expected: Any, seen: Any, close: float = CLOSE, rounding: float = 0.0) -> float:
+    """Share of rows in which the expectation is met, within `close` of the value or `rounding`, whichever is more."""
     import numpy as np
 
     with np.errstate(invalid="ignore", over="ignore"):
-        return float(((np.abs(expected - seen) <= close * np.abs(seen)) | (expected == seen)).mean())
+        allowed = np.maximum(close * np.abs(seen), rounding)
+        return float(((np.abs(expected - seen) <= allowed) | (expected == seen)).mean())
+
+
+def _rounding(seen: Any) -> float:
+    """Half of the last decimal place that is used, when the values have so many places that this is next to nothing."""
+    import numpy as np
+
+    finite = np.abs(seen[np.isfinite(seen) & (seen != 0)])
+    if not finite.size:
+        return 0.0
+    usual = float(np.median(finite))
+    for places in range(1, 10):
+        half = 0.5 * 10.0**-places
+        if half <= 1e-3 * usual and bool((np.abs(finite - np.round(finite, places)) <= 1e-12 * finite).all()):
+            return half * (1 + 1e-6)
+    return 0.0
