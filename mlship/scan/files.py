@@ -85,7 +85,7 @@ class Looker:
 
     def _pickle(self, file: IO[bytes], name: str, *, text: bool = False) -> None:
         reached = pickles.follow(file)
-        if text and not reached.calls:
+        if text and not reached.calls and not reached.streams:
             return  # a list of requirements may look as if it named things; only a pickle calls them
         if reached.joblib:  # no flavor of MLflow reads it so: code that comes with the model does
             self.code.add((name, "a joblib file, which no flavor of MLflow reads"))
@@ -189,6 +189,19 @@ class Looker:
         except Exception as error:  # noqa: BLE001 - skops raises whatever a forged schema leads it to
             self.faults.add((name, f"skops cannot read it: {' '.join(str(error).split())[:120]}"))
             return
+        file.seek(0)
+        with zipfile.ZipFile(file) as archive:
+            schema = json.loads(archive.read("schema.json"))
+        known: dict[str, dict[str, Any]] = {}  # skops reads what carries an id only where it stands first
+        twice: set[str] = set()
+        for one in _objects(schema):
+            if "__id__" in one and known.setdefault(repr(one["__id__"]), one) != one:
+                twice.add(repr(one["__id__"]))
+        for one in _objects(schema):
+            for key in pickles.METHOD_NAMES:
+                told = key not in one or set(_named(one[key])) <= pickles.METHODS
+                if not told or (key in one and any(repr(n.get("__id__")) in twice for n in _objects(one[key]))):
+                    self.faults.add((name, "it names a method that is none of estimators"))
         for full in untrusted:
             module, _, attribute = full.rpartition(".")
             self.names.add((name, module, attribute))
@@ -260,6 +273,19 @@ def _unpacker(head: bytes) -> Callable[[IO[bytes]], Any] | None:
             return None
         return _Inflated
     return None
+
+
+def _named(node: Any) -> Iterator[str]:
+    """The texts that a value of skops stands for, and whatever else there is as it is written."""
+    if isinstance(node, dict) and isinstance(node.get("content"), list) and node.get("__class__") == "list":
+        for part in node["content"]:
+            yield from _named(part)
+    elif isinstance(node, dict) and node.get("is_json") and isinstance(node.get("content"), str):
+        value = json.loads(node["content"])
+        if value is not None:
+            yield value if isinstance(value, str) else ""
+    else:
+        yield ""
 
 
 def _objects(document: Any) -> Iterator[dict[str, Any]]:

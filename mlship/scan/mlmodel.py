@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import reprlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,23 +14,72 @@ from mlship.scan.findings import Finding, Kind
 _NAME = "MLmodel"
 #: Keys of a flavor whose value is Python code of the model.
 _CODE_KEYS = ("code", "model_code_path")
+#: Keys whose values tell where something came from, and are not read when a model is loaded.
+_NO_PATHS = ("uri", "source_model_name", "python_version")
+#: What `predict_fn` may name: it is looked up on whatever was unpickled, and called.
+_METHODS = {
+    "predict", "predict_proba", "predict_log_proba", "predict_joint_log_proba", "score", "decision_function",
+}  # fmt: skip
 
 
 def look(directory: Path, section: SecurityGate) -> set[Finding]:
-    """What loading would run by the word of the `MLmodel` file alone."""
+    """What loading would run by the word of the `MLmodel` file alone, or of one further down, where `data` leads."""
+    found = _look(directory, directory, section)
+    for base, _directories, names in os.walk(directory):
+        if _NAME in names and Path(base) != directory:
+            found |= _look(Path(base), directory, section)
+    return found
+
+
+def _look(where: Path, root: Path, section: SecurityGate) -> set[Finding]:
+    file = (where / _NAME).relative_to(root).as_posix()
     try:
-        flavors = flavors_of(directory)
+        flavors = flavors_of(where)
     except ValueError as error:
-        return {Finding(_NAME, Kind.UNREADABLE, str(error))}
+        return {Finding(file, Kind.UNREADABLE, str(error))}
     found: set[Finding] = set()
     for name, flavor in flavors.items():
         for key in _CODE_KEYS:
             if flavor.get(key) and not section.allow_code:
-                found.add(Finding(_NAME, Kind.CODE, f"{flavor[key]}, for the flavor {name}"))
-    loader = str(flavors.get("python_function", {}).get("loader_module") or "mlflow.sklearn")
-    if not loader.startswith("mlflow.") and loader not in section.allow_types and not section.allow_code:
-        found.add(Finding(_NAME, Kind.CODE, f"the module {loader}, which loads it"))
+                found.add(Finding(file, Kind.CODE, f"{_shown(flavor[key])}, for the flavor {name}"))
+        outside = {text for key, text in _texts(flavor) if key not in _NO_PATHS and _leads_out(text)}
+        found |= {Finding(file, Kind.UNREADABLE, f"{text[:200]} lies outside of the model") for text in outside}
+    pyfunc = flavors.get("python_function", {})
+    loader = _shown(pyfunc.get("loader_module") or "mlflow.sklearn")
+    ours = loader.startswith("mlflow.") or loader in section.allow_types
+    if not ours and not section.allow_code:
+        found.add(Finding(file, Kind.CODE, f"the module {loader}, which loads it"))
+    method = _shown(pyfunc.get("predict_fn") or "predict")
+    if method not in _METHODS and not section.allow_code:
+        found.add(Finding(file, Kind.UNKNOWN, f"the method {method}"))
+    for name, flavor in flavors.items():
+        kind = flavor.get("model_class")
+        if name == "xgboost" and kind is not None and not str(_shown(kind)).startswith("xgboost."):
+            found.add(Finding(file, Kind.DANGEROUS, _shown(kind)))  # MLflow imports and calls it, whatever it is
     return found
+
+
+def _shown(value: Any) -> str:
+    """Short, whatever it is: aliases can make a few lines of YAML more than memory holds."""
+    return value[:200] if isinstance(value, str) else reprlib.repr(value)
+
+
+def _texts(value: Any) -> Iterator[tuple[str, str]]:
+    """Every (key, text) in a flavor, each once however many aliases lead to it."""
+    rest, seen = [("", value)], set()
+    while rest:
+        key, one = rest.pop()
+        if isinstance(one, str):
+            yield key, one
+        elif isinstance(one, (dict, list)) and id(one) not in seen:
+            seen.add(id(one))
+            rest.extend((str(k), v) for k, v in one.items()) if isinstance(one, dict) else rest.extend(
+                (key, v) for v in one
+            )
+
+
+def _leads_out(text: str) -> bool:
+    return text.startswith(("/", "~")) or ".." in text.replace("\\", "/").split("/")
 
 
 def flavors_of(directory: Path) -> dict[str, dict[str, Any]]:
@@ -41,7 +93,7 @@ def flavors_of(directory: Path) -> dict[str, dict[str, Any]]:
         document = yaml.safe_load((directory / _NAME).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ValueError("there is no such file") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ValueError(" ".join(str(error).split())[:200]) from None
     flavors = document.get("flavors") if isinstance(document, dict) else None
     if not isinstance(flavors, dict):

@@ -41,7 +41,7 @@ _HARMLESS: dict[str, str] = {
     "dateutil.relativedelta": "relativedelta",
     "decimal": "Decimal",
     "fractions": "Fraction",
-    "pathlib": "Path PosixPath PurePath PurePosixPath",
+    "pathlib": "PurePath PurePosixPath",
     "types": "SimpleNamespace GenericAlias",
     "typing": "Any Optional Union List Dict Tuple Set FrozenSet Callable Sequence Mapping Iterable Literal",
     "numpy": "dtype ndarray bool bool_ int8 int16 int32 int64 uint8 uint16 uint32 uint64 float16 float32 float64 "

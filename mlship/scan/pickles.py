@@ -7,17 +7,30 @@ exactly, and whatever cannot be followed is a finding.
 
 from __future__ import annotations
 
+import codecs
 import pickletools
 import re
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from mlship.scan.called import only_named
+
 #: Instructions in one stream; a model of more is a matter for a format that is no program.
 MOST_STEPS = 50_000_000
+#: Attributes by which numpy takes foreign memory for an array.
+_PROTOCOL = re.compile(r"__(array|cuda_array|dlpack)\w*__")
+#: Attributes of estimators that name a method to be called on another object, and the methods that may be.
+METHOD_NAMES = ("stack_method_", "response_method")
+METHODS = {"predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "score_samples", "auto"}
+_DICTIONARIES = ("dict", "OrderedDict", "defaultdict", "Counter", "Bunch")
 _SIZES = re.compile(r"[<>|=]?([biufcSUVMmO])([0-9]+)")
 _LONGEST_TEXT = 1000
+#: Bytes of a line, as the old text instructions have them.
+_LONGEST_LINE = 1 << 20
+#: Characters of text that one stream may put on the stack.
+_MOST_TEXT = 1 << 28
 _WIDEST = 64
 #: The number that PyTorch's old format begins with; five pickles and then raw numbers follow.
 _TORCH_MAGIC = 0x1950A86A20F9469CFC6C
@@ -39,6 +52,8 @@ class Reached:
     """Whether it is written for joblib: read by `pickle` it would be something else, which nobody has looked at."""
     streams: int = 0
     """Complete pickles, one after another."""
+    steps: int = 0
+    """Instructions followed so far, of all streams."""
 
     @property
     def active(self) -> bool:
@@ -75,6 +90,7 @@ class _Opaque:
 
 _OPAQUE = _Opaque()
 _MARK = object()
+_COMPUTED = object()
 #: What joblib writes instead of an array; the array's bytes follow the instruction that sets its state.
 _ARRAY = _Name("joblib.numpy_pickle", "NumpyArrayWrapper")
 #: Calls whose result is an instance of their first argument.
@@ -137,6 +153,9 @@ class _Machine:
         self.memo: dict[int, Any] = {}
         self.start = file.tell()
         self.top: Any = None
+        self.text = 0
+        self.methods: list[list[Any]] = []
+        """Lists of names of methods, which must hold nothing else when all is read."""
 
     @property
     def read(self) -> int:
@@ -145,26 +164,19 @@ class _Machine:
 
     def run(self) -> None:
         """Follow the stream; always raises ``_Stop``."""
-        instructions = self._instructions()
-        for step, (name, argument) in enumerate(instructions):
-            if step > MOST_STEPS:
+        while True:
+            code = self.file.read(1)
+            if not code:
+                raise _Stop("it has no end")
+            self.reached.steps += 1
+            if self.reached.steps > MOST_STEPS:  # a reader would go on, whatever has been seen so far
+                self.reached.faults.add(f"it has more than {MOST_STEPS:,} instructions")
                 raise _Stop(f"it has more than {MOST_STEPS:,} instructions")
+            name, read = _READERS.get(code, ("", None))
             act = _ACTS.get(name)
             if act is None:
-                raise _Stop(f"the instruction {name} is not one that models need")
-            act(self, argument)
-        raise _Stop("it has no end")
-
-    def _instructions(self) -> Iterator[tuple[str, Any]]:
-        instructions = pickletools.genops(self.file)
-        while True:
-            try:
-                instruction, argument, _position = next(instructions)
-            except StopIteration:
-                return
-            except Exception as error:  # noqa: BLE001 - the parser raises whatever a damaged stream leads it to
-                raise _Stop(" ".join(str(error).split())[:120] or type(error).__name__) from None
-            yield instruction.name, argument
+                raise _Stop(f"the instruction {name or code!r} is not one that models need")
+            act(self, read(self.file) if read else None)
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
@@ -205,12 +217,22 @@ class _Machine:
         self.reached.names.add((module, name))
         self.push(_Name(module, name))
 
-    def call(self, called: Any, arguments: Any) -> None:
+    def call(self, called: Any, arguments: Any, *, made: bool = False) -> None:
         self.reached.calls = True
         if isinstance(called, _Name):
+            if not made and only_named(called.module, called.name):
+                self.reached.faults.add(f"it calls {called.module}.{called.name}, which models only name")
             kept = arguments if isinstance(arguments, tuple) and len(arguments) <= _WIDEST else ()
-            if called in _MAKERS and kept and isinstance(kept[0], _Name):
-                called = kept[0]
+            if called in _MAKERS:
+                base = kept[1] if len(kept) > 1 and called.name == "_reconstructor" else None
+                if not kept or not isinstance(kept[0], _Name):
+                    self.reached.faults.add("it makes an instance of what it has computed")
+                elif base is not None and not (isinstance(base, _Name) and base.module in ("builtins", "__builtin__")):
+                    self.reached.faults.add("it makes an instance by a constructor of its own")
+                else:
+                    called = kept[0]
+            elif called.module == "types" and not made and kept != ():
+                self.reached.faults.add(f"it calls {called.module}.{called.name} with values")
             self.push(_Made(called, kept))
             return
         by = called.by if isinstance(called, _Made) else None
@@ -230,9 +252,32 @@ class _Machine:
         if not isinstance(made, _Made):
             return
         made.state = state
+        self._check_state(made, state)
         if self.skip_arrays and made.by == _ARRAY:
             self._skip_array(state if isinstance(state, dict) else {})
             self.stack[-1] = _OPAQUE
+
+    def _check_state(self, made: _Made, state: Any) -> None:
+        """Attributes whose names are computed, or that name a method no estimator has: it could be any."""
+        if _of_sklearn(made) and isinstance(state, _Made):
+            self.reached.faults.add("it sets attributes that are computed")
+        for part in state if isinstance(state, tuple) else (state,):
+            if isinstance(part, _Made) and part.by is not None and part.by.name in _DICTIONARIES:
+                self.reached.faults.add("it sets attributes that are computed")
+            if not isinstance(part, dict):
+                continue
+            if _COMPUTED in part:
+                self.reached.faults.add("it sets an attribute whose name is computed")
+            for key in METHOD_NAMES:
+                if key in part:
+                    value = part[key]
+                    self.methods.append(value if isinstance(value, list) else [value])
+
+    def check_methods(self) -> None:
+        """A list may be added to after it has become an attribute: it is looked at in the end."""
+        for names in self.methods:
+            if not all(one is None or (isinstance(one, str) and one in METHODS) for one in names):
+                self.reached.faults.add("it names a method that is none of estimators")
 
     def _skip_array(self, state: dict[Any, Any]) -> None:
         """Pass over the numbers that joblib keeps after this instruction; an array of objects is a pickle itself."""
@@ -284,12 +329,134 @@ _Act = Callable[[_Machine, Any], None]
 
 
 def _push_argument(machine: _Machine, argument: Any) -> None:
-    short = not isinstance(argument, str) or len(argument) <= _LONGEST_TEXT
-    machine.push(argument if short and not isinstance(argument, (bytes, bytearray)) else _OPAQUE)
+    if isinstance(argument, str):
+        if _PROTOCOL.search(argument):  # numpy reads and writes the memory that such an attribute points at
+            machine.reached.faults.add(f"it uses {argument[:60]}")
+        machine.text += len(argument)
+        if machine.text > _MOST_TEXT:
+            machine.reached.faults.add(f"it holds more than {_MOST_TEXT:,} characters of text")
+            raise _Stop("it holds too much text")
+    machine.push(argument)
 
 
 def _push(value: Any) -> _Act:
     return lambda machine, _argument: machine.push(value)
+
+
+# Arguments of instructions. Whatever the reader in CPython takes must be taken here: where this one stops and that one
+# goes on, the rest of the file is not looked through. Where it stops and this one goes on, nothing is lost.
+
+
+def _bytes(file: IO[bytes], count: int) -> bytes:
+    data = file.read(count)
+    if len(data) < count:
+        raise _Stop("it is cut short")
+    return data
+
+
+def _line(file: IO[bytes]) -> bytes:
+    data = file.readline(_LONGEST_LINE)
+    if not data.endswith(b"\n"):
+        raise _Stop("a line of it is not ended" if len(data) < _LONGEST_LINE else "a line of it is too long")
+    return data[:-1]
+
+
+def _number(width: int, *, signed: bool = False) -> Callable[[IO[bytes]], int]:
+    return lambda file: int.from_bytes(_bytes(file, width), "little", signed=signed)
+
+
+def _skip(file: IO[bytes], length: int) -> None:
+    while length > 0:
+        length -= len(_bytes(file, min(length, 1 << 20)))
+
+
+def _sized(width: int, kind: str) -> Callable[[IO[bytes]], Any]:
+    """Text or bytes after their length; only short text is kept."""
+
+    def read(file: IO[bytes]) -> Any:
+        length = int.from_bytes(_bytes(file, width), "little")
+        if kind != "text" or length > 4 * _LONGEST_TEXT:
+            _skip(file, length)
+            return _OPAQUE
+        return _short(_bytes(file, length).decode("utf-8", "surrogatepass" if kind == "text" else "replace"))
+
+    def checked(file: IO[bytes]) -> Any:
+        try:
+            return read(file)
+        except UnicodeDecodeError as error:
+            raise _Stop(f"it holds text that is none: {error.reason}") from None
+
+    return checked
+
+
+def _short(value: str) -> Any:
+    return value if len(value) <= _LONGEST_TEXT else _OPAQUE
+
+
+def _integer(file: IO[bytes]) -> Any:
+    text = _line(file)
+    if text in (b"00", b"01"):
+        return text == b"01"
+    try:
+        return int(text.rstrip(b"L"))
+    except ValueError:
+        return _OPAQUE  # CPython takes some numbers that are none here: 0x1, or what follows a zero byte
+
+
+def _place(file: IO[bytes]) -> int:
+    text = _line(file)
+    try:
+        return int(text)
+    except ValueError:
+        raise _Stop("its memo has no such place") from None
+
+
+def _opaque_line(file: IO[bytes]) -> Any:
+    _line(file)
+    return _OPAQUE
+
+
+def _quoted(file: IO[bytes]) -> Any:
+    text = _line(file)
+    if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
+        raise _Stop("its text has no quotes")
+    try:
+        return _short(codecs.escape_decode(text[1:-1])[0].decode("ascii"))
+    except (ValueError, UnicodeDecodeError):
+        return _OPAQUE
+
+
+def _escaped(file: IO[bytes]) -> Any:
+    try:
+        return _short(_line(file).decode("raw-unicode-escape"))
+    except UnicodeDecodeError:
+        return _OPAQUE
+
+
+def _old_bytes(width: int) -> Callable[[IO[bytes]], Any]:
+    def read(file: IO[bytes]) -> Any:
+        length = int.from_bytes(_bytes(file, width), "little")
+        if length > _LONGEST_TEXT:
+            _skip(file, length)
+            return _OPAQUE
+        return _bytes(file, length).decode("latin-1")
+
+    return read
+
+
+def _two_lines(file: IO[bytes]) -> tuple[str, str]:
+    return _line(file).decode("utf-8", "replace"), _line(file).decode("utf-8", "replace")
+
+
+def _long(width: int) -> Callable[[IO[bytes]], Any]:
+    def read(file: IO[bytes]) -> Any:
+        length = int.from_bytes(_bytes(file, width), "little")
+        if length > _LONGEST_TEXT:
+            _skip(file, length)
+            return _OPAQUE
+        return int.from_bytes(_bytes(file, length), "little", signed=True)
+
+    return read
 
 
 def _get(machine: _Machine, argument: Any) -> None:
@@ -320,42 +487,73 @@ def _collection_to_mark(machine: _Machine, _argument: Any) -> None:
     machine.push(_OPAQUE)
 
 
+def _list_to_mark(machine: _Machine, _argument: Any) -> None:
+    kept: list[Any] = []
+    _extend(kept, machine.pop_mark())
+    machine.push(kept)
+
+
+def _extend(target: Any, items: list[Any]) -> None:
+    """Keep a short list; what is left out of a longer one stands as one value that cannot be told."""
+    if isinstance(target, list) and len(target) <= _WIDEST:
+        target.extend(items[: _WIDEST - len(target)])
+        if len(items) > _WIDEST or len(target) >= _WIDEST:
+            target.append(_OPAQUE)
+
+
 def _dict_to_mark(machine: _Machine, _argument: Any) -> None:
     items = machine.pop_mark()
     machine.push({})
     _fill(machine.stack[-1], items)
 
 
+def _of_sklearn(made: Any) -> bool:
+    return isinstance(made, _Made) and made.by is not None and made.by.module.partition(".")[0] == "sklearn"
+
+
+def _set(machine: _Machine, target: Any, items: list[Any]) -> None:
+    """Entries of a dictionary, of a list, or of what only looks like one."""
+    if isinstance(target, list):
+        _extend(target, items[1::2])
+    elif any(isinstance(key, (_Made, _Opaque)) for key in items[::2]) and _of_sklearn(target):
+        machine.reached.faults.add("it sets an attribute whose name is computed")  # a Bunch gives entries as attributes
+    _fill(target, items)
+
+
 def _fill(target: Any, items: list[Any]) -> None:
     """Keep the entries of a small dictionary with names for keys: the states that matter look like that."""
-    if isinstance(target, dict) and len(items) <= 2 * _WIDEST:
+    if isinstance(target, dict):
         for key, value in zip(items[::2], items[1::2], strict=False):
-            if isinstance(key, str):
+            if isinstance(key, str) and (len(target) < 2 * _WIDEST or key in METHOD_NAMES):
                 target[key] = value
+            elif isinstance(key, (_Made, _Opaque)):
+                target[_COMPUTED] = True
 
 
 def _set_item(machine: _Machine, _argument: Any) -> None:
     value, key = machine.pop(), machine.pop()
     target = machine.peek()
     machine.change(target)
-    _fill(target, [key, value])
+    _set(machine, target, [key, value])
 
 
 def _set_items(machine: _Machine, _argument: Any) -> None:
     items = machine.pop_mark()
     target = machine.peek()
     machine.change(target)
-    _fill(target, items)
+    _set(machine, target, items)
 
 
 def _append(machine: _Machine, _argument: Any) -> None:
-    machine.pop()
+    value = machine.pop()
     machine.change(machine.peek())
+    _extend(machine.peek(), [value])
 
 
 def _append_to_mark(machine: _Machine, _argument: Any) -> None:
-    machine.pop_mark()
+    items = machine.pop_mark()
     machine.change(machine.peek())
+    _extend(machine.peek(), items)
 
 
 def _pop(machine: _Machine, _argument: Any) -> None:
@@ -371,8 +569,7 @@ def _dup(machine: _Machine, _argument: Any) -> None:
 
 
 def _global(machine: _Machine, argument: Any) -> None:
-    module, _, name = str(argument).partition(" ")
-    machine.look_up(module, name)
+    machine.look_up(*argument)
 
 
 def _stack_global(machine: _Machine, _argument: Any) -> None:
@@ -398,9 +595,14 @@ def _obj(machine: _Machine, _argument: Any) -> None:
     machine.call(items[0], tuple(items[1:]))
 
 
+def _new_obj(machine: _Machine, _argument: Any) -> None:
+    arguments, called = machine.pop(), machine.pop(to_call=True)
+    machine.call(called, arguments, made=True)
+
+
 def _new_obj_ex(machine: _Machine, _argument: Any) -> None:
     machine.pop()
-    _reduce(machine, None)
+    _new_obj(machine, None)
 
 
 def _build(machine: _Machine, _argument: Any) -> None:
@@ -417,6 +619,7 @@ def _persistent(machine: _Machine, argument: Any) -> None:
 
 def _stop(machine: _Machine, _argument: Any) -> None:
     machine.top = machine.pop()
+    machine.check_methods()
     raise _Stop
 
 
@@ -439,9 +642,9 @@ _VALUES = (
 _ACTS: dict[str, _Act] = (
     dict.fromkeys(_VALUES.split(), _push_argument)
     | {"NONE": _push(None), "NEWTRUE": _push(True), "NEWFALSE": _push(False)}
-    | {"EMPTY_LIST": _push(_OPAQUE), "EMPTY_SET": _push(_OPAQUE), "EMPTY_TUPLE": _push(())}
+    | {"EMPTY_LIST": lambda machine, _argument: machine.push([]), "EMPTY_SET": _push(_OPAQUE), "EMPTY_TUPLE": _push(())}
     | {"EMPTY_DICT": lambda machine, _argument: machine.push({})}
-    | {"LIST": _collection_to_mark, "FROZENSET": _collection_to_mark, "DICT": _dict_to_mark}
+    | {"LIST": _list_to_mark, "FROZENSET": _collection_to_mark, "DICT": _dict_to_mark}
     | {"TUPLE": _tuple_to_mark, "TUPLE1": _tuple(1), "TUPLE2": _tuple(2), "TUPLE3": _tuple(3)}
     | {"APPEND": _append, "APPENDS": _append_to_mark, "ADDITEMS": _append_to_mark}
     | {"SETITEM": _set_item, "SETITEMS": _set_items}
@@ -449,6 +652,22 @@ _ACTS: dict[str, _Act] = (
     | dict.fromkeys(["GET", "BINGET", "LONG_BINGET"], _get)
     | dict.fromkeys(["PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"], _put)
     | {"GLOBAL": _global, "STACK_GLOBAL": _stack_global, "INST": _inst, "OBJ": _obj, "BUILD": _build}
-    | {"REDUCE": _reduce, "NEWOBJ": _reduce, "NEWOBJ_EX": _new_obj_ex}
+    | {"REDUCE": _reduce, "NEWOBJ": _new_obj, "NEWOBJ_EX": _new_obj_ex}
     | {"PERSID": _persistent, "BINPERSID": _persistent, "PROTO": _ignore, "FRAME": _ignore}
+    | {"READONLY_BUFFER": _ignore}
 )
+_ARGUMENTS: dict[str, Callable[[IO[bytes]], Any]] = {
+    "INT": _integer, "LONG": _integer, "FLOAT": _opaque_line, "STRING": _quoted, "UNICODE": _escaped,
+    "GET": _place, "PUT": _place, "PERSID": _line, "GLOBAL": _two_lines, "INST": _two_lines,
+    "BININT": _number(4, signed=True), "BININT1": _number(1), "BININT2": _number(2),
+    "BINGET": _number(1), "LONG_BINGET": _number(4), "BINPUT": _number(1), "LONG_BINPUT": _number(4),
+    "LONG1": _long(1), "LONG4": _long(4), "BINFLOAT": _number(8), "PROTO": _number(1), "FRAME": _number(8),
+    "BINSTRING": _old_bytes(4), "SHORT_BINSTRING": _old_bytes(1),
+    "BINBYTES": _sized(4, "bytes"), "SHORT_BINBYTES": _sized(1, "bytes"), "BINBYTES8": _sized(8, "bytes"),
+    "BYTEARRAY8": _sized(8, "bytes"), "SHORT_BINUNICODE": _sized(1, "text"), "BINUNICODE": _sized(4, "text"),
+    "BINUNICODE8": _sized(8, "text"),
+}  # fmt: skip
+#: The byte of an instruction -> its name and what reads its argument.
+_READERS: dict[bytes, tuple[str, Callable[[IO[bytes]], Any] | None]] = {
+    one.code.encode("latin-1"): (one.name, _ARGUMENTS.get(one.name)) for one in pickletools.opcodes
+}

@@ -71,6 +71,8 @@ def _by_mlflow(directory: Path) -> Model:
 
 def _by_sklearn(directory: Path, found: dict[str, Any]) -> Model:
     path = directory / found["path"]
+    if not path.resolve().is_relative_to(directory.resolve()):
+        raise ModelError(f"{found['path']} lies outside of the model", hint="log the model again")
     if not path.is_file():
         raise ModelError(f"there is no file {found['path']} in the model", hint="log the model again")
     if found["format"] == "skops":
@@ -98,7 +100,10 @@ def _sklearn_flavor(directory: Path) -> dict[str, Any] | None:
         return None
     form = sklearn.get("serialization_format", "pickle")
     usual = pyfunc.get("loader_module") == "mlflow.sklearn" and form in ("pickle", "cloudpickle", "skops")
+    # MLflow reads `data` where there is one; a server must not serve another file than the one that was judged.
     path = pyfunc.get("model_path")
+    if pyfunc.get("data", path) != path or sklearn.get("pickled_model", path) != path:
+        return None
     if not usual or schema is False or not isinstance(path, str) or pyfunc.get("code") or sklearn.get("code"):
         return None
     return {

@@ -34,8 +34,11 @@ _LOOK, _LOOK_AROUND = 0.1, 1.0
 _IMPORTS = 300.0
 _MOST_PROCESSES = 200
 _LAST_LINES, _LAST_BYTES = 12, 4096
+#: Seconds in which the last words of a model that has failed may still arrive.
+_LISTEN = 0.5
 _LARGEST_TEXT, _LARGEST_PART = 1 << 20, 1 << 33
 _MARK = "MLSHIP_SCORER"
+_PARTS = ("values", "scores", "classes")
 
 Parts = Mapping[str, "NDArray[np.generic]"]
 
@@ -90,6 +93,9 @@ class Process:
             message, parts = self._message(
                 limit, f"did not answer about a batch of rows within {format_duration(limit)}"
             )
+            count = message.get("rows", message.get("batch", 1))
+            if type(count) is not int or count < 0 or ("batch" in message and not count):
+                raise self._nonsense()  # batches of nothing could go on forever
             yield message, parts
             if message.get("done"):
                 return
@@ -131,16 +137,19 @@ class Process:
         try:
             message: dict[str, Any] = json.loads(self._read(length, deadline, overdue))
             for name, code, shape in message.get("parts", ()):
+                if name not in _PARTS or name in parts:  # it becomes the name of a file
+                    raise self._nonsense()
                 dtype = np.dtype(str(code))
                 size = dtype.itemsize * int(np.prod([int(n) for n in shape], dtype=object))
                 if dtype.kind not in "biufU" or not 0 <= size <= _LARGEST_PART or len(shape) > 2:
                     raise self._nonsense()
                 data = self._read(size, deadline, overdue)
                 parts[str(name)] = np.frombuffer(data, dtype).reshape(shape, order="F")
-        except (ValueError, TypeError, KeyError, AttributeError):
+        except (ValueError, TypeError, KeyError, AttributeError, SyntaxError, RecursionError, MemoryError):
             raise self._nonsense() from None
         if "problem" in message:
-            raise self._told(message["problem"])
+            problem = message["problem"]
+            raise self._told(problem) if isinstance(problem, dict) else self._nonsense()
         return message, parts
 
     def _read(self, size: int, deadline: float, overdue: str) -> bytes | bytearray:
@@ -211,6 +220,10 @@ class Process:
             os.close(printed)
 
     def _last_words(self) -> str:
+        until = time.monotonic() + _LISTEN
+        time.sleep(0.05)  # what it printed comes by another pipe than what it answered
+        while not self._said and time.monotonic() < until:
+            time.sleep(0.02)
         said = b"".join(self._said)[-_LAST_BYTES:].decode("utf-8", "replace")
         lines = said.strip().splitlines()[-_LAST_LINES:]
         return "the last it wrote was:\n    " + "\n    ".join(lines) if lines else "it wrote nothing"

@@ -386,3 +386,99 @@ def test_numbers_that_look_like_instructions_reach_nothing(tmp_path: Path) -> No
     files |= {"ubj": b"{L\x00" + rng.bytes(300), "onnx": struct.pack("<I", 8) + rng.bytes(300)}
     findings = scan(model(tmp_path / "m", files), SecurityGate())
     assert findings.safe
+
+
+BAD = b"cposix\nsystem\n(S'true'\ntR."
+
+
+@pytest.mark.parametrize(
+    "first",
+    [b"I0x1\n0", b"I1\0x\n0", b"I0o7\n0", b"L0x1L\n0", b"L0b1\n0", b"F1.0\0x\n0", b"\x80\x05C\x00\x980"],
+    ids=repr,
+)
+@pytest.mark.parametrize("name", ["model.pkl", "model.txt", "model"])
+def test_what_only_cpython_can_read_hides_nothing(tmp_path: Path, first: bytes, name: str) -> None:
+    findings = scan(model(tmp_path / "m", {name: first + BAD}), SecurityGate())
+    assert (name, "posix.system") in told(findings)
+
+
+def test_a_stream_too_long_to_follow_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mlship.scan.pickles.MOST_STEPS", 100)
+    assert not scan(model(tmp_path / "m", {"model.pkl": b"N0" * 60 + BAD}), SecurityGate()).safe
+
+
+def test_a_line_without_end_is_not_read_whole(tmp_path: Path) -> None:
+    packed = gzip.compress(b"S'" + b"a" * (8 << 20) + b"'\n." + BAD)
+    scan(model(tmp_path / "m", {"model.pkl": packed}), SecurityGate())
+
+
+def test_a_pickle_that_only_names_things_is_no_text(tmp_path: Path) -> None:
+    findings = scan(model(tmp_path / "m", {"model": b"csubprocess\nPopen\n."}), SecurityGate())
+    assert ("model", "subprocess.Popen") in told(findings)
+
+
+@pytest.mark.parametrize("path", ["../other/model.pkl", "/tmp/model.pkl", "a/../../b"])
+@pytest.mark.parametrize("key", ["model_path", "data", "python_model"])
+def test_a_path_out_of_the_model_is_refused(tmp_path: Path, key: str, path: str) -> None:
+    mlmodel = f"flavors: {{python_function: {{loader_module: mlflow.sklearn, {key}: {path}}}}}"
+    assert scan(model(tmp_path / "m", {}, mlmodel), SecurityGate()).found[0].kind is Kind.UNREADABLE
+
+
+def test_an_mlmodel_file_that_lies_deeper_is_read(tmp_path: Path) -> None:
+    inner = b"flavors: {python_function: {loader_module: mlflow.pyfunc.model, model_code_path: c.py}}"
+    outer = "flavors: {python_function: {loader_module: mlflow.pyfunc.loaders.code_model, data: sub}}"
+    findings = scan(model(tmp_path / "m", {"sub/MLmodel": inner, "sub/c.py": b"1"}, outer), SecurityGate())
+    assert told(findings) == {("sub/MLmodel", "c.py, for the flavor python_function")}
+
+
+def test_a_method_that_no_estimator_has_is_told(tmp_path: Path) -> None:
+    mlmodel = "flavors: {python_function: {loader_module: mlflow.sklearn, predict_fn: unlink}}"
+    assert ("MLmodel", "the method unlink") in told(scan(model(tmp_path / "m", {}, mlmodel), SecurityGate()))
+
+
+def test_aliases_do_not_fill_the_memory(tmp_path: Path) -> None:
+    lines = ["a0: &a0 x"] + [f"a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 12)]
+    mlmodel = "\n".join([*lines, "flavors: {python_function: {loader_module: *a11, code: *a11, predict_fn: *a11}}"])
+    assert not scan(model(tmp_path / "m", {}, mlmodel), SecurityGate()).safe
+
+
+def test_foreign_memory_is_no_array(tmp_path: Path) -> None:
+    from types import SimpleNamespace
+
+    memory = {"data": (1 << 20, False), "shape": (8,), "typestr": "|u1", "version": 3}
+    content = pickle.dumps(SimpleNamespace(__array_interface__=memory))
+    findings = scan(model(tmp_path / "m", {"model.pkl": content}), SecurityGate())
+    assert ("model.pkl", "it uses __array_interface__") in told(findings)
+
+
+@pytest.mark.parametrize("function", [np.add, np.float64, int, str])
+def test_what_models_only_name_is_not_called(tmp_path: Path, function: Any) -> None:
+    findings = scan(model(tmp_path / "m", {"model.pkl": pickle.dumps(Call(function, 1))}), SecurityGate())
+    assert any("which models only name" in what for _file, what in told(findings))
+
+
+def stacked(names: Any) -> Any:
+    from sklearn.ensemble import StackingClassifier
+
+    made = StackingClassifier([])
+    made.__dict__.update(estimators_=[np.array([b"x"])], stack_method_=names)
+    return made
+
+
+@pytest.mark.parametrize("names", [["tofile"], ["predict", "dump"], "tofile", np.array(["tofile"]), ["predict"] * 70])
+def test_a_stack_calls_methods_of_estimators_only(tmp_path: Path, names: Any) -> None:
+    import skops.io
+
+    files = {"model.pkl": pickle.dumps(stacked(names)), "model.skops": skops.io.dumps(stacked(names))}
+    for name, content in files.items():
+        findings = scan(model(tmp_path / name, {name: content}), SecurityGate())
+        if name == "model.pkl" or len(names) < 70:  # skops tells lists of any length
+            assert (name, "it names a method that is none of estimators") in told(findings)
+    assert scan(model(tmp_path / "m", {"model.pkl": pickle.dumps(stacked(["predict_proba"]))}), SecurityGate()).safe
+
+
+def test_a_list_that_grows_later_is_looked_at_in_the_end(tmp_path: Path) -> None:
+    made = b"csklearn.ensemble._stacking\nStackingClassifier\n)\x81}" + text("stack_method_") + b"]q\x01sb0h\x01"
+    content = stream(made, text("tofile"), b"a")
+    findings = scan(model(tmp_path / "m", {"model.pkl": content}), SecurityGate())
+    assert ("model.pkl", "it names a method that is none of estimators") in told(findings)
