@@ -88,6 +88,9 @@ def evaluate(
     from mlship.cli.reports import destinations, write
     from mlship.policy.load import load_policy
 
+    for option, reference in (("--candidate", candidate), ("--against", against)):
+        if reference is not None and not reference.strip():  # an unset variable of a script, as a rule
+            raise UsageError(f"{option} is empty", hint="name a version: 7, @alias or latest")
     files = destinations(report or [])
     loaded = load_policy(policy)
     asked = Asked(_gates(only, loaded.policy), candidate, against)

@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from mlship.cli import common
-from mlship.cli.table import Commands, Interrupted
+from mlship.cli.table import Commands, Interrupted, NobodyReads
 from mlship.errors import Exit, MlshipError
 from mlship.home import Home
 
@@ -74,9 +74,10 @@ def main() -> None:
         common.err().print("mlship: interrupted")
         common.emit_failure("interrupted", Exit.INTERRUPTED, "interrupted")
         sys.exit(int(Exit.INTERRUPTED))
-    except BrokenPipeError:
+    except (BrokenPipeError, NobodyReads):
+        # Nobody knows the verdict, so it is neither a pass nor a failed gate.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(int(Exit.PASSED))
+        sys.exit(int(Exit.UNREACHABLE))
     except Exception as error:
         if debug:
             raise

@@ -47,16 +47,29 @@ def write(evaluation: Evaluation, files: dict[Path, str]) -> None:
         report = render(evaluation, kind)
         text = report if isinstance(report, str) else json.dumps(report, indent=2, allow_nan=False)
         try:
-            descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                file.write(text.rstrip("\n") + "\n")
-            umask = os.umask(0)
-            os.umask(umask)
-            Path(name).chmod(0o666 & ~umask)
-            Path(name).replace(path)
+            _put(path, text.rstrip("\n") + "\n")
         except OSError as error:
             raise StateError(
                 f"the report cannot be written: {error.strerror or error}",
                 where=str(path),
                 hint="the evaluation itself is kept: see its MLflow run",
             ) from error
+
+
+def _put(path: Path, text: str) -> None:
+    """Replace a file in one step; write through a link, and into what is no file, such as a device or a pipe."""
+    path = path.resolve()
+    if path.exists() and not path.is_file():
+        path.write_text(text, encoding="utf-8")
+        return
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(name).chmod(0o666 & ~umask)
+        Path(name).replace(path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -70,6 +70,10 @@ class Interrupted(Exception):
     """A person, or whoever runs the command, wants it to end."""
 
 
+class NobodyReads(Exception):
+    """What is written goes nowhere: the pipe is closed. Typer would end with 1, which is a failed gate's."""
+
+
 class Commands(TyperGroup):
     """A group whose help needs none of its commands' modules."""
 
@@ -83,6 +87,8 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except KeyboardInterrupt:
             raise Interrupted from None
+        except BrokenPipeError:
+            raise NobodyReads from None
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of the table."""

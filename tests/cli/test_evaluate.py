@@ -149,6 +149,8 @@ def test_a_partial_evaluation_lets_nobody_in(place: Path, registry_home: Registr
         (["--only", "metrics,slizes"], "there is no gate 'slizes'; did you mean 'slices'?"),
         (["--only", "slices"], "the policy does not ask for gate 'slices'"),
         (["--only", ","], "--only names no gate"),
+        (["--candidate", ""], "--candidate is empty"),
+        (["--against", " "], "--against is empty"),
         (["--report", "pdf=x.pdf"], "not KIND=FILE"),
         (["--report", "html"], "not KIND=FILE"),
         (["--report", "html=nowhere/x.html"], "there is no directory nowhere"),
@@ -162,6 +164,21 @@ def test_a_wrong_option_is_told_before_anything_is_evaluated(
     assert done.returncode == 2
     assert told in done.stderr
     assert "registry" not in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_closed_pipe_is_no_failed_gate(place: Path, registry_home: RegistryHome) -> None:
+    """Nobody reads the result: the exit code is not 1, which means that a gate failed."""
+    command = [sys.executable, "-m", "mlship", "--home", str(registry_home.home.path), "evaluate", "good.yaml"]
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [*command, "--only", "ownership"], cwd=place, stdout=write, stderr=subprocess.PIPE, text=True, check=False
+        )
+    finally:
+        os.close(write)
+    assert done.returncode == 3, done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from sklearn import metrics
 
-from mlship.gates.metrics import measure, ours
+from mlship.gates.metrics import functions, measure, ours
 from mlship.gates.metrics.paired import compare
 from mlship.gates.metrics.side import Side, coded
 from mlship.policy.gates import MetricRule
@@ -311,3 +311,12 @@ def test_missing_values_among_classes_are_refused() -> None:
     with pytest.raises(ValueError, match="missing values"):
         Side.of(CLASSES[THREE], Said(values, CHANCES, CLASSES))
     assert coded(np.array(["b", "a", "z"]), np.array(["a", "b"]))[0].tolist() == [1, 0, 2]
+
+
+def test_what_a_function_prints_is_no_part_of_the_result(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It goes to stderr: stdout holds one document."""
+    (tmp_path / "loud.py").write_text("print('imported')\ndef cost(l, p, s):\n    print('called')\n    return 1.0\n")
+    found = functions.find("loud:cost", tmp_path)
+    assert found.call(None, None, None) == 1.0
+    told = capsys.readouterr()
+    assert (told.out, told.err) == ("", "imported\ncalled\n")

@@ -7,7 +7,7 @@ import importlib.util
 import sys
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,10 +80,11 @@ def _imported(path: Path, base: Path, digest: str, name: str) -> Any:
 
 @contextmanager
 def _beside(directory: Path) -> Iterator[None]:
-    """The file's own helpers can be imported while it works."""
+    """The file's own helpers can be imported while it works; what it prints is no part of our result."""
     sys.path.insert(0, str(directory))
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     finally:
         sys.path.remove(str(directory))
 
