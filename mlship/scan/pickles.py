@@ -7,14 +7,13 @@ exactly, and whatever cannot be followed is a finding.
 
 from __future__ import annotations
 
-import codecs
-import pickletools
 import re
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from mlship.scan.arguments import OPAQUE, READERS, Opaque, Stop
 from mlship.scan.called import only_named
 
 #: Instructions in one stream; a model of more is a matter for a format that is no program.
@@ -26,9 +25,6 @@ METHOD_NAMES = ("stack_method_", "response_method")
 METHODS = {"predict", "predict_proba", "predict_log_proba", "decision_function", "transform", "score_samples", "auto"}
 _DICTIONARIES = ("dict", "OrderedDict", "defaultdict", "Counter", "Bunch")
 _SIZES = re.compile(r"[<>|=]?([biufcSUVMmO])([0-9]+)")
-_LONGEST_TEXT = 1000
-#: Bytes of a line, as the old text instructions have them.
-_LONGEST_LINE = 1 << 20
 #: Characters of text that one stream may put on the stack.
 _MOST_TEXT = 1 << 28
 _WIDEST = 64
@@ -61,14 +57,6 @@ class Reached:
         return bool(self.names) or self.calls
 
 
-class _Stop(Exception):
-    """The stream ends here, or no reader gets further; `why` is empty for the regular end."""
-
-    def __init__(self, why: str = "") -> None:
-        super().__init__(why)
-        self.why = why
-
-
 @dataclass(frozen=True, slots=True)
 class _Name:
     module: str
@@ -84,11 +72,6 @@ class _Made:
     state: Any = None
 
 
-class _Opaque:
-    """A value that does not matter."""
-
-
-_OPAQUE = _Opaque()
 _MARK = object()
 _COMPUTED = object()
 #: What joblib writes instead of an array; the array's bytes follow the instruction that sets its state.
@@ -127,7 +110,7 @@ def _streams(file: IO[bytes], *, skip_arrays: bool) -> Reached:
         before = (len(reached.names), reached.calls)
         try:
             machine.run()
-        except _Stop as stop:
+        except Stop as stop:
             if not stop.why:
                 reached.streams += 1
                 if not skip_arrays and (_ARRAY.module, _ARRAY.name) in reached.names:
@@ -163,19 +146,19 @@ class _Machine:
         return self.file.tell() - self.start
 
     def run(self) -> None:
-        """Follow the stream; always raises ``_Stop``."""
+        """Follow the stream; always raises ``Stop``."""
         while True:
             code = self.file.read(1)
             if not code:
-                raise _Stop("it has no end")
+                raise Stop("it has no end")
             self.reached.steps += 1
             if self.reached.steps > MOST_STEPS:  # a reader would go on, whatever has been seen so far
                 self.reached.faults.add(f"it has more than {MOST_STEPS:,} instructions")
-                raise _Stop(f"it has more than {MOST_STEPS:,} instructions")
-            name, read = _READERS.get(code, ("", None))
+                raise Stop(f"it has more than {MOST_STEPS:,} instructions")
+            name, read = READERS.get(code, ("", None))
             act = _ACTS.get(name)
             if act is None:
-                raise _Stop(f"the instruction {name or code!r} is not one that models need")
+                raise Stop(f"the instruction {name or code!r} is not one that models need")
             act(self, read(self.file) if read else None)
 
     def push(self, value: Any) -> None:
@@ -189,7 +172,7 @@ class _Machine:
 
     def peek(self) -> Any:
         if not self.stack or self.stack[-1] is _MARK:
-            raise _Stop("it takes a value that is not there")
+            raise Stop("it takes a value that is not there")
         return self.stack[-1]
 
     def pop_mark(self) -> list[Any]:
@@ -199,7 +182,7 @@ class _Machine:
                 del self.stack[len(self.stack) - depth - 1 :]
                 self._check(items)
                 return items
-        raise _Stop("it takes values down to a mark that is not there")
+        raise Stop("it takes values down to a mark that is not there")
 
     def _check(self, items: list[Any]) -> None:
         """An array of joblib must be seen being made, or the bytes after it would be taken for instructions."""
@@ -210,10 +193,10 @@ class _Machine:
         if not isinstance(module, str) or not isinstance(name, str):
             self.reached.calls = True
             self.reached.faults.add("it looks up a name that is computed")
-            self.push(_OPAQUE)
+            self.push(OPAQUE)
             return
         if not module or not name or not f"{module}{name}".isprintable() or " " in module + name:
-            raise _Stop(f"{module!r} {name!r} is no name")  # a reader fails here too: there is no such module
+            raise Stop(f"{module!r} {name!r} is no name")  # a reader fails here too: there is no such module
         self.reached.names.add((module, name))
         self.push(_Name(module, name))
 
@@ -255,7 +238,7 @@ class _Machine:
         self._check_state(made, state)
         if self.skip_arrays and made.by == _ARRAY:
             self._skip_array(state if isinstance(state, dict) else {})
-            self.stack[-1] = _OPAQUE
+            self.stack[-1] = OPAQUE
 
     def _check_state(self, made: _Made, state: Any) -> None:
         """Attributes whose names are computed, or that name a method no estimator has: it could be any."""
@@ -283,13 +266,13 @@ class _Machine:
         """Pass over the numbers that joblib keeps after this instruction; an array of objects is a pickle itself."""
         shape = state.get("shape")
         if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
-            raise _Stop("the shape of an array that joblib keeps cannot be told")
+            raise Stop("the shape of an array that joblib keeps cannot be told")
         size = _item_size(state.get("dtype"))
         if size is None:
             inner = _Machine(self.file, self.reached, skip_arrays=True)
             try:
                 inner.run()
-            except _Stop as stop:
+            except Stop as stop:
                 if stop.why:
                     raise
             return
@@ -302,18 +285,18 @@ class _Machine:
         while length > 0:
             passed = len(self.file.read(min(length, 1 << 20)))
             if not passed:
-                raise _Stop("an array that joblib keeps is cut short")
+                raise Stop("an array that joblib keeps is cut short")
             length -= passed
 
 
 def _item_size(dtype: Any) -> int | None:
-    """Bytes of one item of a numpy type, as it was pickled; None for objects. Raises ``_Stop`` when in any doubt."""
+    """Bytes of one item of a numpy type, as it was pickled; None for objects. Raises ``Stop`` when in any doubt."""
     made = isinstance(dtype, _Made) and dtype.by == _Name("numpy", "dtype") and len(dtype.arguments) == 3
     code = dtype.arguments[0] if made else None
     state = dtype.state if made and isinstance(dtype.state, tuple) else ()
     found = _SIZES.fullmatch(code) if isinstance(code, str) else None
     if found is None or len(state) < 8 or state[2] is not None:
-        raise _Stop(f"the type of an array that joblib keeps cannot be told ({code})")
+        raise Stop(f"the type of an array that joblib keeps cannot be told ({code})")
     if found[1] == "O":
         return None
     size = int(found[2]) * (4 if found[1] == "U" else 1)
@@ -321,7 +304,7 @@ def _item_size(dtype: Any) -> int | None:
     told = [_item_size(field[0]) if isinstance(field, tuple) and field else None for field in fields.values()]
     plain = state[4] is None or (isinstance(state[3], tuple) and len(state[3]) == len(fields))
     if None in told or not plain or type(state[7]) is not int or state[7] & 1 or state[5] not in (-1, size):
-        raise _Stop(f"an array of type {code} cannot be told from one of objects")
+        raise Stop(f"an array of type {code} cannot be told from one of objects")
     return size
 
 
@@ -335,7 +318,7 @@ def _push_argument(machine: _Machine, argument: Any) -> None:
         machine.text += len(argument)
         if machine.text > _MOST_TEXT:
             machine.reached.faults.add(f"it holds more than {_MOST_TEXT:,} characters of text")
-            raise _Stop("it holds too much text")
+            raise Stop("it holds too much text")
     machine.push(argument)
 
 
@@ -343,125 +326,9 @@ def _push(value: Any) -> _Act:
     return lambda machine, _argument: machine.push(value)
 
 
-# Arguments of instructions. Whatever the reader in CPython takes must be taken here: where this one stops and that one
-# goes on, the rest of the file is not looked through. Where it stops and this one goes on, nothing is lost.
-
-
-def _bytes(file: IO[bytes], count: int) -> bytes:
-    data = file.read(count)
-    if len(data) < count:
-        raise _Stop("it is cut short")
-    return data
-
-
-def _line(file: IO[bytes]) -> bytes:
-    data = file.readline(_LONGEST_LINE)
-    if not data.endswith(b"\n"):
-        raise _Stop("a line of it is not ended" if len(data) < _LONGEST_LINE else "a line of it is too long")
-    return data[:-1]
-
-
-def _number(width: int, *, signed: bool = False) -> Callable[[IO[bytes]], int]:
-    return lambda file: int.from_bytes(_bytes(file, width), "little", signed=signed)
-
-
-def _skip(file: IO[bytes], length: int) -> None:
-    while length > 0:
-        length -= len(_bytes(file, min(length, 1 << 20)))
-
-
-def _sized(width: int, kind: str) -> Callable[[IO[bytes]], Any]:
-    """Text or bytes after their length; only short text is kept."""
-
-    def read(file: IO[bytes]) -> Any:
-        length = int.from_bytes(_bytes(file, width), "little")
-        if kind != "text" or length > 4 * _LONGEST_TEXT:
-            _skip(file, length)
-            return _OPAQUE
-        return _short(_bytes(file, length).decode("utf-8", "surrogatepass" if kind == "text" else "replace"))
-
-    def checked(file: IO[bytes]) -> Any:
-        try:
-            return read(file)
-        except UnicodeDecodeError as error:
-            raise _Stop(f"it holds text that is none: {error.reason}") from None
-
-    return checked
-
-
-def _short(value: str) -> Any:
-    return value if len(value) <= _LONGEST_TEXT else _OPAQUE
-
-
-def _integer(file: IO[bytes]) -> Any:
-    text = _line(file)
-    if text in (b"00", b"01"):
-        return text == b"01"
-    try:
-        return int(text.rstrip(b"L"))
-    except ValueError:
-        return _OPAQUE  # CPython takes some numbers that are none here: 0x1, or what follows a zero byte
-
-
-def _place(file: IO[bytes]) -> int:
-    text = _line(file)
-    try:
-        return int(text)
-    except ValueError:
-        raise _Stop("its memo has no such place") from None
-
-
-def _opaque_line(file: IO[bytes]) -> Any:
-    _line(file)
-    return _OPAQUE
-
-
-def _quoted(file: IO[bytes]) -> Any:
-    text = _line(file)
-    if len(text) < 2 or text[:1] != text[-1:] or text[:1] not in (b"'", b'"'):
-        raise _Stop("its text has no quotes")
-    try:
-        return _short(codecs.escape_decode(text[1:-1])[0].decode("ascii"))
-    except (ValueError, UnicodeDecodeError):
-        return _OPAQUE
-
-
-def _escaped(file: IO[bytes]) -> Any:
-    try:
-        return _short(_line(file).decode("raw-unicode-escape"))
-    except UnicodeDecodeError:
-        return _OPAQUE
-
-
-def _old_bytes(width: int) -> Callable[[IO[bytes]], Any]:
-    def read(file: IO[bytes]) -> Any:
-        length = int.from_bytes(_bytes(file, width), "little")
-        if length > _LONGEST_TEXT:
-            _skip(file, length)
-            return _OPAQUE
-        return _bytes(file, length).decode("latin-1")
-
-    return read
-
-
-def _two_lines(file: IO[bytes]) -> tuple[str, str]:
-    return _line(file).decode("utf-8", "replace"), _line(file).decode("utf-8", "replace")
-
-
-def _long(width: int) -> Callable[[IO[bytes]], Any]:
-    def read(file: IO[bytes]) -> Any:
-        length = int.from_bytes(_bytes(file, width), "little")
-        if length > _LONGEST_TEXT:
-            _skip(file, length)
-            return _OPAQUE
-        return int.from_bytes(_bytes(file, length), "little", signed=True)
-
-    return read
-
-
 def _get(machine: _Machine, argument: Any) -> None:
     if int(argument) not in machine.memo:
-        raise _Stop("it reads from the memo what it never put there")
+        raise Stop("it reads from the memo what it never put there")
     machine.push(machine.memo[int(argument)])
 
 
@@ -479,12 +346,12 @@ def _tuple(count: int) -> _Act:
 
 def _tuple_to_mark(machine: _Machine, _argument: Any) -> None:
     items = machine.pop_mark()
-    machine.push(tuple(items) if len(items) <= _WIDEST else _OPAQUE)
+    machine.push(tuple(items) if len(items) <= _WIDEST else OPAQUE)
 
 
 def _collection_to_mark(machine: _Machine, _argument: Any) -> None:
     machine.pop_mark()
-    machine.push(_OPAQUE)
+    machine.push(OPAQUE)
 
 
 def _list_to_mark(machine: _Machine, _argument: Any) -> None:
@@ -498,7 +365,7 @@ def _extend(target: Any, items: list[Any]) -> None:
     if isinstance(target, list) and len(target) <= _WIDEST:
         target.extend(items[: _WIDEST - len(target)])
         if len(items) > _WIDEST or len(target) >= _WIDEST:
-            target.append(_OPAQUE)
+            target.append(OPAQUE)
 
 
 def _dict_to_mark(machine: _Machine, _argument: Any) -> None:
@@ -515,7 +382,7 @@ def _set(machine: _Machine, target: Any, items: list[Any]) -> None:
     """Entries of a dictionary, of a list, or of what only looks like one."""
     if isinstance(target, list):
         _extend(target, items[1::2])
-    elif any(isinstance(key, (_Made, _Opaque)) for key in items[::2]) and _of_sklearn(target):
+    elif any(isinstance(key, (_Made, Opaque)) for key in items[::2]) and _of_sklearn(target):
         machine.reached.faults.add("it sets an attribute whose name is computed")  # a Bunch gives entries as attributes
     _fill(target, items)
 
@@ -526,7 +393,7 @@ def _fill(target: Any, items: list[Any]) -> None:
         for key, value in zip(items[::2], items[1::2], strict=False):
             if isinstance(key, str) and (len(target) < 2 * _WIDEST or key in METHOD_NAMES):
                 target[key] = value
-            elif isinstance(key, (_Made, _Opaque)):
+            elif isinstance(key, (_Made, Opaque)):
                 target[_COMPUTED] = True
 
 
@@ -558,7 +425,7 @@ def _append_to_mark(machine: _Machine, _argument: Any) -> None:
 
 def _pop(machine: _Machine, _argument: Any) -> None:
     if not machine.stack:
-        raise _Stop("it drops a value that is not there")
+        raise Stop("it drops a value that is not there")
     machine.stack.pop()
 
 
@@ -591,7 +458,7 @@ def _inst(machine: _Machine, argument: Any) -> None:
 def _obj(machine: _Machine, _argument: Any) -> None:
     items = machine.pop_mark()
     if not items:
-        raise _Stop("it makes an object of nothing")
+        raise Stop("it makes an object of nothing")
     machine.call(items[0], tuple(items[1:]))
 
 
@@ -612,15 +479,15 @@ def _build(machine: _Machine, _argument: Any) -> None:
 def _persistent(machine: _Machine, argument: Any) -> None:
     """A reference to something kept elsewhere (PyTorch's numbers); readers without such a place refuse it."""
     if argument is not None:
-        raise _Stop("it refers to something by name")  # as every zip archive seems to, read as a pickle
+        raise Stop("it refers to something by name")  # as every zip archive seems to, read as a pickle
     machine.pop()
-    machine.push(_OPAQUE)
+    machine.push(OPAQUE)
 
 
 def _stop(machine: _Machine, _argument: Any) -> None:
     machine.top = machine.pop()
     machine.check_methods()
-    raise _Stop
+    raise Stop
 
 
 def _ignore(_machine: _Machine, _argument: Any) -> None:
@@ -642,7 +509,7 @@ _VALUES = (
 _ACTS: dict[str, _Act] = (
     dict.fromkeys(_VALUES.split(), _push_argument)
     | {"NONE": _push(None), "NEWTRUE": _push(True), "NEWFALSE": _push(False)}
-    | {"EMPTY_LIST": lambda machine, _argument: machine.push([]), "EMPTY_SET": _push(_OPAQUE), "EMPTY_TUPLE": _push(())}
+    | {"EMPTY_LIST": lambda machine, _argument: machine.push([]), "EMPTY_SET": _push(OPAQUE), "EMPTY_TUPLE": _push(())}
     | {"EMPTY_DICT": lambda machine, _argument: machine.push({})}
     | {"LIST": _list_to_mark, "FROZENSET": _collection_to_mark, "DICT": _dict_to_mark}
     | {"TUPLE": _tuple_to_mark, "TUPLE1": _tuple(1), "TUPLE2": _tuple(2), "TUPLE3": _tuple(3)}
@@ -656,18 +523,3 @@ _ACTS: dict[str, _Act] = (
     | {"PERSID": _persistent, "BINPERSID": _persistent, "PROTO": _ignore, "FRAME": _ignore}
     | {"READONLY_BUFFER": _ignore}
 )
-_ARGUMENTS: dict[str, Callable[[IO[bytes]], Any]] = {
-    "INT": _integer, "LONG": _integer, "FLOAT": _opaque_line, "STRING": _quoted, "UNICODE": _escaped,
-    "GET": _place, "PUT": _place, "PERSID": _line, "GLOBAL": _two_lines, "INST": _two_lines,
-    "BININT": _number(4, signed=True), "BININT1": _number(1), "BININT2": _number(2),
-    "BINGET": _number(1), "LONG_BINGET": _number(4), "BINPUT": _number(1), "LONG_BINPUT": _number(4),
-    "LONG1": _long(1), "LONG4": _long(4), "BINFLOAT": _number(8), "PROTO": _number(1), "FRAME": _number(8),
-    "BINSTRING": _old_bytes(4), "SHORT_BINSTRING": _old_bytes(1),
-    "BINBYTES": _sized(4, "bytes"), "SHORT_BINBYTES": _sized(1, "bytes"), "BINBYTES8": _sized(8, "bytes"),
-    "BYTEARRAY8": _sized(8, "bytes"), "SHORT_BINUNICODE": _sized(1, "text"), "BINUNICODE": _sized(4, "text"),
-    "BINUNICODE8": _sized(8, "text"),
-}  # fmt: skip
-#: The byte of an instruction -> its name and what reads its argument.
-_READERS: dict[bytes, tuple[str, Callable[[IO[bytes]], Any] | None]] = {
-    one.code.encode("latin-1"): (one.name, _ARGUMENTS.get(one.name)) for one in pickletools.opcodes
-}

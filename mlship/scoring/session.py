@@ -13,17 +13,16 @@ from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import distributions
 from pathlib import Path
-from queue import SimpleQueue
-from threading import BoundedSemaphore, Lock, Thread
+from threading import BoundedSemaphore, Lock
 from typing import TYPE_CHECKING, Any
 
-from mlship.errors import DataError, MlshipError, StateError
+from mlship.errors import DataError, StateError
 from mlship.home import Home
 from mlship.policy.gates import SecurityGate
 from mlship.scan.scan import require
 from mlship.scoring import kept as store
+from mlship.scoring.keeper import Job, Keeper, named
 from mlship.scoring.kept import Predictions
-from mlship.scoring.worker import Process
 from mlship.types import ModelVersion
 
 if TYPE_CHECKING:
@@ -55,7 +54,7 @@ class Session:
         self._progress = progress
         self._section = section if section is not None else SecurityGate()
         self._lock = Lock()
-        self._keepers: dict[str, _Keeper] = {}
+        self._keepers: dict[str, Keeper] = {}
         self._flights: dict[Path, Future[Predictions]] = {}
         self._working = BoundedSemaphore(PARALLEL)
         self._cleared: set[str] = set()
@@ -150,8 +149,8 @@ class Session:
                 self._landed(path, error)
             raise
         for number, path in enumerate(mine):
-            self._progress(f"scoring {_name(wanted[path])}")
-            keepers[number].ask(_Job(source, made / str(number), path, count), self._landed)
+            self._progress(f"scoring {named(wanted[path])}")
+            keepers[number].ask(Job(source, made / str(number), path, count), self._landed)
         return flights
 
     def _landed(self, path: Path, result: Predictions | BaseException) -> None:
@@ -162,13 +161,13 @@ class Session:
         else:
             flight.set_result(result)
 
-    def _keeper(self, version: ModelVersion, together: int) -> _Keeper:
+    def _keeper(self, version: ModelVersion, together: int) -> Keeper:
         threads = max(1, (os.cpu_count() or 1) // min(PARALLEL, max(1, together)))
         with self._lock:
             if self._closed:
                 raise DataError("the evaluation has ended")
             if version.digest not in self._keepers:
-                self._keepers[version.digest] = _Keeper(version, self._section, self._home, threads, self._working)
+                self._keepers[version.digest] = Keeper(version, self._section, self._home, threads, self._working)
             return self._keepers[version.digest]
 
 
@@ -198,90 +197,6 @@ def predict(
     """Predictions of one version in a session of its own; see `Session.score`."""
     (one,) = score_many([version], rows, data_digest=data_digest, home=home, progress=progress, section=section)
     return one
-
-
-class _Job:
-    """One table for one model: where its rows are, where to write, and where the result belongs."""
-
-    def __init__(self, source: Path, made: Path, target: Path, count: int | None) -> None:
-        self.source, self.made, self.target, self.count = source, made, target, count
-
-
-_Landed = Callable[[Path, "Predictions | BaseException"], None]
-
-
-class _Keeper:
-    """The thread that starts one model's process, speaks with it and ends it: no other may (see `scorer.die_with`)."""
-
-    def __init__(
-        self, version: ModelVersion, section: SecurityGate, home: Home, threads: int, working: BoundedSemaphore
-    ) -> None:
-        self._version, self._section, self._home = version, section, home
-        self._threads, self._working = threads, working
-        self._jobs: SimpleQueue[tuple[_Job, _Landed] | None] = SimpleQueue()
-        self._process: Process | None = None
-        self._loaded = False
-        self._closing = False
-        self._thread = Thread(target=self._run, name=f"keeper of {_name(version)}", daemon=True)
-        self._thread.start()
-
-    def ask(self, job: _Job, landed: _Landed) -> None:
-        self._jobs.put((job, landed))
-
-    def close(self) -> None:
-        """End the process, at work or not, and wait for it."""
-        self._closing = True
-        if (process := self._process) is not None:
-            process.kill()
-        self._jobs.put(None)
-        self._thread.join()
-
-    def _run(self) -> None:
-        try:
-            self._begin()
-            while (asked := self._jobs.get()) is not None:
-                job, landed = asked
-                try:
-                    with self._working:
-                        result: Predictions | BaseException = self._done(job)
-                except BaseException as error:  # noqa: BLE001 - raised again in the thread that asked
-                    result = error
-                    if not isinstance(error, DataError):
-                        self._end()
-                landed(job.target, result)
-        finally:
-            self._end()
-
-    def _begin(self) -> Process:
-        if self._process is None:
-            self._process, self._loaded = Process(self._version, self._section, self._threads), False
-            if self._closing:
-                self._process.kill()
-        return self._process
-
-    def _done(self, job: _Job) -> Predictions:
-        process = self._begin()
-        try:
-            if not self._loaded:
-                require(self._version, self._section, self._home)
-                process.load()
-                self._loaded = True
-            writer = store.Writer(job.made)
-            for message, parts in process.predict(job.source):
-                writer.take(message, parts)
-        except MlshipError as error:
-            error.where = error.where or _name(self._version)
-            raise
-        store.place(job.made, job.target)
-        predictions = store.load(job.target, job.count)
-        if predictions is None:
-            raise OSError(f"predictions in {job.target} cannot be read back")
-        return predictions
-
-    def _end(self) -> None:
-        if self._process is not None:
-            self._process.end()
-            self._process = None
 
 
 def write(rows: pd.DataFrame | Path, versions: list[ModelVersion], directory: Path) -> Path:
@@ -328,10 +243,6 @@ def _schema(rows: pd.DataFrame, names: list[Any]) -> Any:
 
 def _short(version: ModelVersion) -> str:
     return version.digest.removeprefix("sha256:")[:16]
-
-
-def _name(version: ModelVersion) -> str:
-    return f"{version.model} version {version.version}"
 
 
 def _key(version: ModelVersion, rows: pd.DataFrame | Path, contents: str) -> str:
