@@ -121,17 +121,39 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """What an engine is asked to serve. (The next issues put an image beside the path.)"""
+    """What an engine is asked to serve."""
 
     model: str
     version: str
     digest: str
     path: Path
+    image: str = ""
+    """Id of the image that was built of it, `sha256:...`; empty where an engine needs none."""
 
     @property
     def server(self) -> str:
         """Name of the server that serves it; the same release always has the same name."""
         return f"v{self.version}-{self.digest.removeprefix('sha256:')[:8]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A serving image, as it was built."""
+
+    reference: str
+    """Name and tag, such as `ghcr.io/acme/flight-delay:7-3f9c1a2b`."""
+    id: str
+    """`sha256:...` of its configuration: what an engine runs."""
+    context: str
+    """sha256 over everything that it was built of: the same inputs, the same context."""
+    size: int
+    """Bytes, as the engine counts them."""
+    model: str
+    """Digest of the model's files in it."""
+    evaluation_id: str = ""
+    """The evaluation that its label names; empty when it was built without one."""
+    pushed: str = ""
+    """`repository@sha256:...` in its registry; empty when it was not pushed."""
 
 
 class ServerState(StrEnum):
@@ -275,7 +297,8 @@ class LedgerEntry:
     at: float
     who: str
     action: str
-    """evaluated | promoted | rolled_back | aborted | paused | resumed | advanced (a step before its bake, by hand)"""
+    """evaluated | built | measured (the latency budget) | promoted | rolled_back | aborted | paused | resumed |
+    advanced (a step before its bake, by hand)"""
     model: str
     from_version: str | None
     to_version: str | None

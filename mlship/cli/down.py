@@ -22,7 +22,7 @@ def down(
     home = context(ctx).home
     models = [name for name in table.running(home) if model in (None, name)]
     for name in models:
-        engine = table.engine("local", home, name)
+        engine = table.found(home, name)
         try:
             what = f" at {engine.address}: the router and {_count(len(engine.servers()))}"
         except MlshipError:  # it cannot be read any more; all the more reason to end it

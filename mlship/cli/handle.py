@@ -33,7 +33,7 @@ def engine_of(plan: Plan, home: Home) -> Engine:
     """The engine that this plan runs on."""
     from mlship.engines.table import engine
 
-    return engine(plan.engine, home, plan.model, plan.endpoint, plan.label_tolerance)
+    return engine(plan.engine, home, plan.model, plan.setup)
 
 
 class LazyRegistry:

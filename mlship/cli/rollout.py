@@ -63,6 +63,8 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     Raises ``GateFailed`` or ``Inconclusive`` when the candidate has not passed its gates, and what
     ``Controller.run`` raises.
     """
+    from mlship.engines.front import front
+    from mlship.engines.options import Setup, options
     from mlship.engines.table import engine
     from mlship.ledger import Ledger, who
     from mlship.registry import Registry
@@ -83,11 +85,8 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     view.say("reaching the registry")
     registry, ledger = Registry.connect(policy.registry.uri, home), Ledger(home.ledger)
     candidate = registry.candidate(policy)
-    labels = policy.rollout.guard.labels
-    tolerance = labels.tolerance if labels else None
-    runner = engine(
-        policy.rollout.engine, home, policy.model, policy.endpoint, tolerance, security=policy.gates.security
-    )
+    setup = Setup(front(policy.endpoint, loaded.resolve), options(policy, loaded.digest))
+    runner = engine(policy.rollout.engine, home, policy.model, setup, security=policy.gates.security)
     champion, latest = candidate.champion, journals.latest(home, policy.model)
     under_way = latest is not None and latest.phase != "done"
     if latest is not None and under_way:
@@ -101,6 +100,7 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     plan = plans.make(
         policy,
         candidate,
+        setup=setup,
         policy_path=loaded.path,
         policy_digest=loaded.digest,
         registry_uri=registry.uri,

@@ -57,7 +57,7 @@ def describe(home: Home, model: str) -> dict[str, Any]:
 
 
 def _serving(home: Home, model: str) -> dict[str, Any]:
-    engine = table.engine("local", home, model)
+    engine = table.found(home, model)
     servers, routes = engine.servers(), engine.routes()
     kept = warm.listed(home.rollouts(model))
     roles = {routes.stable: "stable", **({routes.canary: "canary"} if routes.canary else {})} if routes else {}

@@ -15,7 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from mlship.engines.front import Front
 from mlship.types import Routes
+
+#: Host and port of a server.
+Address = tuple[str, int]
 
 #: Weights are shares of this many.
 PARTS = 1_000_000
@@ -45,17 +49,17 @@ _UNLIMITED = {
 }
 
 
-def bootstrap(listen: str, admin_port: int, directory: str) -> dict[str, Any]:
+def bootstrap(front: Front, admin_port: int, directory: str) -> dict[str, Any]:
     """Envoy's static part: listener, admin port, and where clusters and routes are read from.
 
     Parameters
     ----------
-    listen
-        `host:port` of the endpoint.
+    front
+        What the endpoint does for callers.
     directory
         Where `clusters.json` and `routes.json` are replaced by atomic renames. May be relative to Envoy's own.
     """
-    host, port = split(listen)
+    host, port = split(front.listen)
     return {
         "admin": {"address": _address("127.0.0.1", admin_port)},
         "stats_flush_on_admin": True,  # latencies are as new as the request that reads them
@@ -118,25 +122,25 @@ def _counting() -> dict[str, Any]:
     }
 
 
-def clusters(servers: dict[str, int], version: str) -> dict[str, Any]:
+def clusters(servers: dict[str, Address], version: str) -> dict[str, Any]:
     """The file of clusters: one for each server, and one for each ordered pair of servers.
 
     Parameters
     ----------
     servers
-        Port on 127.0.0.1 by name of the cluster.
+        Host and port by name of the cluster; a host that is no IP address is looked up.
     """
-    resources = [_server(name, port) for name, port in servers.items()]
+    resources = [_server(name, address) for name, address in servers.items()]
     resources += [_pair(one, other) for one in servers for other in servers if one != other]
     return {"version_info": version, "resources": resources}
 
 
-def _server(name: str, port: int) -> dict[str, Any]:
-    endpoint = {"endpoint": {"address": _address("127.0.0.1", port)}}
+def _server(name: str, address: Address) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": _address(*address)}}
     return {
         "@type": _CLUSTER,
         "name": name,
-        "type": "STATIC",
+        "type": "STATIC" if _is_ip(address[0]) else "STRICT_DNS",
         "connect_timeout": "1s",
         "circuit_breakers": _UNLIMITED,
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
@@ -174,7 +178,7 @@ def assigned(cluster: str) -> str:
     return cluster.partition("|")[0]
 
 
-def routes(wanted: Routes | None, names: dict[str, str], timeout: float, version: str) -> dict[str, Any]:
+def routes(wanted: Routes | None, names: dict[str, str], front: Front, version: str) -> dict[str, Any]:
     """The file of routes.
 
     Parameters
@@ -183,20 +187,20 @@ def routes(wanted: Routes | None, names: dict[str, str], timeout: float, version
         None before there is anything to route to: callers get 503.
     names
         Cluster by server; feedback goes to stable, and copies of it to every other server.
-    timeout
-        Seconds until a request has failed.
+    front
+        What the endpoint does for callers.
     """
     host: dict[str, Any] = {"name": ROUTE_NAME, "domains": ["*"], "routes": []}
     if wanted is None:
         host["routes"] = [_direct(503, "no model is routed yet")]
     else:
-        predictions = _predictions(wanted, names, timeout)
+        predictions = _predictions(wanted, names, front.timeout)
         host["metadata"] = {"filter_metadata": {KEY: {"stable": wanted.stable, "canary": wanted.canary or ""}}}
         host["routes"] = [
             {"name": path.strip("/"), "match": {"path": path}, "route": predictions}
             for path in ("/invocations", "/ping", "/version", "/health")
         ]
-        host["routes"] += [_feedback(wanted.stable, names, timeout), _direct(404, "no such path")]
+        host["routes"] += [_feedback(wanted.stable, names, front.timeout), _direct(404, "no such path")]
     return {"version_info": version, "resources": [{"@type": _ROUTES, "name": ROUTE_NAME, "virtual_hosts": [host]}]}
 
 
@@ -270,6 +274,10 @@ def split(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
     host = host.strip("[]")
     return ("127.0.0.1" if host == "localhost" else host), int(port)
+
+
+def _is_ip(host: str) -> bool:
+    return ":" in host or host.replace(".", "").isdigit()
 
 
 def _address(host: str, port: int) -> dict[str, Any]:

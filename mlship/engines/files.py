@@ -32,7 +32,7 @@ def render(directory: Path, known: State, binary: Path) -> None:
     state.save(directory, known)
     for one in known.servers.values():
         state.write(directory / "run" / f"{one.name}.sh", supervisor.script(one.argv, supervisor.ENVIRONMENT))
-    boot = envoy.bootstrap(known.listen, known.admin_port, "envoy")
+    boot = envoy.bootstrap(known.front, known.admin_port, "envoy")
     state.write(directory / "envoy" / "bootstrap.json", json.dumps(boot, indent=1))
     state.write(directory / "run" / f"{ROUTER}.sh", router_script(binary))
     render_clusters(directory, known)
@@ -43,7 +43,7 @@ def render(directory: Path, known: State, binary: Path) -> None:
 
 def render_clusters(directory: Path, known: State) -> None:
     """Write the file of clusters; Envoy takes it at once."""
-    ports = {one.cluster: one.port for one in known.servers.values()}
+    ports = {one.cluster: ("127.0.0.1", one.port) for one in known.servers.values()}
     document = envoy.clusters(ports, version=str(time.time_ns()))
     state.write(directory / "envoy" / "clusters.json", json.dumps(document))
 
@@ -51,7 +51,7 @@ def render_clusters(directory: Path, known: State) -> None:
 def render_routes(directory: Path, known: State, wanted: Routes | None) -> None:
     """Write the file of routes; Envoy takes it at once. Callers hold the lock `routes`."""
     names = {name: one.cluster for name, one in known.servers.items()}
-    document = envoy.routes(wanted, names, known.timeout, version=str(time.time_ns()))
+    document = envoy.routes(wanted, names, known.front, version=str(time.time_ns()))
     state.write(_routes(directory), json.dumps(document))
 
 

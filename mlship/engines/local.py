@@ -18,8 +18,8 @@ from mlship.errors import EngineError, StateError
 from mlship.types import Labelled, Release, Routes, Scrape, Server, ServerCounters, ServerState
 
 if TYPE_CHECKING:
+    from mlship.engines.options import Setup
     from mlship.home import Home
-    from mlship.policy.schema import Endpoint
 
 #: Seconds: until the router has started, has taken a new cluster, or an engine has gone.
 ROUTER_SECONDS, APPLY_SECONDS, DOWN_SECONDS = 15.0, 10.0, 12.0
@@ -34,30 +34,28 @@ class LocalEngine:
 
     Parameters
     ----------
-    endpoint
-        Where to listen and for how long to wait; None for an engine that was deployed before.
+    setup
+        What the policy says about serving; None for an engine that was deployed before.
     command
         What serves a release; by default ``mlship.serving``.
     """
 
-    def __init__(
-        self, home: Home, model: str, endpoint: Endpoint | None = None, *, command: Command | None = None
-    ) -> None:
+    def __init__(self, home: Home, model: str, setup: Setup | None = None, *, command: Command | None = None) -> None:
         self.directory = home.engine(model)
         self._home = home
         self._model = model
-        self._endpoint = endpoint
-        self._command = command or serving()
+        self._front = setup.front if setup else None
+        self._command = command or (serving(setup.servers) if setup else serving())
         self._labels: dict[str, tuple[str, tuple[Labelled, ...]]] = {}
 
     @property
     def address(self) -> str:
-        """Base URL of the endpoint; raises ``EngineError`` when the engine has never run and no endpoint is given."""
+        """Base URL of the endpoint; raises ``EngineError`` when the engine has never run and no setup is given."""
         found = state.load(self.directory)
         if found is not None:
-            return f"http://{found.listen}"
-        if self._endpoint is not None:
-            return f"http://{self._endpoint.listen}"
+            return found.front.url
+        if self._front is not None:
+            return self._front.url
         raise self._absent()
 
     # Starting
@@ -106,19 +104,19 @@ class LocalEngine:
 
     def _state_for_deploy(self, known: State | None) -> State:
         if known is None:
-            if self._endpoint is None:
+            if self._front is None:
                 raise self._absent()
-            return State.new(self._model, self._endpoint.listen, self._endpoint.timeout)
-        wanted = self._endpoint
-        if wanted is None or (wanted.listen, wanted.timeout) == (known.listen, known.timeout):
+            return State.new(self._model, self._front)
+        wanted = self._front
+        if wanted is None or wanted == known.front:
             return known
-        if wanted.listen != known.listen and self._manager(known).alive():
+        if wanted.listen != known.front.listen and self._manager(known).alive():
             raise EngineError(
-                f"the endpoint of {self._model} is {known.listen} now, and the policy says {wanted.listen}",
+                f"the endpoint of {self._model} is {known.front.listen} now, and the policy says {wanted.listen}",
                 where=str(self.directory),
                 hint=f"`mlship down {self._model}` (callers are cut off), then run this again",
             )
-        return replace(known, listen=wanted.listen, timeout=wanted.timeout)
+        return replace(known, front=wanted)
 
     def _wait_router(self, known: State, manager: Supervisor) -> None:
         """Wait until Envoy serves and knows every server."""

@@ -11,27 +11,25 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from mlship.engines import envoy, processes, state
+from mlship.engines.options import ServerOptions
 from mlship.engines.state import Deployment, State
 from mlship.errors import EngineError
 from mlship.types import Release
+
+#: Servers without a policy.
+DEFAULTS = ServerOptions()
 
 #: (release, `host:port`) -> the command that serves it there.
 Command = Callable[[Release, str], list[str]]
 
 
-def serving(label_tolerance: float | None = None) -> Command:
-    """The command of mlship's own model server.
-
-    Parameters
-    ----------
-    label_tolerance
-        Numeric predictions: a label further away than this is an error.
-    """
+def serving(servers: ServerOptions = DEFAULTS) -> Command:
+    """The command of mlship's own model server."""
 
     def command(release: Release, listen: str) -> list[str]:
         argv = [sys.executable, "-m", "mlship.serving", "--model-dir", str(release.path), "--name", release.model]
         argv += ["--version", release.version, "--digest", release.digest, "--listen", listen]
-        return argv if label_tolerance is None else [*argv, "--label-tolerance", repr(label_tolerance)]
+        return argv + servers.arguments()
 
     return command
 
@@ -82,11 +80,11 @@ def clear_the_way(directory: Path, known: State) -> State:
     """
     if left := processes.end(processes.marked(directory), directory, grace=2.0):
         raise EngineError(f"processes of a former run do not end: {left}", where=str(directory))
-    host, port = envoy.split(known.listen)
+    host, port = envoy.split(known.front.listen)
     if (fault := state.bindable(host, port)) is not None:
         who = processes.listener(port)
         raise EngineError(
-            f"cannot listen on {known.listen}: {os.strerror(fault.errno or 0)}" + (f" by {who}" if who else ""),
+            f"cannot listen on {known.front.listen}: {os.strerror(fault.errno or 0)}" + (f" by {who}" if who else ""),
             where=known.model,
             hint="stop it, or choose another address under `endpoint: {listen: ...}` in the policy",
         )

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from mlship.engines.front import Front
 from mlship.errors import StateError
 
 FILE = "engine.json"
@@ -42,18 +43,17 @@ class State:
     """Everything a later command needs to find the engine again."""
 
     model: str
-    listen: str
-    timeout: float
+    front: Front
     supervisor_port: int
     admin_port: int
     password: str
     servers: dict[str, Deployment]
 
     @classmethod
-    def new(cls, model: str, listen: str, timeout: float) -> State:
+    def new(cls, model: str, front: Front) -> State:
         """A state without servers, with ports that are free now and a password of its own."""
         supervisor_port, admin_port = free_ports(2)
-        return cls(model, listen, timeout, supervisor_port, admin_port, secrets.token_urlsafe(24), {})
+        return cls(model, front, supervisor_port, admin_port, secrets.token_urlsafe(24), {})
 
     def with_server(self, deployment: Deployment) -> State:
         """The same state with one more server."""
@@ -79,7 +79,8 @@ def load(directory: Path) -> State | None:
             name: Deployment(**{**entry, "argv": tuple(entry["argv"])})
             for name, entry in document.pop("servers").items()
         }
-        return State(**document, servers=servers)
+        front = Front.from_json(document.pop("front"))
+        return State(**document, front=front, servers=servers)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:

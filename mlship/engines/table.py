@@ -9,29 +9,23 @@ from mlship.engines import state
 from mlship.engines.base import Engine
 from mlship.engines.guard import Guarded
 from mlship.engines.local import LocalEngine
-from mlship.engines.start import serving
 from mlship.errors import EngineError, StateError
 from mlship.home import Home
 
 if TYPE_CHECKING:
+    from mlship.engines.options import Setup
     from mlship.policy.gates import SecurityGate
-    from mlship.policy.schema import Endpoint
-
-
-def _local(home: Home, model: str, endpoint: Endpoint | None, label_tolerance: float | None) -> Engine:
-    return LocalEngine(home, model, endpoint, command=serving(label_tolerance))
 
 
 #: Name in the policy -> how to make it.
-ENGINES: dict[str, Callable[[Home, str, Endpoint | None, float | None], Engine]] = {"local": _local}
+ENGINES: dict[str, Callable[[Home, str, Setup | None], Engine]] = {"local": LocalEngine}
 
 
 def engine(
     name: str,
     home: Home,
     model: str,
-    endpoint: Endpoint | None = None,
-    label_tolerance: float | None = None,
+    setup: Setup | None = None,
     *,
     security: SecurityGate | None = None,
 ) -> Engine:
@@ -39,10 +33,8 @@ def engine(
 
     Parameters
     ----------
-    endpoint
-        As in the policy; None to find an engine that was deployed before.
-    label_tolerance
-        Numeric predictions: a label further away than this is an error.
+    setup
+        What the policy says about serving; None to find an engine that was deployed before.
     security
         What the policy trusts; None where no policy is at hand (see ``Guarded``).
 
@@ -53,7 +45,12 @@ def engine(
     """
     if name not in ENGINES:
         raise EngineError(f"no engine is called {name!r}; there are: {', '.join(ENGINES)}")
-    return Guarded(ENGINES[name](home, model, endpoint, label_tolerance), home, security)
+    return Guarded(ENGINES[name](home, model, setup), home, security)
+
+
+def found(home: Home, model: str) -> Engine:
+    """The engine that serves a model in this state directory, to look at it or to end it."""
+    return engine("local", home, model)
 
 
 def running(home: Home) -> list[str]:

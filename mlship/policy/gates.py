@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from mlship.policy.data import PathOrDataset
 from mlship.policy.section import Section
-from mlship.policy.units import Duration, Percent, Share, Size
+from mlship.policy.units import Duration, Factor, Percent, Rate, Share, Size
 
 
 class ColumnRule(Section):
@@ -246,6 +246,36 @@ class AgreementGate(Section):
     by: tuple[str, ...] = Field((), description="columns by which the changes are shown; default: the slices' columns")
 
 
+class LatencyGate(Section):
+    """Does the server that will ship keep its latency budget? Judged by `mlship latency`, after the build."""
+
+    rate: Rate = Field(gt=0, description="requests per second, sent on time whatever the answers do (an open loop)")
+    for_: Duration = Field(30.0, alias="for", gt=0, description="how long each of candidate and champion is measured")
+    warmup: Duration = Field(3.0, description="load before anything is measured")
+    arrivals: Literal["poisson", "constant"] = Field("poisson", description="how requests arrive")
+    rows: int = Field(1, ge=1, le=100_000, description="rows in one request")
+    p50: Duration | None = Field(None, gt=0, description="half of the requests are answered within")
+    p95: Duration | None = Field(None, gt=0, description="95 % of the requests are answered within")
+    p99: Duration | None = Field(None, gt=0, description="99 % of the requests are answered within")
+    p999: Duration | None = Field(None, gt=0, description="99.9 % of the requests are answered within")
+    errors: Share = Field(0.0, description="largest share of requests without a good answer")
+    max_ratio: Factor | None = Field(
+        None, ge=1, description="p99 may be at most this many times the champion's, in the same run; null: not compared"
+    )
+    max_lag: Duration = Field(
+        0.01, gt=0, description="more than this between intended and real sending (p99), and nothing is decided"
+    )
+    volume: Rate | None = Field(None, gt=0, description="expected requests, such as 10000000/d: replicas are computed")
+    peak: Factor = Field(1.0, ge=1, description="rate of the busiest time, as a multiple of the volume's mean")
+    max_replicas: int | None = Field(None, ge=1, description="more replicas for the peak fail; needs volume")
+    cold_start: Duration | None = Field(None, gt=0, description="from the start of a server until it is ready")
+    memory: Size | None = Field(None, description="the server's peak memory under this load")
+    agree: bool = Field(True, description="the server's predictions are those of the model in the registry")
+    tolerance: float = Field(1e-6, ge=0, description="relative difference up to which two predictions agree")
+
+    model_config = ConfigDict(populate_by_name=True)
+
+
 class CustomGate(Section):
     """A gate of your own: a Python function, or a command that prints JSON; exactly one of the two."""
 
@@ -271,3 +301,4 @@ class Gates(Section):
     agreement: AgreementGate | None = Field(None, description="what changes against the champion?")
     robustness: RobustnessGate | None = Field(None, description="does it survive rows that are a little wrong?")
     custom: dict[str, CustomGate] = Field({}, description="gates of your own, by name")
+    latency: LatencyGate | None = Field(None, description="does the server keep its latency budget?")

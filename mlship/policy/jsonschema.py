@@ -7,6 +7,7 @@ from typing import Any
 from mlship.policy.schema import Policy
 from mlship.policy.units import (
     DURATION_PATTERN,
+    FACTOR_PATTERN,
     PERCENT_PATTERN,
     SIZE_PATTERN,
     format_duration,
@@ -65,6 +66,8 @@ def _default(schema: dict[str, Any]) -> Any:
         return format_duration(default)
     if isinstance(default, float) and PERCENT_PATTERN in patterns:
         return format_percent(default) if default else 0
+    if isinstance(default, float) and FACTOR_PATTERN in patterns:
+        return f"{default:g}x"
     if isinstance(default, int) and SIZE_PATTERN in patterns:
         return format_size(default)
     return default

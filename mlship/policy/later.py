@@ -9,10 +9,8 @@ THIS = "mlship 0.1"
 
 #: Keys by the location of their section; `*` stands for any item or name.
 _KEYS: dict[Location, frozenset[str]] = {
-    (): frozenset({"image", "monitor", "notify"}),
-    ("gates",): frozenset({"latency"}),
+    (): frozenset({"monitor", "notify"}),
     ("gates", "contract"): frozenset({"schema"}),
-    ("endpoint",): frozenset({"auth", "fallback"}),
     ("rollout",): frozenset({"certify", "lease", "freeze", "on_inconclusive"}),
     ("rollout", "steps", "*"): frozenset({"mirror", "approve"}),
     ("rollout", "guard"): frozenset({"predictions"}),
@@ -22,7 +20,7 @@ _KEYS: dict[Location, frozenset[str]] = {
 
 #: Values of later versions, by location.
 _VALUES: dict[Location, frozenset[str]] = {
-    ("rollout", "engine"): frozenset({"docker", "kubernetes"}),
+    ("rollout", "engine"): frozenset({"kubernetes"}),
 }
 
 

@@ -25,7 +25,7 @@ from mlship.policy.tree import Location, Mapping, Node, find, plain_value, witho
 from mlship.policy.yaml import parse
 
 #: Sections whose values decide about a candidate. None of them holds a secret.
-_DECIDES = ("model", "candidate", "champion", "data", "gates", "rollout")
+_DECIDES = ("model", "candidate", "champion", "data", "gates", "image", "serving", "rollout")
 #: After so many faults, a person would rather mend some first.
 _MOST = 100
 

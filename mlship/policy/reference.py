@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from mlship.policy.jsonschema import json_schema
 from mlship.policy.later import later_parts
-from mlship.policy.units import DURATION_PATTERN, PERCENT_PATTERN, SIZE_PATTERN
+from mlship.policy.units import DURATION_PATTERN, FACTOR_PATTERN, PERCENT_PATTERN, RATE_PATTERN, SIZE_PATTERN
 
 _HEAD = """# The promotion policy
 
@@ -18,7 +18,7 @@ One YAML file says what a model must prove and how it is let onto traffic. `mlsh
 `mlship schema` prints its JSON Schema for completion in editors; `templates/policy.yaml` is an annotated example.
 
 - Quantities carry their unit: durations `200ms`, `30s`, `10m`, `24h`, `90d`; percentages `1%`, `0.5%`; sizes `600MB`,
-  `2GB`.
+  `2GB`; rates `100/s`, `10000000/d`; factors `3x`.
 - `${NAME}` and `${NAME:-default}` in a text or a quantity read the environment, `$${` is a plain `${`. A variable
   that is not set, or is empty, is a fault. In a list or section on one line (`[...]`, `{...}`), write it in quotes.
 - Paths are relative to the policy file.
@@ -106,6 +106,7 @@ def _value(schema: dict[str, Any]) -> str:
 
 
 _QUANTITIES = {DURATION_PATTERN: "duration", PERCENT_PATTERN: "percentage", SIZE_PATTERN: "size"}
+_QUANTITIES |= {RATE_PATTERN: "rate", FACTOR_PATTERN: "factor"}
 _WORDS = {
     "string": "text",
     "integer": "whole number",

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
 from mlship.policy.data import Data
 from mlship.policy.gates import Gates
 from mlship.policy.section import Section
+from mlship.policy.serving import Endpoint, Image, Serving
 from mlship.policy.units import Duration, Percent
 
 
@@ -31,10 +32,6 @@ Reference = Annotated[
 ]
 
 
-#: Host and port; an IPv6 address stands in brackets.
-LISTEN_PATTERN = r"^([0-9]{1,3}(\.[0-9]{1,3}){3}|localhost|\[[0-9a-fA-F:]+\]):[0-9]{1,5}$"
-
-
 class Owner(Section):
     """Who answers for the model."""
 
@@ -50,18 +47,6 @@ class Registry(Section):
     uri: str | None = Field(
         None, description="tracking and registry URI; default: MLFLOW_TRACKING_URI, else .mlship/registry"
     )
-
-
-class Endpoint(Section):
-    """Where callers reach the model."""
-
-    listen: str = Field(
-        "127.0.0.1:8080",
-        pattern=LISTEN_PATTERN,
-        json_schema_extra={"pattern": LISTEN_PATTERN + r"|\$\{"},
-        description="address and port of the router, such as 127.0.0.1:8080",
-    )
-    timeout: Duration = Field(5.0, gt=0, description="a request that takes longer is an error")
 
 
 class Bake(Section):
@@ -113,7 +98,9 @@ class Guard(Section):
 class Rollout(Section):
     """How a candidate is let onto traffic."""
 
-    engine: Literal["local"] = Field("local", description="what runs the servers and the router")
+    engine: Literal["local", "docker"] = Field(
+        "local", description="what runs the servers and the router: processes of this machine, or containers"
+    )
     steps: tuple[Step, ...] = Field(min_length=1, description="the stages, in order; promotion follows the last")
     guard: Guard = Field(Guard(), description="what is watched, and the promise over all of it")
     progress_deadline: Duration = Field(
@@ -133,5 +120,7 @@ class Policy(Section):
     champion: str = Field("@champion", description="the @alias of what is in production; moved at promotion")
     data: Data | None = Field(None, description="the rows that the gates look at")
     gates: Gates = Field(Gates(), description="offline checks before release; at least one")
-    endpoint: Endpoint = Field(Endpoint(), description="where callers reach the model")
+    image: Image | None = Field(None, description="the serving image; built when an engine needs it")
+    serving: Serving = Field(Serving(), description="the servers of the model")
+    endpoint: Endpoint = Field(Endpoint(), description="where callers reach the model, and who they may be")
     rollout: Rollout | None = Field(None, description="how a candidate is let onto traffic")

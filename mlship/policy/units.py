@@ -15,6 +15,10 @@ _PERCENT_TEXT = re.compile(rf"\s*{_NUMBER}\s*%\s*")
 _SIZE = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _SIZE_TEXT = re.compile(rf"\s*{_NUMBER}\s*(B|KB|MB|GB|KiB|MiB|GiB)\s*")
 
+_RATE = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_RATE_TEXT = re.compile(rf"\s*{_NUMBER}\s*/\s*(s|m|h|d)\s*")
+_FACTOR_TEXT = re.compile(rf"\s*{_NUMBER}\s*x\s*")
+
 #: Longer than any rollout, short enough for every clock and every sum.
 _LONGEST = 3650 * 86400.0
 
@@ -105,6 +109,39 @@ def format_size(size: int) -> str:
     return f"{size}B"
 
 
+def parse_rate(value: Any) -> float:
+    """Read a rate such as `100/s`, `600/m` or `10000000/d`, in events per second.
+
+    Raises ``UnitError`` (a ``ValueError``) with the likely fix for a bare number or an unknown unit.
+    """
+    match = _RATE_TEXT.fullmatch(value) if isinstance(value, str) else None
+    if match:
+        return float(match[1]) / _RATE[match[2]]
+    if _is_number(value):
+        _refuse_negative(value)
+        raise UnitError("a rate needs a unit", f"did you mean '{value}/s' or '{value}/d'?")
+    raise UnitError(f"{_shown(value)} is not a rate", "write it as 100/s, 6000/m or 10000000/d")
+
+
+def format_rate(per_second: float) -> str:
+    """Write a rate in events per second: `100/s`, `0.5/s`; the inverse of `parse_rate`."""
+    return f"{_decimal(per_second)}/s"
+
+
+def parse_factor(value: Any) -> float:
+    """Read a factor such as `3x` or `1.5x`.
+
+    Raises ``UnitError`` (a ``ValueError``) with the likely fix for a bare number.
+    """
+    match = _FACTOR_TEXT.fullmatch(value) if isinstance(value, str) else None
+    if match:
+        return float(match[1])
+    if _is_number(value):
+        _refuse_negative(value)
+        raise UnitError("a factor needs its sign", f"did you mean '{value}x'?")
+    raise UnitError(f"{_shown(value)} is not a factor", "write it as 3x or 1.5x")
+
+
 def _decimal(value: float) -> str:
     """Without an exponent and without trailing zeros."""
     return f"{value:.10f}".rstrip("0").rstrip(".")
@@ -166,4 +203,21 @@ Size = Annotated[
     int,
     BeforeValidator(parse_size),
     WithJsonSchema({"type": "string", "pattern": SIZE_PATTERN, "examples": ["600MB", "2GB"]}),
+]
+
+RATE_PATTERN = r"^\s*[0-9]+(\.[0-9]+)?\s*/\s*(s|m|h|d)\s*$|\$\{"
+FACTOR_PATTERN = r"^\s*[0-9]+(\.[0-9]+)?\s*x\s*$|\$\{"
+
+#: Events per second, written with a unit.
+Rate = Annotated[
+    float,
+    BeforeValidator(parse_rate),
+    WithJsonSchema({"type": "string", "pattern": RATE_PATTERN, "examples": ["100/s", "6000/m", "10000000/d"]}),
+]
+
+#: A multiple, written with an x.
+Factor = Annotated[
+    float,
+    BeforeValidator(parse_factor),
+    WithJsonSchema({"type": "string", "pattern": FACTOR_PATTERN, "examples": ["3x", "1.5x"]}),
 ]

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mlship.engines.options import Setup
 from mlship.errors import PolicyError
 from mlship.rollout.judge import Guards
 from mlship.types import Candidate, ModelVersion, Release, Routes
 
 if TYPE_CHECKING:  # pydantic is not needed to read a plan
-    from mlship.policy.schema import Endpoint, Policy
+    from mlship.policy.schema import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,8 @@ class Plan:
     keep_warm: float
     """Seconds that the previous champion's server stays after a promotion."""
     engine: str
-    listen: str
-    timeout: float
-    label_tolerance: float | None
+    setup: Setup
+    """What the policy says about serving."""
     candidate_reference: str
     champion_alias: str
     """The alias that is moved at promotion, without its `@`."""
@@ -56,13 +56,6 @@ class Plan:
     """None when it names a user or a password: a secret is never written down, but read again when it is needed."""
     evaluation_id: str
     run_id: str
-
-    @property
-    def endpoint(self) -> Endpoint:
-        """The endpoint section that this rollout runs on."""
-        from mlship.policy.schema import Endpoint
-
-        return Endpoint(listen=self.listen, timeout=f"{self.timeout * 1000:.3f}ms")
 
     def routes(self, weight: float) -> Routes:
         """The routes that give the canary this share of the traffic."""
@@ -90,6 +83,7 @@ def make(
     policy: Policy,
     candidate: Candidate,
     *,
+    setup: Setup,
     policy_path: Path,
     policy_digest: str,
     registry_uri: str | None,
@@ -124,9 +118,7 @@ def make(
         deadline=rollout.progress_deadline,
         keep_warm=rollout.keep_warm,
         engine=rollout.engine,
-        listen=policy.endpoint.listen,
-        timeout=policy.endpoint.timeout,
-        label_tolerance=guard.labels.tolerance if guard.labels else None,
+        setup=setup,
         candidate_reference=policy.candidate,
         champion_alias=policy.champion.removeprefix("@"),
         policy_path=str(policy_path.absolute()),
@@ -150,6 +142,7 @@ def new_id(now: float) -> str:
 def to_json(plan: Plan) -> dict[str, Any]:
     """A document that `from_json` reads back as the same value."""
     document = dataclasses.asdict(plan)
+    document["setup"] = plan.setup.to_json()
     for arm in ("canary", "stable"):
         if document[arm] is not None:
             document[arm]["path"] = str(document[arm]["path"])
@@ -165,6 +158,7 @@ def from_json(document: dict[str, Any]) -> Plan:
             "stable": _release(document["stable"]) if document["stable"] else None,
             "steps": tuple(PlanStep(**step) for step in document["steps"]),
             "guards": Guards(**document["guards"]),
+            "setup": Setup.from_json(document["setup"]),
         }
     )
 

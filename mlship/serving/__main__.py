@@ -182,6 +182,16 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--digest", required=True, help="digest of the model's files")
     parser.add_argument("--listen", required=True, metavar="HOST:PORT", help="port 0 takes a free one")
     parser.add_argument("--label-tolerance", type=float, help="a float prediction this far from its label is right")
+    parser.add_argument("--policy-digest", default="", help="digest of the policy that it was deployed under")
+    parser.add_argument("--workers", type=int, default=1, help="processes that share the port and the model")
+    parser.add_argument("--max-queue", type=int, default=1000, help="requests that may wait; beyond it 503")
+    parser.add_argument("--max-body", type=int, default=32 * 10**6, help="bytes of a request; beyond it 413")
+    parser.add_argument("--timeout", type=float, default=5.0, help="seconds that a request may take, waiting included")
+    parser.add_argument("--log-sample", type=float, default=0.0, help="share of requests in the prediction log")
+    parser.add_argument("--log-directory", type=Path, help="where the prediction log is written")
+    parser.add_argument("--log-size", type=int, default=100 * 10**6, help="bytes that the log may take")
+    parser.add_argument("--log-no-features", action="store_true", help="log predictions only")
+    parser.add_argument("--redact", action="append", default=[], help="a feature that is never logged; repeatable")
     return parser.parse_args(argv)
 
 

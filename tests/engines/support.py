@@ -14,9 +14,10 @@ from urllib.request import urlopen
 import aiohttp
 
 from mlship.engines import state
+from mlship.engines.front import Front
 from mlship.engines.local import LocalEngine
+from mlship.engines.options import Setup
 from mlship.home import Home
-from mlship.policy.schema import Endpoint
 from mlship.types import Release, Routes
 
 STANDIN = Path(__file__).with_name("standin.py")
@@ -38,8 +39,8 @@ def free_port() -> int:
 
 
 def local_engine(directory: Path, *, model: str = "m", timeout: float = 2.0, port: int | None = None) -> LocalEngine:
-    endpoint = Endpoint.model_validate({"listen": f"127.0.0.1:{port or free_port()}", "timeout": f"{timeout}s"})
-    return LocalEngine(Home(directory / ".mlship"), model, endpoint, command=standin)
+    setup = Setup(Front(f"127.0.0.1:{port or free_port()}", timeout))
+    return LocalEngine(Home(directory / ".mlship"), model, setup, command=standin)
 
 
 def port_of(engine: LocalEngine, server: str) -> int:

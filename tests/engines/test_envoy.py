@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mlship.engines import counters, envoy
+from mlship.engines.front import Front
 from mlship.engines.start import envoy_binary
 from mlship.types import LATENCY_BOUNDS_MS, Routes
 
+FRONT = Front("127.0.0.1:8080", 2.0)
 NAMES = {"v1": "v1-aa", "v2": "v2-bb", "v3": "v3-cc"}
 
 
@@ -34,24 +37,25 @@ def validate(directory: Path, bootstrap: dict[str, Any]) -> None:
 @pytest.mark.parametrize("listen", ["127.0.0.1:8080", "localhost:1", "0.0.0.0:65535", "[::1]:8080"])
 def test_envoy_accepts_the_bootstrap(tmp_path: Path, listen: str) -> None:
     (tmp_path / "envoy").mkdir()
-    (tmp_path / "envoy" / "clusters.json").write_text(json.dumps(envoy.clusters({"a": 1}, "1")))
-    (tmp_path / "envoy" / "routes.json").write_text(json.dumps(envoy.routes(None, {}, 1.0, "1")))
-    validate(tmp_path, envoy.bootstrap(listen, 9901, "envoy"))
+    (tmp_path / "envoy" / "clusters.json").write_text(json.dumps(envoy.clusters({"a": ("127.0.0.1", 1)}, "1")))
+    (tmp_path / "envoy" / "routes.json").write_text(json.dumps(envoy.routes(None, {}, FRONT, "1")))
+    validate(tmp_path, envoy.bootstrap(replace(FRONT, listen=listen), 9901, "envoy"))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("routes", [None, Routes("v1"), Routes("v1", "v2", 0.25)])
 def test_envoy_accepts_clusters_and_routes(tmp_path: Path, routes: Routes | None) -> None:
     """Envoy does not validate what it reads from files, so they are made part of the bootstrap here."""
-    bootstrap = envoy.bootstrap("127.0.0.1:8080", 9901, "envoy")
+    bootstrap = envoy.bootstrap(FRONT, 9901, "envoy")
     del bootstrap["dynamic_resources"]
-    resources = envoy.clusters({name: port for port, name in enumerate(NAMES.values(), start=1)}, "1")["resources"]
+    servers = {name: ("127.0.0.1", port) for port, name in enumerate(NAMES.values(), start=1)}
+    resources = envoy.clusters(servers, "1")["resources"]
     bootstrap["static_resources"]["clusters"] = [_plain(resource) for resource in resources]
     (chain,) = bootstrap["static_resources"]["listeners"][0]["filter_chains"]
     http = chain["filters"][0]["typed_config"]
     del http["rds"]
     http["route_config"] = {
-        **_plain(envoy.routes(routes, NAMES, 2.0, "1")["resources"][0]),
+        **_plain(envoy.routes(routes, NAMES, FRONT, "1")["resources"][0]),
         "validate_clusters": True,
     }
     validate(tmp_path, bootstrap)
@@ -65,11 +69,11 @@ def _plain(resource: dict[str, Any]) -> dict[str, Any]:
     "routes", [Routes("v1"), Routes("v1", "v2", 0.0), Routes("v1", "v2", 0.01), Routes("v2", "v1", 1.0)]
 )
 def test_routes_are_read_back_as_they_were_written(routes: Routes) -> None:
-    assert envoy.applied(dump(envoy.routes(routes, NAMES, 2.0, "7"))) == routes
+    assert envoy.applied(dump(envoy.routes(routes, NAMES, FRONT, "7"))) == routes
 
 
 def test_before_anything_is_routed_there_are_no_routes() -> None:
-    nothing = envoy.routes(None, NAMES, 2.0, "7")
+    nothing = envoy.routes(None, NAMES, FRONT, "7")
     assert envoy.applied(dump(nothing)) is None
     assert envoy.applied({}) is None
     assert nothing["resources"][0]["virtual_hosts"][0]["routes"][0]["direct_response"]["status"] == 503
@@ -77,21 +81,21 @@ def test_before_anything_is_routed_there_are_no_routes() -> None:
 
 def test_weights_are_exact_to_a_millionth_and_never_vanish() -> None:
     for weight in (0.0, 1e-6, 0.001, 1 / 3, 0.999999, 1.0):
-        (host,) = envoy.routes(Routes("v1", "v2", weight), NAMES, 2.0, "7")["resources"][0]["virtual_hosts"]
+        (host,) = envoy.routes(Routes("v1", "v2", weight), NAMES, FRONT, "7")["resources"][0]["virtual_hosts"]
         shares = [share["weight"] for share in host["routes"][0]["route"]["weighted_clusters"]["clusters"]]
         assert sum(shares) == envoy.PARTS
         assert abs(shares[1] / envoy.PARTS - weight) <= 1e-6
 
 
 def test_feedback_goes_to_stable_and_copies_of_it_to_all_others() -> None:
-    (host,) = envoy.routes(Routes("v1", "v2", 0.1), NAMES, 2.0, "7")["resources"][0]["virtual_hosts"]
+    (host,) = envoy.routes(Routes("v1", "v2", 0.1), NAMES, FRONT, "7")["resources"][0]["virtual_hosts"]
     (feedback,) = [entry["route"] for entry in host["routes"] if entry["name"] == "feedback"]
     assert feedback["cluster"] == "v1-aa"
     assert feedback["request_mirror_policies"] == [{"cluster": "v2-bb"}, {"cluster": "v3-cc"}]
 
 
 def test_every_server_can_stand_in_for_every_other() -> None:
-    names = {entry["name"] for entry in envoy.clusters({"a": 1, "b": 2, "c": 3}, "1")["resources"]}
+    names = {entry["name"] for entry in envoy.clusters(dict.fromkeys("abc", ("127.0.0.1", 1)), "1")["resources"]}
     assert names == {"a", "b", "c", "a|b", "a|c", "b|a", "b|c", "c|a", "c|b"}
     assert envoy.assigned("b|a") == "b"
     assert envoy.assigned("b") == "b"

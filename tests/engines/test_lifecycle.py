@@ -18,6 +18,7 @@ import pytest
 from mlship.cli.status import describe
 from mlship.engines import processes, start, state, table
 from mlship.engines.local import LocalEngine
+from mlship.engines.options import ServerOptions
 from mlship.errors import EngineError, StateError
 from mlship.home import Home
 from mlship.types import Release, Routes, ServerState
@@ -235,7 +236,7 @@ def test_down_leaves_no_process_no_port_and_only_logs(made: Callable[..., LocalE
     server = up(engine)
     known = state.load(engine.directory)
     assert known is not None
-    ports = [known.supervisor_port, known.admin_port, port_of(engine, server), int(known.listen.split(":")[1])]
+    ports = [known.supervisor_port, known.admin_port, port_of(engine, server), int(known.front.listen.split(":")[1])]
     assert all(state.bindable("127.0.0.1", port) is not None for port in ports)
     engine.down()
     assert processes.marked(engine.directory) == []
@@ -325,12 +326,13 @@ def mlship(home: Home, *arguments: str) -> str:
 
 
 def test_the_server_of_mlship_is_started_with_everything_it_needs() -> None:
-    argv = start.serving(0.5)(release("3"), "127.0.0.1:20001")
+    argv = start.serving(ServerOptions(label_tolerance=0.5))(release("3"), "127.0.0.1:20001")
     assert argv[1:3] == ["-m", "mlship.serving"]
-    assert argv[3:] == [
+    assert argv[3:9] + argv[-2:] == [
         *("--model-dir", "/nowhere", "--name", "m", "--version", "3", "--digest", release("3").digest),
-        *("--listen", "127.0.0.1:20001", "--label-tolerance", "0.5"),
+        *("--label-tolerance", "0.5"),
     ]
+    assert argv[9:11] == ["--listen", "127.0.0.1:20001"]
     assert "--label-tolerance" not in start.serving()(release("3"), "127.0.0.1:20001")
     assert standin(release("3"), "127.0.0.1:20001")[-1] == "20001"
 

@@ -12,11 +12,12 @@ from urllib.request import Request, urlopen
 import pytest
 
 from mlship.engines import processes
+from mlship.engines.front import Front
 from mlship.engines.local import LocalEngine
+from mlship.engines.options import Setup
 from mlship.engines.start import serving
 from mlship.errors import EngineError
 from mlship.home import Home
-from mlship.policy.schema import Endpoint
 from mlship.telemetry.windows import observe
 from mlship.types import Release, Routes
 from tests.conftest import FEATURES
@@ -39,8 +40,8 @@ def test_predictions_and_their_labels_come_round(
     model = tmp_path / "model"
     mlflow.sklearn.save_model(train(rows), model, serialization_format="cloudpickle")
     releases = [Release("flight-delay", version, f"sha256:{version * 64}", model) for version in ("1", "2")]
-    endpoint = Endpoint.model_validate({"listen": f"127.0.0.1:{free_port()}", "timeout": "5s"})
-    engine = LocalEngine(Home(tmp_path / ".mlship"), "flight-delay", endpoint, command=serving())
+    setup = Setup(Front(f"127.0.0.1:{free_port()}", 5.0))
+    engine = LocalEngine(Home(tmp_path / ".mlship"), "flight-delay", setup, command=serving())
     try:
         stable, canary = [engine.deploy(release) for release in releases]
         for server in (stable, canary):

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from mlship.engines.front import Front
+from mlship.engines.options import Setup
 from mlship.home import Home
 from mlship.ledger import Ledger
 from mlship.rollout.controller import Controller
@@ -40,9 +42,7 @@ PLAN = Plan(
     deadline=600,
     keep_warm=3600,
     engine="local",
-    listen="127.0.0.1:8080",
-    timeout=5,
-    label_tolerance=None,
+    setup=Setup(Front("127.0.0.1:8080", 5.0)),
     candidate_reference="@challenger",
     champion_alias="champion",
     policy_path="/project/mlship.yaml",

@@ -127,6 +127,7 @@ def test_the_defaults_that_the_template_shows_are_the_defaults(tmp_path: Path) -
         "fairness": {"by", "max_difference"},
         "value": {"payoff"},
         "agreement": {"max_changed", "min_better"},
+        "latency": {"rate", "p50", "p95", "p99", "volume", "peak", "max_replicas", "cold_start", "memory"},
     }
     for name in set(type(policy.gates).model_fields) - {"metrics", "custom"}:
         gate = getattr(policy.gates, name)

@@ -48,8 +48,7 @@ def test_the_fault_reads_as_the_design_shows_it(tmp_path: Path, monkeypatch: pyt
             "known here",
         ),
         ("entity: [tailnum]", "unavailable: [x]", "unavailable", "unknown key", "belongs under gates.leakage"),
-        ("  contract:", "  latency: {rate: 100/s}\n  contract:", "latency", "not available in mlship 0.1", "later"),
-        ("rollout:\n", "image: {}\nrollout:\n", "image", "not available in mlship 0.1", "later"),
+        ("rollout:\n", "monitor: {}\nrollout:\n", "monitor", "not available in mlship 0.1", "later"),
         ("rollout:\n", "rollout:\n  lease: 60s\n", "lease", "not available in mlship 0.1", "later"),
         (
             "rollout:\n",

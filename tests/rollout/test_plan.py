@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mlship.engines.front import front
+from mlship.engines.options import Setup, options
 from mlship.errors import PolicyError
 from mlship.policy.schema import Policy
 from mlship.rollout import plan as plans
@@ -32,9 +34,11 @@ def make(policy: dict[str, object], uri: str | None = None) -> Plan:
         ModelVersion("flight-delay", "8", digest("8"), Path("/m/8")),
         ModelVersion("flight-delay", "7", digest("7"), Path("/m/7")),
     )
+    checked = Policy.model_validate(policy)
     return plans.make(
-        Policy.model_validate(policy),
+        checked,
         candidate,
+        setup=Setup(front(checked.endpoint, Path), options(checked, "sha256:p")),
         policy_path=Path("/p/mlship.yaml"),
         policy_digest="sha256:p",
         registry_uri=uri,
@@ -51,7 +55,7 @@ def test_the_policy_becomes_figures() -> None:
     assert plan.guards.limit == pytest.approx(50)
     assert (plan.deadline, plan.keep_warm, plan.champion_alias) == (7200, 1800, "champion")
     assert plan.routes(0.01) == Routes("v7-77777777", "v8-88888888", 0.01)
-    assert plan.endpoint.timeout == 5.0
+    assert plan.setup.front.timeout == 5.0
 
 
 def test_a_policy_without_a_rollout_says_what_to_add() -> None:

@@ -10,11 +10,12 @@ import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from mlship.engines.front import Front
 from mlship.engines.local import LocalEngine
+from mlship.engines.options import Setup
 from mlship.errors import MovedError
 from mlship.home import Home
 from mlship.ledger import Ledger
-from mlship.policy.schema import Endpoint
 from mlship.rollout.controller import Controller
 from mlship.rollout.judge import Guards
 from mlship.rollout.plan import Plan, PlanStep, new_id
@@ -34,8 +35,8 @@ def standin(release: Release, listen: str) -> list[str]:
 
 
 def local_engine(directory: Path, port: int) -> LocalEngine:
-    endpoint = Endpoint(listen=f"127.0.0.1:{port}", timeout="5s")
-    return LocalEngine(Home(directory / ".mlship"), MODEL, endpoint, command=standin)
+    setup = Setup(Front(f"127.0.0.1:{port}", 5.0))
+    return LocalEngine(Home(directory / ".mlship"), MODEL, setup, command=standin)
 
 
 class FileRegistry:
@@ -73,9 +74,7 @@ def make_plan(directory: Path, port: int, steps: tuple[PlanStep, ...]) -> Plan:
         deadline=120,
         keep_warm=3600,
         engine="local",
-        listen=f"127.0.0.1:{port}",
-        timeout=5.0,
-        label_tolerance=None,
+        setup=Setup(Front(f"127.0.0.1:{port}", 5.0)),
         candidate_reference="@challenger",
         champion_alias="champion",
         policy_path=str(directory / "mlship.yaml"),

@@ -1,0 +1,130 @@
+"""What the router does for callers: who they may be, how much, how long, and who answers when no model does."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlship.errors import PolicyError
+
+if TYPE_CHECKING:  # pydantic is not needed to read one back
+    from mlship.policy.serving import Endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Front:
+    """The endpoint of a policy, resolved: paths are absolute, and of keys there are only digests.
+
+    It is written to disk beside the engine's state and into a rollout's journal, so that a later command, which has no
+    policy at hand, can render the router's files again.
+    """
+
+    listen: str
+    timeout: float
+    """Seconds."""
+    max_body: int = 32 * 10**6
+    rate_limit: float | None = None
+    """Requests per second."""
+    key_header: str = "x-api-key"
+    key_digests: tuple[str, ...] | None = None
+    """sha256 (hex) of every key that is let in; None: no keys are asked for."""
+    jwt_issuer: str = ""
+    """Empty: no tokens are asked for."""
+    jwt_audiences: tuple[str, ...] = ()
+    jwks: str = ""
+    """Absolute path, or URL."""
+    certificate: str = ""
+    """Absolute path; empty: plain HTTP."""
+    private_key: str = ""
+    fallback: str = "stable"
+    """stable | rule | queue | fail"""
+    rule_answer: dict[str, Any] | None = None
+    rule_function: str = ""
+    rule_directory: str = ""
+    """Where the function's module is found."""
+    queue_jobs: int = 10_000
+    queue_keep: float = 86400.0
+    """Seconds."""
+
+    @property
+    def scheme(self) -> str:
+        """`https` with a certificate, else `http`."""
+        return "https" if self.certificate else "http"
+
+    @property
+    def url(self) -> str:
+        """Base URL of the endpoint."""
+        return f"{self.scheme}://{self.listen}"
+
+    def to_json(self) -> dict[str, Any]:
+        """A document that `from_json` reads back as the same value."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Front:
+        """A front as `to_json` wrote it."""
+        known = {field.name for field in fields(cls)}
+        values = {name: value for name, value in document.items() if name in known}
+        for name in ("key_digests", "jwt_audiences"):
+            if values.get(name) is not None:
+                values[name] = tuple(values[name])
+        return cls(**values)
+
+
+def front(endpoint: Endpoint, resolve: Callable[[str], Path]) -> Front:
+    """The front of a policy's endpoint section; reads the file of keys.
+
+    Parameters
+    ----------
+    resolve
+        A path of the policy, made absolute.
+
+    Raises ``PolicyError`` when a file that it names cannot be read, or holds no key.
+    """
+    auth, tls, rule = endpoint.auth, endpoint.tls, endpoint.rule
+    jwt = auth.jwt if auth else None
+    return Front(
+        listen=endpoint.listen,
+        timeout=endpoint.timeout,
+        max_body=endpoint.max_body,
+        rate_limit=endpoint.rate_limit,
+        key_header=auth.header if auth else "x-api-key",
+        key_digests=_digests(endpoint, resolve),
+        jwt_issuer=jwt.issuer if jwt else "",
+        jwt_audiences=jwt.audiences if jwt else (),
+        jwks=(jwt.jwks if jwt.jwks.startswith(("http://", "https://")) else str(resolve(jwt.jwks))) if jwt else "",
+        certificate=str(resolve(tls.certificate)) if tls else "",
+        private_key=str(resolve(tls.key)) if tls else "",
+        fallback=endpoint.fallback,
+        rule_answer=rule.answer if rule else None,
+        rule_function=(rule.function or "") if rule else "",
+        rule_directory=str(resolve(".")) if rule and rule.function else "",
+        queue_jobs=endpoint.queue.max_jobs,
+        queue_keep=endpoint.queue.keep,
+    )
+
+
+def _digests(endpoint: Endpoint, resolve: Callable[[str], Path]) -> tuple[str, ...] | None:
+    auth = endpoint.auth
+    if auth is None or (auth.api_keys is None and auth.api_keys_file is None):
+        return None
+    keys = [key.strip() for key in (auth.api_keys or "").split(",")]
+    if auth.api_keys_file is not None:
+        path = resolve(auth.api_keys_file)
+        try:
+            keys += [line.strip() for line in path.read_text().splitlines() if not line.startswith("#")]
+        except (OSError, ValueError) as error:
+            raise PolicyError(
+                f"the file of API keys cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}",
+                where=str(path),
+                hint="one key a line; see `endpoint: {auth: {api_keys_file: ...}}` in the policy",
+            ) from None
+    digests = tuple(dict.fromkeys(hashlib.sha256(key.encode()).hexdigest() for key in keys if key))
+    if not digests:
+        raise PolicyError(
+            "the endpoint asks for API keys, and there is none", hint="set the variable, or fill the file"
+        )
+    return digests

@@ -1,0 +1,1 @@
+"""Load on a server, sent on time whatever the answers do, and what it showed."""
