@@ -1,0 +1,75 @@
+"""The file of clusters: where the router finds the servers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlship.engines.envoy.names import TYPE, Address, address, is_ip
+
+#: Seconds; shorter than the servers' keep-alive, so that it is never the server that closes a connection in use.
+IDLE = 30
+
+_AGGREGATE = TYPE + "envoy.extensions.clusters.aggregate.v3.ClusterConfig"
+_PROTOCOL = TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_CLUSTER = TYPE + "envoy.config.cluster.v3.Cluster"
+
+#: No limits: a limit would turn a busy moment into lost requests, and answering is what the fallback is there for.
+_UNLIMITED = {
+    "thresholds": [dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), 1_000_000)]
+}
+
+
+def clusters(servers: dict[str, Address], version: str) -> dict[str, Any]:
+    """The file of clusters: one for each server, and one for each ordered pair of servers.
+
+    Parameters
+    ----------
+    servers
+        Host and port by name of the cluster; a host that is no IP address is looked up.
+    """
+    resources = [_server(name, at) for name, at in servers.items()]
+    resources += [_pair(one, other) for one in servers for other in servers if one != other]
+    return {"version_info": version, "resources": resources}
+
+
+def _server(name: str, at: Address) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": address(*at)}}
+    return {
+        "@type": _CLUSTER,
+        "name": name,
+        "type": "STATIC" if is_ip(at[0]) else "STRICT_DNS",
+        "connect_timeout": "1s",
+        "circuit_breakers": _UNLIMITED,
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "typed_extension_protocol_options": {
+            "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                "@type": _PROTOCOL,
+                "common_http_protocol_options": {"idle_timeout": f"{IDLE}s"},
+                "explicit_http_config": {"http_protocol_options": {}},
+            }
+        },
+    }
+
+
+def _pair(canary: str, fallback: str) -> dict[str, Any]:
+    return {
+        "@type": _CLUSTER,
+        "name": pair(canary, fallback),
+        "connect_timeout": "1s",
+        "lb_policy": "CLUSTER_PROVIDED",
+        "circuit_breakers": _UNLIMITED,
+        "cluster_type": {
+            "name": "envoy.clusters.aggregate",
+            "typed_config": {"@type": _AGGREGATE, "clusters": [canary, fallback]},
+        },
+    }
+
+
+def pair(canary: str, fallback: str) -> str:
+    """Name of the cluster in which `fallback` answers what `canary` cannot."""
+    return f"{canary}|{fallback}"
+
+
+def assigned(cluster: str) -> str:
+    """The server's cluster that a request was assigned to, given the cluster of its route."""
+    return cluster.partition("|")[0]

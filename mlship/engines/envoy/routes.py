@@ -1,0 +1,108 @@
+"""The file of routes: which server answers which request, and how often it is tried."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from mlship.engines.envoy.clusters import pair
+from mlship.engines.envoy.names import KEY, ROUTE_NAME, TYPE
+from mlship.engines.front import Front
+from mlship.types import Routes
+
+#: Weights are shares of this many.
+PARTS = 1_000_000
+
+_PREVIOUS = TYPE + "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
+_ROUTES = TYPE + "envoy.config.route.v3.RouteConfiguration"
+
+
+def routes(wanted: Routes | None, names: dict[str, str], front: Front, version: str) -> dict[str, Any]:
+    """The file of routes.
+
+    Parameters
+    ----------
+    wanted
+        None before there is anything to route to: callers get 503.
+    names
+        Cluster by server; feedback goes to stable, and copies of it to every other server.
+    front
+        What the endpoint does for callers.
+    """
+    host: dict[str, Any] = {"name": ROUTE_NAME, "domains": ["*"], "routes": []}
+    if wanted is None:
+        host["routes"] = [_direct(503, "no model is routed yet")]
+    else:
+        predictions = _predictions(wanted, names, front.timeout)
+        host["metadata"] = {"filter_metadata": {KEY: {"stable": wanted.stable, "canary": wanted.canary or ""}}}
+        host["routes"] = [
+            {"name": path.strip("/"), "match": {"path": path}, "route": predictions}
+            for path in ("/invocations", "/ping", "/version", "/health")
+        ]
+        host["routes"] += [_feedback(wanted.stable, names, front.timeout), _direct(404, "no such path")]
+    return {"version_info": version, "resources": [{"@type": _ROUTES, "name": ROUTE_NAME, "virtual_hosts": [host]}]}
+
+
+def _predictions(wanted: Routes, names: dict[str, str], timeout: float) -> dict[str, Any]:
+    stable = names[wanted.stable]
+    to_canary = round(wanted.weight * PARTS) if wanted.canary else 0
+    shares = [{"name": stable, "weight": PARTS - to_canary}]
+    if wanted.canary:
+        shares.append({"name": pair(names[wanted.canary], stable), "weight": to_canary})
+    return {
+        "weighted_clusters": {"clusters": shares},
+        "timeout": f"{timeout:.3f}s",
+        "hedge_policy": {"hedge_on_per_try_timeout": True},
+        "retry_policy": {
+            "retry_on": "5xx,reset,connect-failure,refused-stream",
+            "num_retries": 1,
+            "per_try_timeout": f"{timeout / 2:.3f}s",
+            "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.002s"},
+            "retry_priority": {
+                "name": "envoy.retry_priorities.previous_priorities",
+                "typed_config": {"@type": _PREVIOUS, "update_frequency": 1},
+            },
+        },
+    }
+
+
+def _feedback(stable: str, names: dict[str, str], timeout: float) -> dict[str, Any]:
+    others = [cluster for server, cluster in sorted(names.items()) if server != stable]
+    post = {"name": ":method", "string_match": {"exact": "POST"}}
+    return {
+        "name": "feedback",
+        "match": {"path": "/feedback", "headers": [post]},
+        "route": {
+            "cluster": names[stable],
+            "timeout": f"{timeout:.3f}s",
+            "request_mirror_policies": [{"cluster": cluster} for cluster in others],
+        },
+    }
+
+
+def _direct(status: int, text: str) -> dict[str, Any]:
+    body = {"inline_string": f'{{"error": "{text}"}}\n'}
+    header = {
+        "header": {"key": "content-type", "value": "application/json"},
+        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
+    }
+    return {
+        "name": text.replace(" ", "-"),
+        "match": {"prefix": "/"},
+        "direct_response": {"status": status, "body": body},
+        "response_headers_to_add": [header],
+    }
+
+
+def applied(dump: dict[str, Any]) -> Routes | None:
+    """The routes that Envoy has applied, read from its `config_dump` of dynamic route configurations."""
+    configs: Iterable[dict[str, Any]] = dump.get("configs", ())
+    hosts = [host for config in configs for host in config["route_config"]["virtual_hosts"]]
+    for host in hosts:
+        roles = host.get("metadata", {}).get("filter_metadata", {}).get(KEY)
+        if roles:
+            shares = host["routes"][0]["route"]["weighted_clusters"]["clusters"]
+            weights = {share["name"]: share.get("weight", 0) for share in shares}
+            to_canary = sum(weight for name, weight in weights.items() if "|" in name)
+            return Routes(roles["stable"], roles["canary"] or None, to_canary / sum(weights.values()))
+    return None
