@@ -14,7 +14,7 @@ from mlship.policy.faults import Fault, Source, plain
 from mlship.policy.later import THIS, is_later_key, is_later_value
 from mlship.policy.schema import Policy
 from mlship.policy.tree import Location, Mapping, Node, Scalar, Sequence, find, key_spot, value_spot
-from mlship.policy.units import UnitError, format_duration, format_percent, format_size
+from mlship.policy.units import UnitError, format_duration, format_percent, format_rate, format_size
 
 
 def location_of(root: Node, error: ErrorDetails) -> Location:
@@ -204,6 +204,10 @@ def _bound(limit: Any, node: Node | None) -> str:
         return format_percent(float(limit))
     if text.endswith("B"):
         return format_size(int(limit))
+    if "/" in text:
+        return format_rate(float(limit))
+    if text.endswith("x"):
+        return f"{limit:g}x"
     return format_duration(float(limit)) if text[-1:].isalpha() else f"{limit:g}"
 
 
@@ -211,7 +215,7 @@ def _literal(node: Node | None, location: Location, expected: str) -> tuple[str,
     allowed = [word.strip().strip("'") for word in expected.replace(" or ", ", ").split(",")]
     value = node.value if isinstance(node, Scalar) else None
     if is_later_value(location, value):
-        return f"'{value}' is not available in {THIS}", f"write {allowed[0]}"
+        return f"'{value}' is not available in {THIS}", f"write {' or '.join(allowed)}"
     near = suggestion(str(value), allowed) if isinstance(value, str) else ""
     return f"{_shown(node)} is not known here", near or f"write {' or '.join(allowed)}"
 

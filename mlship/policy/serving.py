@@ -65,7 +65,7 @@ class Endpoint(Section):
         description="address and port of the router, such as 127.0.0.1:8080",
     )
     timeout: Duration = Field(5.0, gt=0, description="a request that takes longer is an error")
-    max_body: Size = Field(32 * 10**6, ge=1024, le=2**30, description="a request with a larger body gets 413")
+    max_body: Size = Field(32 * 10**6, ge=1000, le=10**9, description="a request with a larger body gets 413")
     rate_limit: Rate | None = Field(None, gt=0, description="requests beyond it get 429; null: no limit")
     auth: Auth | None = Field(None, description="who may call; null: everybody who can reach the address")
     tls: Tls | None = Field(None, description="null: plain HTTP")

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlship.policy.units import UnitError, format_duration, format_percent, parse_duration, parse_percent, parse_share
+from mlship.policy.units import (
+    UnitError,
+    format_duration,
+    format_percent,
+    parse_duration,
+    parse_factor,
+    parse_percent,
+    parse_rate,
+    parse_share,
+)
 
 
 @pytest.mark.parametrize(
@@ -96,3 +105,25 @@ def test_a_written_percentage_reads_back_as_the_same(percent: object) -> None:
 )
 def test_durations_are_written_as_people_do(seconds: float, text: str) -> None:
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "per_second"),
+    [("100/s", 100.0), (" 6000 / m ", 100.0), ("3600/h", 1.0), ("10000000/d", 10_000_000 / 86_400)],
+)
+def test_rates_are_read_in_events_per_second(text: str, per_second: float) -> None:
+    assert parse_rate(text) == pytest.approx(per_second)
+
+
+@pytest.mark.parametrize("text", ["100", "x/s", "100/y", "-1/s", "100 s", "", "1e3/s"])
+def test_what_is_no_rate_is_told_how_to_write_one(text: str) -> None:
+    with pytest.raises(UnitError, match="/s"):
+        parse_rate(text)
+
+
+def test_a_factor_carries_its_sign() -> None:
+    assert parse_factor("1.5x") == 1.5
+    with pytest.raises(UnitError, match="did you mean '3x'"):
+        parse_factor("3")
+    with pytest.raises(UnitError, match="write it as 3x"):
+        parse_factor("x3")
