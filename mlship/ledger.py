@@ -135,6 +135,12 @@ def evaluations(entries: list[LedgerEntry]) -> list[LedgerEntry]:
     return [entry for entry in entries if entry.action == "evaluated"]
 
 
+def image_of(entries: list[LedgerEntry], digest: str) -> str:
+    """Id of the image that was last built of a model with this digest; empty when none was."""
+    built = [entry for entry in entries if entry.action == "built" and entry.evidence.get("model") == digest]
+    return built[-1].evidence.get("image", "") if built else ""
+
+
 def who() -> str:
     """Who acts: `MLSHIP_ACTOR`, else `GITHUB_ACTOR`, else the login name; at this host."""
     name = os.environ.get("MLSHIP_ACTOR") or os.environ.get("GITHUB_ACTOR")

@@ -1,9 +1,10 @@
-"""What must hold before a candidate may have traffic: its evaluation, under this very policy, passed. Pure."""
+"""What must hold before a candidate may have traffic: its evaluation, and its latency budget, passed. Pure."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from mlship.errors import GateFailed, Inconclusive
-from mlship.ledger import evaluations
 from mlship.types import LedgerEntry, ModelVersion, Status
 
 
@@ -12,24 +13,79 @@ def admit(entries: list[LedgerEntry], candidate: ModelVersion, policy_digest: st
 
     Raises ``Inconclusive`` when there is none, or it could not be decided; ``GateFailed`` when a gate failed.
     """
-    mine = [
-        entry
-        for entry in evaluations(entries)
-        if entry.evidence.get("model") == candidate.digest and entry.evidence.get("policy") == policy_digest
+    return _latest(entries, candidate, policy_digest, _EVALUATED, f"mlship evaluate {policy_path}")
+
+
+def within_budget(
+    entries: list[LedgerEntry], candidate: ModelVersion, policy_digest: str, image: str, policy_path: str
+) -> LedgerEntry:
+    """The ledger's entry that proves the latency budget of these bytes under this policy, on this very image.
+
+    Parameters
+    ----------
+    image
+        Id of the image that will be served; empty where processes serve.
+
+    Raises ``Inconclusive`` when there is none, it could not be decided, or it was proved of another image;
+    ``GateFailed`` when the budget was not kept.
+    """
+    command = f"mlship latency {policy_path}"
+    latest = _latest(entries, candidate, policy_digest, _MEASURED, command)
+    measured = latest.evidence.get("image", "")
+    if image and measured != image:
+        raise Inconclusive(
+            f"the latency budget was proved of {measured or 'a process'}, and {image} would be served",
+            where=f"{candidate.model} version {candidate.version}",
+            hint=command,
+        )
+    return latest
+
+
+@dataclass(frozen=True, slots=True)
+class _Proof:
+    """A kind of proof, in words."""
+
+    action: str
+    missing: str
+    failed: str
+    noun: str
+
+
+_EVALUATED = _Proof(
+    "evaluated",
+    "has not been evaluated, and nothing goes onto traffic untested",
+    "did not pass its gates",
+    "evaluation",
+)
+_MEASURED = _Proof(
+    "measured",
+    "has not been measured against its latency budget",
+    "did not keep its latency budget",
+    "latency measurement",
+)
+
+
+def _latest(
+    entries: list[LedgerEntry], candidate: ModelVersion, policy_digest: str, proof: _Proof, command: str
+) -> LedgerEntry:
+    same_bytes = [
+        entry for entry in entries if entry.action == proof.action and entry.evidence.get("model") == candidate.digest
     ]
-    where, hint = f"{candidate.model} version {candidate.version}", f"mlship evaluate {policy_path}"
+    mine = [entry for entry in same_bytes if entry.evidence.get("policy") == policy_digest]
+    where = f"{candidate.model} version {candidate.version}"
     if not mine:
-        others = any(entry.evidence.get("model") == candidate.digest for entry in evaluations(entries))
-        what = "was evaluated under another policy only" if others else "has not been evaluated"
-        raise Inconclusive(f"the candidate {what}, and nothing goes onto traffic untested", where=where, hint=hint)
+        what = f"the candidate {proof.missing}"
+        if same_bytes:
+            what = f"the candidate was {proof.action} under another policy only, and nothing goes onto traffic untested"
+        raise Inconclusive(what, where=where, hint=command)
     latest = mine[-1]
     status = latest.evidence.get("status", "")
     if status == Status.PASSED:
         return latest
     if status == Status.FAILED:
-        raise GateFailed(f"the candidate did not pass its gates: {latest.reason}", where=where, hint=hint)
+        raise GateFailed(f"the candidate {proof.failed}: {latest.reason}", where=where, hint=command)
     raise Inconclusive(
-        f"the candidate's evaluation was {status or 'not decided'}: {latest.reason}", where=where, hint=hint
+        f"the candidate's {proof.noun} was {status or 'not decided'}: {latest.reason}", where=where, hint=command
     )
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -17,6 +19,10 @@ from mlship.types import Candidate, ModelVersion, Release, Routes
 
 if TYPE_CHECKING:  # pydantic is not needed to read a plan
     from mlship.policy.schema import Policy
+
+
+#: Where processes serve, nobody needs an image.
+_NO_IMAGES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,7 @@ class Plan:
         chain = {
             "model": self.canary.digest,
             "champion": self.stable.digest if self.stable else "",
+            "image": self.canary.image,
             "policy": self.policy_digest,
             "evaluation": self.evaluation_id,
             "run": self.run_id,
@@ -84,6 +91,7 @@ def make(
     candidate: Candidate,
     *,
     setup: Setup,
+    images: Mapping[str, str] = _NO_IMAGES,
     policy_path: Path,
     policy_digest: str,
     registry_uri: str | None,
@@ -92,6 +100,11 @@ def make(
     now: float,
 ) -> Plan:
     """The plan for one candidate under one policy.
+
+    Parameters
+    ----------
+    images
+        Id of the image by digest of the model, where the engine runs images.
 
     Raises ``PolicyError`` when the policy has no `rollout` section.
     """
@@ -106,8 +119,8 @@ def make(
     return Plan(
         rollout_id=new_id(now),
         model=policy.model,
-        canary=release(candidate.version),
-        stable=release(candidate.champion) if candidate.champion else None,
+        canary=release(candidate.version, images),
+        stable=release(candidate.champion, images) if candidate.champion else None,
         steps=tuple(PlanStep(step.weight, step.bake.for_, step.bake.requests) for step in rollout.steps),
         guards=Guards(
             errors=guard.errors.max_ratio if guard.errors else None,
@@ -129,9 +142,9 @@ def make(
     )
 
 
-def release(version: ModelVersion) -> Release:
-    """What an engine is asked to serve for this version."""
-    return Release(version.model, version.version, version.digest, version.path)
+def release(version: ModelVersion, images: Mapping[str, str] = _NO_IMAGES) -> Release:
+    """What an engine is asked to serve for this version; `images` holds an image's id by digest of the model."""
+    return Release(version.model, version.version, version.digest, version.path, images.get(version.digest, ""))
 
 
 def new_id(now: float) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlship.engines.base import Engine
 from mlship.errors import MovedError, UsageError
-from mlship.ledger import Ledger, champions
+from mlship.ledger import Ledger, champions, image_of
 from mlship.rollout import warm
 from mlship.rollout.hands import READY_SECONDS, Aliases, apply
 from mlship.types import LedgerEntry, Release, Routes, ServerState
@@ -25,6 +25,8 @@ class Target:
     version: str
     digest: str
     """Of the version that serves afterwards, as recorded when it served before."""
+    image: str = ""
+    """Id of its image, as recorded when it was built; empty where processes serve."""
 
     @property
     def server(self) -> str:
@@ -76,7 +78,7 @@ def target(ledger: Ledger, model: str, to: str | None) -> Target:
             where=model,
             hint="a version that never served is let onto traffic by `mlship ship POLICY`",
         )
-    return Target(model, stack[-1], version, digests[version])
+    return Target(model, stack[-1], version, digests[version], image_of(entries, digests[version]))
 
 
 def go_back(
@@ -140,7 +142,7 @@ def _start(where: Target, engine: Engine, registry: Aliases) -> None:
             where=where.model,
             hint="find out who changed it; `mlship rollback MODEL --to VERSION` names another one",
         )
-    server = engine.deploy(Release(where.model, found.version, found.digest, found.path))
+    server = engine.deploy(Release(where.model, found.version, found.digest, found.path, where.image))
     engine.wait_ready(server, READY_SECONDS)
 
 

@@ -18,6 +18,7 @@ from mlship.types import ModelVersion, Routes
 def serve(
     champion: ModelVersion,
     *,
+    image: str = "",
     home: Home,
     engine: Engine,
     who: str,
@@ -25,7 +26,7 @@ def serve(
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> RolloutResult:
-    """Make the champion serve all traffic, if it does not yet.
+    """Make the champion serve all traffic, if it does not yet; from its image, where the engine runs images.
 
     Raises ``StateError`` when a controller is at work, ``EngineError`` when it does not come up; nothing that this
     started is left behind then.
@@ -33,7 +34,7 @@ def serve(
     started = clock()
     directory = home.ensure(home.rollouts(champion.model))
     with lock.held(directory, who, f"serving version {champion.version}"):
-        wanted = release(champion)
+        wanted = release(champion, {champion.digest: image})
         warm.stop_expired(directory, engine, clock(), {wanted.server})
         before = set(engine.servers())
         engine.deploy(wanted)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mlship.errors import GateFailed, Inconclusive, MlshipError
-from mlship.rollout.admission import admit, same_champion
+from mlship.rollout.admission import admit, same_champion, within_budget
 from mlship.types import LedgerEntry, ModelVersion
 
 CANDIDATE = ModelVersion("m", "8", "sha256:8", Path("/m"))
@@ -40,6 +40,36 @@ def test_everything_else_is_refused_with_the_next_step(
     with pytest.raises(kind, match=message) as caught:
         admit(entries, CANDIDATE, "sha256:p", "p.yaml")
     assert caught.value.hint == "mlship evaluate p.yaml"
+
+
+def measured(status: str, image: str = "", policy: str = "sha256:p") -> LedgerEntry:
+    evidence = {"model": "sha256:8", "policy": policy, "status": status, "image": image}
+    return LedgerEntry(0.0, "a", "measured", "m", "7", "8", "p99 is 400 ms, the limit 200 ms", evidence)
+
+
+def test_a_kept_budget_of_the_very_image_lets_in() -> None:
+    entries = [evaluated("failed"), measured("passed", "sha256:i")]
+    assert within_budget(entries, CANDIDATE, "sha256:p", "sha256:i", "p.yaml") is entries[1]
+    assert within_budget([measured("passed")], CANDIDATE, "sha256:p", "", "p.yaml").evidence["status"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("entries", "kind", "message"),
+    [
+        ([evaluated("passed")], Inconclusive, "has not been measured against its latency budget"),
+        ([measured("passed", "sha256:i", policy="sha256:q")], Inconclusive, "measured under another policy only"),
+        ([measured("passed", "sha256:j")], Inconclusive, "was proved of sha256:j, and sha256:i would be served"),
+        ([measured("passed")], Inconclusive, "was proved of a process, and sha256:i would be served"),
+        ([measured("failed", "sha256:i")], GateFailed, "did not keep its latency budget: p99 is 400 ms"),
+        ([measured("inconclusive", "sha256:i")], Inconclusive, "latency measurement was inconclusive"),
+    ],
+)
+def test_a_budget_that_was_not_proved_of_this_image_keeps_out(
+    entries: list[LedgerEntry], kind: type[MlshipError], message: str
+) -> None:
+    with pytest.raises(kind, match=message) as caught:
+        within_budget(entries, CANDIDATE, "sha256:p", "sha256:i", "p.yaml")
+    assert caught.value.hint == "mlship latency p.yaml"
 
 
 CHAMPION = ModelVersion("m", "7", "sha256:7", Path("/m"))
