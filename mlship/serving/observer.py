@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,8 +25,25 @@ class Answered:
     """One JSON value a row, where the model gave a list."""
 
 
+@dataclass(frozen=True, slots=True)
+class Pressure:
+    """What the application holds at this moment."""
+
+    ready: bool
+    in_flight: int
+    """Requests for predictions that are not yet answered, the waiting ones included."""
+    waiting: int
+    """Of these, requests that wait for a model call."""
+
+
 class Observer(Protocol):
-    """Counts, samples and joins; every method runs in the event loop and is quick."""
+    """Counts, samples and joins; every method but `called` runs in the event loop, and all are quick."""
+
+    def watch(self, pressure: Callable[[], Pressure]) -> None:
+        """Whom to ask for the present state when somebody wants metrics; the application says so once, at its start."""
+
+    def called(self, rows: int) -> None:
+        """Count one model call of `rows` rows, 0 for a request that MLflow's parser handled alone. From any thread."""
 
     def answered(self, one: Answered) -> None:
         """Take note of one answer. Called after it was handed to the connection, so it delays nobody's answer."""
@@ -36,6 +53,9 @@ class Observer(Protocol):
 
     async def counters(self) -> Answer:
         """The answer of `GET /counters`: labels by second of the request, for all workers together."""
+
+    async def sketches(self) -> Answer:
+        """The answer of `GET /sketches`: mergeable distributions of features and predictions, for all workers together."""
 
     async def feedback(self, body: bytes) -> Answer:
         """The answer of `POST /feedback`: joins labels with predictions, whichever worker made them."""
