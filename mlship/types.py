@@ -156,6 +156,15 @@ class Image:
     """`repository@sha256:...` in its registry; empty when it was not pushed."""
 
 
+class Fault(StrEnum):
+    """Ways in which a drill takes a server away."""
+
+    KILL = "kill"
+    """It dies at once, and whoever keeps it starts it again."""
+    HANG = "hang"
+    """It does not answer for a while, and then goes on."""
+
+
 class ServerState(StrEnum):
     """What a model server is doing."""
 
@@ -298,7 +307,7 @@ class LedgerEntry:
     who: str
     action: str
     """evaluated | built | measured (the latency budget) | promoted | rolled_back | aborted | paused | resumed |
-    advanced (a step before its bake, by hand)"""
+    advanced (a step before its bake, by hand) | drilled (a server was taken away for a moment, see `mlship drill`)"""
     model: str
     from_version: str | None
     to_version: str | None

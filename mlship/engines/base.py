@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from mlship.types import Release, Routes, Scrape, Server
+from mlship.types import Fault, Release, Routes, Scrape, Server
 
 
 class Engine(Protocol):
@@ -40,6 +40,13 @@ class Engine(Protocol):
 
     def stop(self, server: str) -> None:
         """Drain and stop one server; a server that a route names is refused."""
+
+    def fail(self, server: str, fault: Fault, seconds: float) -> None:
+        """Take a server away for a moment, as an accident would, and return at once; traffic meets it.
+
+        Whatever becomes of the caller, the server comes back by itself: killed, as soon as it has started again (which
+        `seconds` neither shortens nor lengthens); hanging, after `seconds`. Raises when it does not run.
+        """
 
     def down(self) -> None:
         """Stop everything and leave no process, port or socket behind."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mlship.engines.base import Engine
 from mlship.errors import ModelRefused
 from mlship.home import Home
-from mlship.types import Release, Routes, Scrape, Server
+from mlship.types import Fault, Release, Routes, Scrape, Server
 
 if TYPE_CHECKING:  # pydantic is not needed to find an engine
     from mlship.policy.gates import SecurityGate
@@ -66,6 +66,10 @@ class Guarded:
     def stop(self, server: str) -> None:
         """See ``Engine.stop``."""
         self._engine.stop(server)
+
+    def fail(self, server: str, fault: Fault, seconds: float) -> None:
+        """See ``Engine.fail``."""
+        self._engine.fail(server, fault, seconds)
 
     def down(self) -> None:
         """See ``Engine.down``."""

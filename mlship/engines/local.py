@@ -15,7 +15,7 @@ from mlship.engines.start import Command, clear_the_way, envoy_binary, new_deplo
 from mlship.engines.state import Deployment, State
 from mlship.engines.supervisor import ROUTER, Supervisor
 from mlship.errors import EngineError, StateError
-from mlship.types import Labelled, Release, Routes, Scrape, Server, ServerCounters, ServerState
+from mlship.types import Fault, Labelled, Release, Routes, Scrape, Server, ServerCounters, ServerState
 
 if TYPE_CHECKING:
     from mlship.engines.options import Setup
@@ -268,6 +268,18 @@ class LocalEngine:
         files.render_clusters(self.directory, rest)
         state.save(self.directory, rest)
         (self.directory / "run" / f"{server}.sh").unlink(missing_ok=True)
+
+    def fail(self, server: str, fault: Fault, seconds: float) -> None:
+        """Kill a server (the process manager starts it again) or stop it for some seconds, its workers with it."""
+        known = self._known()
+        self._one(known, server)
+        pid = self._manager(known).processes().get(server, {}).get("pid", 0)
+        if not pid:
+            raise EngineError(f"{server} does not run", where=self._model, hint="`mlship status` shows why")
+        if fault is Fault.KILL:
+            processes.kill_group(pid)
+        else:
+            processes.hang_group(pid, self.directory, seconds)
 
     def down(self) -> None:
         """End every process and remove every file but the logs; raise when something is left.

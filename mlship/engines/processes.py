@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -46,6 +47,31 @@ def end(pids: list[int], directory: Path, grace: float) -> list[int]:
         if not left:
             break
     return sorted(left)
+
+
+def kill_group(pid: int) -> None:
+    """End a process and its workers at once; gone already is no error."""
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def hang_group(pid: int, directory: Path, seconds: float) -> None:
+    """Stop a process and its workers for some seconds; gone already is no error.
+
+    A process of its own lets them go on, and is there before they stop: nobody has to come back for it. It carries the
+    engine's mark, so that it ends with the engine.
+    """
+    subprocess.run(
+        ["/bin/sh", "-c", f"(sleep {seconds:.3f}; kill -CONT -{pid}) &"],
+        env={**os.environ, MARK: str(directory)},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # a Ctrl-C at the terminal is for the command alone
+        check=True,
+    )
+    with suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGSTOP)
 
 
 def listener(port: int) -> str:

@@ -15,7 +15,7 @@ from mlship.engines import processes
 from mlship.engines.base import Engine
 from mlship.errors import EngineError
 from mlship.telemetry.windows import observe
-from mlship.types import LATENCY_BOUNDS_MS, Release, Routes, ServerState
+from mlship.types import LATENCY_BOUNDS_MS, Fault, Release, Routes, ServerState
 from tests.engines.support import local_engine
 from tests.fakes.engine import Behaviour, FakeClock, FakeEngine
 
@@ -165,6 +165,22 @@ def test_a_routed_server_is_not_stopped_and_another_is_gone_for_good(world: Worl
     assert set(world.engine.servers()) == set(world.engine.scrape().servers) == {one}
     assert world.engine.routes() == Routes(one)
     world.send(3)
+
+
+@pytest.mark.parametrize("fault", list(Fault))
+def test_a_server_that_is_taken_away_comes_back_by_itself(world: World, fault: Fault) -> None:
+    server = up(world, "1")
+    route(world, Routes(server))
+    world.engine.fail(server, fault, 1.5)
+    assert world.engine.servers()[server].state is not ServerState.READY
+    for _ in range(500):
+        if world.engine.servers()[server].state is ServerState.READY:
+            break
+        world.sleep(0.02)
+    assert world.engine.servers()[server].state is ServerState.READY
+    world.send(3)
+    with pytest.raises(EngineError):
+        world.engine.fail("nobody", fault, 0.1)
 
 
 def test_down_leaves_nothing_and_can_be_repeated(world: World) -> None:

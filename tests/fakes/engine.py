@@ -12,6 +12,7 @@ import numpy as np
 from mlship.errors import EngineError
 from mlship.types import (
     LATENCY_BOUNDS_MS,
+    Fault,
     Labelled,
     Release,
     Routes,
@@ -75,6 +76,7 @@ class _Process:
     )
     labels: dict[int, list[int]] = field(default_factory=dict)
     dead: str = ""
+    away_until: float = 0.0
     stopped: bool = False
 
 
@@ -193,6 +195,15 @@ class FakeEngine:
         if server in self._processes:
             self._processes[server].stopped = True
 
+    def fail(self, server: str, fault: Fault, seconds: float) -> None:
+        self._advance()
+        self.calls.append(f"fail {server} {fault}")
+        if self._state(server) in (ServerState.STOPPED, ServerState.FAILED):
+            raise EngineError("it does not run", where=server)
+        process = self._processes[server]
+        starts_in = self.behaviour(process.release.version).starts_in
+        process.away_until = self.clock() + (seconds if fault is Fault.HANG else starts_in)
+
     def down(self) -> None:
         self._advance()
         self.calls.append("down")
@@ -232,7 +243,7 @@ class FakeEngine:
         if process.dead:
             return ServerState.FAILED
         ready_at = process.started + self.behaviour(process.release.version).starts_in
-        return ServerState.READY if self.clock() >= ready_at else ServerState.STARTING
+        return ServerState.READY if self.clock() >= max(ready_at, process.away_until) else ServerState.STARTING
 
     def _advance(self) -> None:
         """Let the traffic of the time that has passed happen, second by second, under the routes of that time."""
@@ -266,7 +277,8 @@ class FakeEngine:
         behaviour = self.behaviour(process.release.version)
         if behaviour not in self._shares:
             self._shares[behaviour] = behaviour.buckets()
-        failed = requests if process.dead else int(self._random.binomial(requests, behaviour.errors))
+        gone = process.dead or at < process.away_until
+        failed = requests if gone else int(self._random.binomial(requests, behaviour.errors))
         process.requests += requests
         process.errors += failed
         process.latency += self._random.multinomial(requests - failed, self._shares[behaviour])
