@@ -29,7 +29,9 @@ os.environ.setdefault("MLFLOW_CONFIGURE_LOGGING", "false")  # one log format, ou
 import uvicorn  # noqa: E402 - after the environment
 
 from mlship.errors import Exit, MlshipError, UsageError  # noqa: E402 - after the environment
+from mlship.serving.adapter import Single  # noqa: E402 - after the environment
 from mlship.serving.app import App, Identity, Phase  # noqa: E402 - after the environment
+from mlship.serving.limits import Limits  # noqa: E402 - after the environment
 
 #: Seconds. Longer than the router keeps an idle connection, so that it is never the server that closes one in use.
 KEEP_ALIVE = 75
@@ -105,7 +107,7 @@ class Loader(threading.Thread):
         from mlship.serving.load import load
 
         try:
-            scorer, mlflow_version = load(self._model_dir, self._app.metrics.called)
+            scorer, mlflow_version = load(self._model_dir, self._app.observer.called)
         except BaseException as fault:  # noqa: BLE001 - carried to the main thread; a model's code may even exit
             self.fault = fault
             self._server.should_exit = True
@@ -132,7 +134,9 @@ async def serve(server: Server, app: App, listener: socket.socket, model_dir: Pa
 def run(arguments: argparse.Namespace) -> int:
     """Run the server; return the exit code."""
     listener = listen(arguments.listen)
-    app = App(Identity(arguments.name, arguments.version, arguments.digest), arguments.label_tolerance)
+    identity = Identity(arguments.name, arguments.version, arguments.digest)
+    limits = Limits(arguments.max_queue, arguments.max_body, arguments.timeout)
+    app = App(identity, Single(identity, arguments.label_tolerance), limits)
     config = uvicorn.Config(
         app,
         loop="uvloop",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
 import uuid
@@ -12,8 +11,8 @@ from enum import StrEnum
 from typing import Any, Final
 
 from mlship.serving.batching import Batcher, Work
-from mlship.serving.feedback import Feedback, read_labels
-from mlship.serving.metrics import CONTENT_TYPE, Metrics
+from mlship.serving.limits import Limits
+from mlship.serving.observer import Answered, Observer, Pressure
 from mlship.serving.protocol import Answer, Request, error
 
 Message = MutableMapping[str, Any]
@@ -53,27 +52,36 @@ class App:
     Parameters
     ----------
     identity
-        Name, version and digest of the model, for headers and metrics.
-    tolerance
-        See `Feedback`.
+        Name, version and digest of the model.
+    observer
+        Told of every answer to a request for predictions; answers `/metrics`, `/counters`, `/sketches`, `/feedback`.
+    limits
+        What is taken on.
     """
 
-    def __init__(self, identity: Identity, tolerance: float | None = None) -> None:
+    def __init__(self, identity: Identity, observer: Observer, limits: Limits) -> None:
         self.phase = Phase.LOADING
-        self.metrics = Metrics(identity.model, identity.version, identity.digest)
-        self._feedback = Feedback(tolerance)
+        self.observer: Final = observer
+        self._limits = limits
+        self._in_flight = 0
         self._version: Final = identity.version.encode("latin-1", "replace")
         self._mlflow_version = ""
-        self._epoch = uuid.uuid4().hex
         self._batcher: Batcher | None = None
-        self._routes = {
+        self._routes: dict[str, tuple[str, Callable[[bytes], Awaitable[Answer]]]] = {
             "/ping": ("GET", self._ping),
             "/health": ("GET", self._ping),
             "/version": ("GET", self._mlflow),
-            "/metrics": ("GET", self._metrics),
-            "/counters": ("GET", self._counters),
-            "/feedback": ("POST", self._labels),
+            "/metrics": ("GET", lambda _: observer.metrics()),
+            "/counters": ("GET", lambda _: observer.counters()),
+            "/sketches": ("GET", lambda _: observer.sketches()),
+            "/feedback": ("POST", observer.feedback),
         }
+        observer.watch(self.pressure)
+
+    def pressure(self) -> Pressure:
+        """What is held now."""
+        waiting = self._batcher.waiting if self._batcher else 0
+        return Pressure(self.phase is Phase.READY, self._in_flight, waiting)
 
     def ready(self, work: Work, mlflow_version: str) -> None:
         """Begin to answer; called in the event loop, when the model is loaded and warm."""
@@ -81,12 +89,10 @@ class App:
         self._mlflow_version = mlflow_version
         if self.phase is Phase.LOADING:
             self.phase = Phase.READY
-            self.metrics.ready.set(1)
 
     def drain(self) -> None:
         """Answer on, but tell every caller to close its connection, and health checks to look elsewhere."""
         self.phase = Phase.DRAINING
-        self.metrics.ready.set(0)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request (ASGI)."""
@@ -106,7 +112,7 @@ class App:
         request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         if not 0 < len(request_id) <= MAX_ID:
             request_id = str(uuid.uuid4())
-        self.metrics.in_flight.inc()
+        self._in_flight += 1
         try:
             if scope["method"] != "POST":
                 answer = error(405, "METHOD_NOT_ALLOWED", "/invocations takes POST")
@@ -118,15 +124,16 @@ class App:
                 answer = await self._batcher.answer(
                     Request(body, content_type.decode("latin-1") if content_type else None, request_id)
                 )
-            if answer.predictions is not None and answer.status < 300:
-                self._feedback.record(request_id, int(arrived), answer.predictions)
-            self.metrics.answered(answer.status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
         finally:
-            self.metrics.in_flight.dec()
+            self._in_flight -= 1
         if answer.problem:
             log.error("request %s failed: %s", request_id, answer.problem)
         own = [(b"x-mlship-version", self._version), (b"x-request-id", request_id.encode("latin-1"))]
         await self._send(send, answer, own)
+        self.observer.answered(
+            Answered(request_id, arrived, seconds, answer.status, answer.features, answer.predictions)
+        )
 
     async def _other(self, scope: Message, receive: Receive, send: Send) -> None:
         method, handler = self._routes.get(scope["path"], ("", None))
@@ -135,7 +142,7 @@ class App:
         elif scope["method"] not in (method, "HEAD" if method == "GET" else method):
             answer = error(405, "METHOD_NOT_ALLOWED", f"{scope['path']} takes {method}")
         else:
-            answer = handler(await read(receive) if method == "POST" else b"")
+            answer = await handler(await read(receive) if method == "POST" else b"")
         await self._send(send, answer, [])
 
     async def _send(self, send: Send, answer: Answer, extra: list[tuple[bytes, bytes]]) -> None:
@@ -149,31 +156,15 @@ class App:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    def _ping(self, _: bytes) -> Answer:
+    async def _ping(self, _: bytes) -> Answer:
         if self.phase is Phase.READY:
             return Answer(200, b"\n")
         return error(503, "TEMPORARILY_UNAVAILABLE", str(self.phase))
 
-    def _mlflow(self, _: bytes) -> Answer:
+    async def _mlflow(self, _: bytes) -> Answer:
         if not self._mlflow_version:
             return error(503, "TEMPORARILY_UNAVAILABLE", str(self.phase))
         return Answer(200, self._mlflow_version.encode())
-
-    def _metrics(self, _: bytes) -> Answer:
-        return Answer(200, self.metrics.text(), CONTENT_TYPE)
-
-    def _counters(self, _: bytes) -> Answer:
-        return Answer(200, json.dumps({"epoch": self._epoch, "labels": self._feedback.seconds()}).encode())
-
-    def _labels(self, body: bytes) -> Answer:
-        try:
-            labels = read_labels(json.loads(body))
-        except (ValueError, RecursionError) as fault:
-            return error(400, "BAD_REQUEST", f"invalid feedback: {fault}")
-        joined = [counts for counts in map(self._feedback.label, labels) if counts is not None]
-        self.metrics.labels.inc(sum(rows for rows, _ in joined))
-        self.metrics.wrong.inc(sum(wrong for _, wrong in joined))
-        return Answer(202, json.dumps({"accepted": len(labels), "joined": len(joined)}).encode())
 
 
 async def read(receive: Receive) -> bytes:

@@ -35,6 +35,11 @@ class Batcher:
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._thread.start()
 
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a take."""
+        return len(self._waiting)
+
     async def answer(self, request: Request) -> Answer:
         """Answer one request, together with whatever else is waiting."""
         future: asyncio.Future[Answer] = self._loop.create_future()

@@ -8,6 +8,7 @@ nor count it), and answers never carry a stack trace.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,8 @@ class Answer:
     """One JSON value a row, where the model gave a list; late labels are joined with them."""
     problem: str = ""
     """One line for the log when the model failed; the caller's own faults are not logged."""
+    features: Mapping[str, Sequence[Any]] | None = None
+    """Columns of the rows by name, where they are known."""
 
 
 def error(status: int, code: str, message: str, problem: str = "") -> Answer:

@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from mlship.serving.adapter import Single
 from mlship.serving.app import App, Identity
+from mlship.serving.limits import Limits
 from mlship.serving.load import load
 
 from .conftest import Reply, call
@@ -21,6 +23,10 @@ IDENTITY = Identity("late", "7", "sha256:abc")
 ROW = {"carrier": "AA", "hour": 7, "delay": 33.5, "night": False}
 OTHER = {"carrier": "ZZ", "hour": 23, "delay": -4, "night": True}
 NAMES = list(ROW)
+
+
+def made(tolerance: float | None = None, limits: Limits | None = None) -> App:
+    return App(IDENTITY, Single(IDENTITY, tolerance), limits or Limits())
 
 
 def split(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -82,7 +88,7 @@ def ask(classifier: Path) -> Callable[..., tuple[Reply, Reply]]:
 
     def both(path: str, body: Any = b"", *, method: str = "POST", content_type: str = "application/json") -> Any:
         async def scenario() -> tuple[Reply, Reply]:
-            ours = App(IDENTITY)
+            ours = made()
             ours.ready(scorer.answer, version)
             headers = {"content-type": content_type}
             return (
@@ -141,7 +147,7 @@ def serve(path: Path, scenario: Callable[[App], Awaitable[None]], tolerance: flo
     scorer, version = load(path, lambda _: None)
 
     async def main() -> None:
-        app = App(IDENTITY, tolerance)
+        app = made(tolerance)
         app.ready(scorer.answer, version)
         await scenario(app)
 
@@ -234,7 +240,7 @@ def test_labels_are_joined_with_answers_and_counted(regressor: Path) -> None:
 
 def test_before_the_model_is_ready_everything_that_needs_it_is_503() -> None:
     async def scenario() -> None:
-        app = App(IDENTITY)
+        app = made()
         for path, method in (("/ping", "GET"), ("/health", "GET"), ("/version", "GET"), ("/invocations", "POST")):
             reply = await call(app, path, method=method)
             assert (reply.status, "loading" in reply.json["message"]) == (503, True)
