@@ -109,24 +109,37 @@ def explain(error: BaseException) -> tuple[str, str]:
 def _by_cause(cause: BaseException) -> tuple[str, str] | None:
     import requests
 
-    if isinstance(cause, PermissionError):
-        return (
+    number = cause.errno if isinstance(cause, OSError) else None
+    known = (
+        (
+            isinstance(cause, PermissionError),
             "this user may not use the Docker engine",
             "sudo usermod -aG docker $USER, and log in again; or run Docker rootless",
-        )
-    if isinstance(cause, FileNotFoundError | ConnectionRefusedError):
-        return "no Docker engine answers", _START
-    if isinstance(cause, socket.gaierror):
-        return "the name of the Docker engine's host is not known", "look at DOCKER_HOST, or `docker context ls`"
-    if isinstance(cause, requests.exceptions.Timeout | TimeoutError):
-        return "the Docker engine does not answer in time", "look at its load with `docker info`, then run this again"
-    if isinstance(cause, OSError) and cause.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
-        return "the Docker engine's host is out of reach", "look at DOCKER_HOST and the network"
-    if isinstance(cause, OSError) and cause.errno == errno.ENOSPC:
-        return "no space is left on this machine", "free some, then run this again"
-    if isinstance(cause, requests.exceptions.SSLError):
-        return f"the Docker engine's certificate is not accepted: {cause}", "look at DOCKER_CERT_PATH"
-    return None
+        ),
+        (isinstance(cause, FileNotFoundError | ConnectionRefusedError), "no Docker engine answers", _START),
+        (
+            isinstance(cause, socket.gaierror),
+            "the name of the Docker engine's host is not known",
+            "look at DOCKER_HOST, or `docker context ls`",
+        ),
+        (
+            isinstance(cause, requests.exceptions.Timeout | TimeoutError),
+            "the Docker engine does not answer in time",
+            "look at its load with `docker info`, then run this again",
+        ),
+        (
+            number in (errno.EHOSTUNREACH, errno.ENETUNREACH),
+            "the Docker engine's host is out of reach",
+            "look at DOCKER_HOST and the network",
+        ),
+        (number == errno.ENOSPC, "no space is left on this machine", "free some, then run this again"),
+        (
+            isinstance(cause, requests.exceptions.SSLError),
+            f"the Docker engine's certificate is not accepted: {cause}",
+            "look at DOCKER_CERT_PATH",
+        ),
+    )
+    return next(((what, hint) for holds, what, hint in known if holds), None)
 
 
 #: Fragment of the engine's words, in lower case -> what is said, and what to do.
