@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from mlship.engines.front import Front
 from mlship.types import Fault, Release, Routes, Scrape, Server
 
 
@@ -25,6 +26,13 @@ class Engine(Protocol):
 
     def servers(self) -> dict[str, Server]:
         """Every server that the engine runs, by name, as found in the world."""
+
+    def apply(self, front: Front) -> Front:
+        """Make the running router do for callers what this front says, and return what it did before.
+
+        No request is lost, and the router has taken it when this returns: a key that is gone lets nobody in any more.
+        What needs another socket (address, TLS on or off) is refused while the router runs.
+        """
 
     def route(self, routes: Routes) -> None:
         """Make the router serve exactly these routes, atomically; no request is lost.

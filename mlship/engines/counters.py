@@ -63,6 +63,13 @@ class Admin:
         dump = json.loads(self.get("/config_dump?resource=dynamic_active_clusters")[0])
         return {config["cluster"]["name"] for config in dump.get("configs", ())}
 
+    def applied(self) -> dict[str, str]:
+        """Version of each file that Envoy has taken: `routes`, `clusters`, and those of filters and certificates."""
+        found: dict[str, str] = {}
+        for part in json.loads(self.get("/config_dump")[0])["configs"]:
+            found.update(_versions(part))
+        return found
+
     def counted(self) -> tuple[str, dict[str, Counted]]:
         """Name of this run of Envoy, and what it has counted so far by cluster.
 
@@ -80,13 +87,27 @@ class Admin:
         return str(json.loads(info)["node"]["id"]), found
 
 
+def _versions(part: dict[str, Any]) -> Iterable[tuple[str, str]]:
+    """Names and versions in one part of a `config_dump`."""
+    kind = part["@type"].rpartition(".")[2]
+    if kind == "ClustersConfigDump":
+        yield "clusters", part.get("version_info", "")
+    for one in part.get("dynamic_route_configs", ()):
+        yield "routes", one.get("version_info", "")
+    for one in part.get("ecds_filters", ()):
+        yield one["ecds_filter"]["name"], one.get("version_info", "")
+    for one in part.get("dynamic_active_secrets", ()):
+        yield "tls", one.get("version_info", "")
+
+
 def read(document: dict[str, Any]) -> dict[str, Counted]:
     """Counts by cluster from Envoy's `/stats?format=json&histogram_buckets=detailed`.
 
     An error is a request that its server did not answer well at the first attempt: a second attempt was needed
     (whoever answered it: stable has itself as fallback, and is counted alike), the status was 5xx, the answer broke
     off, or the caller left without one. A 4xx answer is the caller's error, and none here. The latency of an error is
-    that of the slowest bucket, so that no server looks fast by failing fast.
+    that of the slowest bucket, so that no server looks fast by failing fast. What the router refused (see `is_refusal`)
+    is no request of any server.
     """
     requests: dict[str, int] = {}
     errors: dict[str, int] = {}
@@ -94,10 +115,10 @@ def read(document: dict[str, Any]) -> dict[str, Counted]:
     for stat in document.get("stats", ()):
         if "histograms" in stat:
             for histogram in stat["histograms"].get("details", ()):
-                if match := _LATENCY.fullmatch(histogram["name"]):
+                if (match := _LATENCY.fullmatch(histogram["name"])) and not is_refusal(match[2], match[3]):
                     row = latency.setdefault(assigned(match[1]), [0] * BUCKETS)
                     _add(row, histogram.get("totals", ()), failed=is_error(match[2], match[3], match[4]))
-        elif match := _REQUESTS.fullmatch(stat["name"]):
+        elif (match := _REQUESTS.fullmatch(stat["name"])) and not is_refusal(match[2], match[3]):
             arm, bad = assigned(match[1]), is_error(match[2], match[3], match[4])
             requests[arm] = requests.get(arm, 0) + stat["value"]
             errors[arm] = errors.get(arm, 0) + (stat["value"] if bad else 0)
@@ -107,6 +128,15 @@ def read(document: dict[str, Any]) -> dict[str, Counted]:
         for arm in requests.keys() | latency.keys()
         if arm != "-"  # paths that no server was asked for
     }
+
+
+def is_refusal(code: str, attempts: str) -> bool:
+    """Whether the router answered by itself, for a reason of the caller's: no server was asked.
+
+    Credentials, size and rate are looked at first. A caller who leaves (`0`) before the whole request is there is gone
+    before anybody was asked, too. That no server could be found (`503`) is not the caller's doing.
+    """
+    return attempts == "0" and (code == "0" or code.startswith("4"))
 
 
 def is_error(code: str, attempts: str, flags: str) -> bool:

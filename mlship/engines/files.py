@@ -2,13 +2,14 @@
 
 engine.json       servers, ports, password (the only thing that commands read)
 supervisord.conf  run/*.sh  logs/*.log
-envoy/bootstrap.json  envoy/clusters.json  envoy/routes.json
+envoy/bootstrap.json  envoy/clusters.json  envoy/routes.json  envoy/{jwt,rate,tls}.json
 """
 
 from __future__ import annotations
 
 import json
 import os
+import ssl
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -36,22 +37,29 @@ def render(directory: Path, known: State, binary: Path) -> None:
     state.write(directory / "envoy" / "bootstrap.json", json.dumps(boot, indent=1))
     state.write(directory / "run" / f"{ROUTER}.sh", router_script(binary))
     render_clusters(directory, known)
+    render_extensions(directory, known)
     if not _routes(directory).exists():
         render_routes(directory, known, None)
     supervisor.render(directory, known.supervisor_port, known.password, [ROUTER, *known.servers])
 
 
-def render_clusters(directory: Path, known: State) -> None:
+def render_clusters(directory: Path, known: State, version: str = "") -> None:
     """Write the file of clusters; Envoy takes it at once."""
     ports = {one.cluster: ("127.0.0.1", one.port) for one in known.servers.values()}
-    document = envoy.clusters(ports, version=str(time.time_ns()))
+    document = envoy.clusters(ports, version or str(time.time_ns()), known.front, authorities())
     state.write(directory / "envoy" / "clusters.json", json.dumps(document))
 
 
-def render_routes(directory: Path, known: State, wanted: Routes | None) -> None:
+def render_extensions(directory: Path, known: State, version: str = "") -> None:
+    """Write the files of filters and of the certificate; Envoy takes them at once, and what is the same stays."""
+    for name, document in envoy.extensions(known.front, version or str(time.time_ns())).items():
+        state.write(directory / "envoy" / name, json.dumps(document))
+
+
+def render_routes(directory: Path, known: State, wanted: Routes | None, version: str = "") -> None:
     """Write the file of routes; Envoy takes it at once. Callers hold the lock `routes`."""
     names = {name: one.cluster for name, one in known.servers.items()}
-    document = envoy.routes(wanted, names, known.front, version=str(time.time_ns()))
+    document = envoy.routes(wanted, names, known.front, version or str(time.time_ns()))
     state.write(_routes(directory), json.dumps(document))
 
 
@@ -62,6 +70,18 @@ def wanted_routes(directory: Path) -> Routes | None:
     except FileNotFoundError:
         return None
     return envoy.applied({"configs": [{"route_config": resource} for resource in document["resources"]]})
+
+
+def authorities() -> str:
+    """The file of certificates that this machine trusts; empty when there is none."""
+    paths = ssl.get_default_verify_paths()
+    places = (
+        paths.cafile,
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+        "/etc/ssl/cert.pem",
+    )
+    return next((place for place in places if place and Path(place).is_file()), "")
 
 
 def remove(directory: Path) -> None:

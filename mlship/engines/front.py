@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +14,9 @@ from mlship.errors import PolicyError
 
 if TYPE_CHECKING:  # pydantic is not needed to read one back
     from mlship.policy.serving import Endpoint
+
+#: Bytes; a longer one is refused by the router before it is looked at (`envoy/auth.lua`).
+LONGEST_KEY = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class Front:
     """Empty: no tokens are asked for."""
     jwt_audiences: tuple[str, ...] = ()
     jwks: str = ""
-    """Absolute path, or URL."""
+    """The issuer's public keys (JWKS) as a document, or the URL that the router fetches them from."""
     certificate: str = ""
     """Absolute path; empty: plain HTTP."""
     private_key: str = ""
@@ -48,6 +53,9 @@ class Front:
     queue_jobs: int = 10_000
     queue_keep: float = 86400.0
     """Seconds."""
+    made: float = field(default=0.0, compare=False)
+    """When it was made of a policy (Unix time). An engine keeps the newest: a rollout that began before a key was
+    withdrawn, and is carried on after it, does not bring the key back."""
 
     @property
     def scheme(self) -> str:
@@ -66,7 +74,7 @@ class Front:
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Front:
         """A front as `to_json` wrote it."""
-        known = {field.name for field in fields(cls)}
+        known = {one.name for one in fields(cls)}
         values = {name: value for name, value in document.items() if name in known}
         for name in ("key_digests", "jwt_audiences"):
             if values.get(name) is not None:
@@ -75,7 +83,7 @@ class Front:
 
 
 def front(endpoint: Endpoint, resolve: Callable[[str], Path]) -> Front:
-    """The front of a policy's endpoint section; reads the file of keys.
+    """The front of a policy's endpoint section; reads the files of keys.
 
     Parameters
     ----------
@@ -95,7 +103,7 @@ def front(endpoint: Endpoint, resolve: Callable[[str], Path]) -> Front:
         key_digests=_digests(endpoint, resolve),
         jwt_issuer=jwt.issuer if jwt else "",
         jwt_audiences=jwt.audiences if jwt else (),
-        jwks=(jwt.jwks if jwt.jwks.startswith(("http://", "https://")) else str(resolve(jwt.jwks))) if jwt else "",
+        jwks=_jwks(jwt.jwks, resolve) if jwt else "",
         certificate=str(resolve(tls.certificate)) if tls else "",
         private_key=str(resolve(tls.key)) if tls else "",
         fallback=endpoint.fallback,
@@ -104,6 +112,7 @@ def front(endpoint: Endpoint, resolve: Callable[[str], Path]) -> Front:
         rule_directory=str(resolve(".")) if rule and rule.function else "",
         queue_jobs=endpoint.queue.max_jobs,
         queue_keep=endpoint.queue.keep,
+        made=time.time(),
     )
 
 
@@ -111,20 +120,48 @@ def _digests(endpoint: Endpoint, resolve: Callable[[str], Path]) -> tuple[str, .
     auth = endpoint.auth
     if auth is None or (auth.api_keys is None and auth.api_keys_file is None):
         return None
-    keys = [key.strip() for key in (auth.api_keys or "").split(",")]
+    keys = split_keys(auth.api_keys or "")
     if auth.api_keys_file is not None:
-        path = resolve(auth.api_keys_file)
-        try:
-            keys += [line.strip() for line in path.read_text().splitlines() if not line.startswith("#")]
-        except (OSError, ValueError) as error:
-            raise PolicyError(
-                f"the file of API keys cannot be read: {getattr(error, 'strerror', None) or 'it is not text'}",
-                where=str(path),
-                hint="one key a line; see `endpoint: {auth: {api_keys_file: ...}}` in the policy",
-            ) from None
-    digests = tuple(dict.fromkeys(hashlib.sha256(key.encode()).hexdigest() for key in keys if key))
-    if not digests:
+        hint = "one key a line; see `endpoint: {auth: {api_keys_file: ...}}` in the policy"
+        keys += split_lines(_text(resolve(auth.api_keys_file), "the file of API keys", hint))
+    if not keys:
         raise PolicyError(
             "the endpoint asks for API keys, and there is none", hint="set the variable, or fill the file"
         )
-    return digests
+    if any(len(key.encode()) > LONGEST_KEY for key in keys):
+        raise PolicyError(f"an API key is longer than {LONGEST_KEY} bytes", hint="32 random characters are plenty")
+    return tuple(sorted({hashlib.sha256(key.encode()).hexdigest() for key in keys}))
+
+
+def split_keys(text: str) -> list[str]:
+    """The keys of an environment variable, separated by commas or lines."""
+    return [key.strip() for line in text.splitlines() for key in line.split(",") if key.strip()]
+
+
+def split_lines(text: str) -> list[str]:
+    """The keys of a file: one a line; empty lines and those that begin with # say nothing."""
+    return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
+
+
+def _jwks(jwks: str, resolve: Callable[[str], Path]) -> str:
+    """The URL, or what stands in the file: an engine may run where the file is not."""
+    if jwks.startswith(("http://", "https://")):
+        return jwks
+    path = resolve(jwks)
+    hint = 'a JSON document such as {"keys": [{"kty": "RSA", ...}]}, as the issuer publishes it'
+    text = _text(path, "the file of the issuer's keys", hint)
+    try:
+        keys = json.loads(text)["keys"]
+    except (ValueError, TypeError, KeyError):
+        keys = None
+    if not isinstance(keys, list) or not keys:
+        raise PolicyError("this is no set of keys (JWKS)", where=str(path), hint=hint)
+    return text
+
+
+def _text(path: Path, what: str, hint: str) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise PolicyError(f"{what} cannot be read: {reason}", where=str(path), hint=hint) from None

@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from mlship.engines.base import Engine
+from mlship.engines.front import Front
 from mlship.errors import ModelRefused
 from mlship.home import Home
 from mlship.types import Fault, Release, Routes, Scrape, Server
@@ -50,6 +51,10 @@ class Guarded:
     def servers(self) -> dict[str, Server]:
         """See ``Engine.servers``."""
         return self._engine.servers()
+
+    def apply(self, front: Front) -> Front:
+        """See ``Engine.apply``."""
+        return self._engine.apply(front)
 
     def route(self, routes: Routes) -> None:
         """See ``Engine.route``."""

@@ -18,6 +18,7 @@ from mlship.errors import EngineError, StateError
 from mlship.types import Fault, Labelled, Release, Routes, Scrape, Server, ServerCounters, ServerState
 
 if TYPE_CHECKING:
+    from mlship.engines.front import Front
     from mlship.engines.options import Setup
     from mlship.home import Home
 
@@ -108,14 +109,10 @@ class LocalEngine:
                 raise self._absent()
             return State.new(self._model, self._front)
         wanted = self._front
-        if wanted is None or wanted == known.front:
+        if wanted is None or wanted == known.front or wanted.made < known.front.made:
             return known
-        if wanted.listen != known.front.listen and self._manager(known).alive():
-            raise EngineError(
-                f"the endpoint of {self._model} is {known.front.listen} now, and the policy says {wanted.listen}",
-                where=str(self.directory),
-                hint=f"`mlship down {self._model}` (callers are cut off), then run this again",
-            )
+        if wanted.url != known.front.url and self._manager(known).alive():
+            raise self._elsewhere(known, wanted)
         return replace(known, front=wanted)
 
     def _wait_router(self, known: State, manager: Supervisor) -> None:
@@ -182,6 +179,44 @@ class LocalEngine:
         return Server(one.name, one.version, one.digest, kind, detail, process.get("pid") or None)
 
     # Routing
+
+    def apply(self, front: Front) -> Front:
+        """Replace the files of filters, certificate and routes, and wait until Envoy has taken them."""
+        with state.locked(self.directory, "engine"):
+            known = self._known()
+            before = known.front
+            if not self._manager(known).alive():
+                raise EngineError(
+                    "the router does not run", where=self._model, hint="`mlship rollout POLICY` starts it"
+                )
+            if front.url != before.url:
+                raise self._elsewhere(known, front)
+            known = replace(known, front=front)
+            version = str(time.time_ns())
+            with state.locked(self.directory, "routes"):
+                state.save(self.directory, known)
+                files.render_clusters(self.directory, known, version)
+                files.render_extensions(self.directory, known, version)
+                files.render_routes(self.directory, known, files.wanted_routes(self.directory), version)
+            self._wait_applied(known, version)
+        return before
+
+    def _wait_applied(self, known: State, version: str) -> None:
+        """Wait until Envoy has taken every file of this version."""
+        admin, deadline = Admin(known.admin_port), time.monotonic() + APPLY_SECONDS
+        missing = ["answer"]
+        while time.monotonic() < deadline:
+            with suppress(*_UNREACHABLE):
+                # A later change of the routes is as good: whoever made it knew this front.
+                missing = sorted(name for name, taken in admin.applied().items() if int(taken or 0) < int(version))
+                if not missing:
+                    return
+            time.sleep(0.01)
+        raise EngineError(
+            f"the router does not take the endpoint's new {', '.join(missing)}:\n"
+            + supervisor.tail(self.directory, ROUTER),
+            where=self._model,
+        )
 
     def route(self, routes: Routes) -> None:
         """Replace the route file; Envoy sees the rename at once. Nothing slow comes before it."""
@@ -328,6 +363,13 @@ class LocalEngine:
 
     def _manager(self, known: State) -> Supervisor:
         return Supervisor(self.directory, known.supervisor_port, known.password)
+
+    def _elsewhere(self, known: State, wanted: Front) -> EngineError:
+        return EngineError(
+            f"the endpoint of {self._model} is {known.front.url} now, and the policy says {wanted.url}",
+            where=str(self.directory),
+            hint=f"`mlship down {self._model}` (callers are cut off), then run this again",
+        )
 
     def _absent(self) -> EngineError:
         return EngineError(

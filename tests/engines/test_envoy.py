@@ -26,6 +26,8 @@ def dump(document: dict[str, Any]) -> dict[str, Any]:
 def validate(directory: Path, bootstrap: dict[str, Any]) -> None:
     (directory / "envoy").mkdir(exist_ok=True)
     (directory / "envoy" / "bootstrap.json").write_text(json.dumps(bootstrap))
+    for name, document in envoy.extensions(FRONT, "1").items():
+        (directory / "envoy" / name).write_text(json.dumps(document))
     argv = [str(envoy_binary()), "--mode", "validate", "-c", "envoy/bootstrap.json", "--log-level", "warning"]
     argv += ["--service-cluster", "mlship", "--service-node", "1", "--reject-unknown-dynamic-fields"]
     done = subprocess.run(argv, cwd=directory, capture_output=True, text=True, check=False)

@@ -9,6 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from mlship.engines.front import Front
 from mlship.errors import EngineError
 from mlship.types import (
     LATENCY_BOUNDS_MS,
@@ -114,6 +115,7 @@ class FakeEngine:
         """Every call that acts, as a person would write it; tests read it."""
         self.history: list[tuple[float, Routes]] = []
         """Every route ever applied, with its time."""
+        self.front = Front("127.0.0.1:8080", 5.0)
         self._random = np.random.default_rng(seed)
         self._processes: dict[str, _Process] = {}
         self._routes: Routes | None = None
@@ -123,7 +125,7 @@ class FakeEngine:
 
     @property
     def address(self) -> str:
-        return "http://127.0.0.1:8080"
+        return self.front.url
 
     def deploy(self, release: Release) -> str:
         self._advance()
@@ -151,6 +153,16 @@ class FakeEngine:
             for name, process in self._processes.items()
             if not process.stopped
         }
+
+    def apply(self, front: Front) -> Front:
+        self._advance()
+        self.calls.append("apply")
+        if not self._processes:
+            raise EngineError("nothing is deployed")
+        if front.url != self.front.url:
+            raise EngineError(f"the endpoint is {self.front.url} now")
+        before, self.front = self.front, front
+        return before
 
     def route(self, routes: Routes) -> None:
         self._advance()

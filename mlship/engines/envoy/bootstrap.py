@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlship.engines.envoy.filters import counting, http_filters
+from mlship.engines.envoy.filters import counting, http_filters, refusals
 from mlship.engines.envoy.names import ROUTE_NAME, TYPE, address, split, watched
+from mlship.engines.envoy.tls import transport_socket
 from mlship.engines.front import Front
 
 #: A request body up to this size is kept until its answer comes, so that it can be sent again.
@@ -23,9 +24,13 @@ def bootstrap(front: Front, admin_port: int, directory: str) -> dict[str, Any]:
     front
         What the endpoint does for callers.
     directory
-        Where `clusters.json` and `routes.json` are replaced by atomic renames. May be relative to Envoy's own.
+        Where the files of clusters, routes, filters and certificates are replaced by atomic renames. May be relative to
+        the directory that Envoy runs in.
     """
     host, port = split(front.listen)
+    chain: dict[str, Any] = {"filters": [{"name": "http", "typed_config": _http(directory)}]}
+    if front.certificate:
+        chain["transport_socket"] = transport_socket(directory)
     return {
         "admin": {"address": address("127.0.0.1", admin_port)},
         "stats_flush_on_admin": True,  # latencies are as new as the request that reads them
@@ -38,7 +43,7 @@ def bootstrap(front: Front, admin_port: int, directory: str) -> dict[str, Any]:
                     # Two routers on one port would share its traffic without a word.
                     "enable_reuse_port": False,
                     "per_connection_buffer_limit_bytes": BODY_BYTES,
-                    "filter_chains": [{"filters": [{"name": "http", "typed_config": _http(directory)}]}],
+                    "filter_chains": [chain],
                 }
             ]
         },
@@ -51,6 +56,10 @@ def _http(directory: str) -> dict[str, Any]:
         "stat_prefix": "endpoint",
         "rds": {"route_config_name": ROUTE_NAME, "config_source": watched(f"{directory}/routes.json")},
         "use_remote_address": True,
+        # One path has one name: nothing gets past a route, and what it asks for, by spelling it differently.
+        "normalize_path": True,
+        "merge_slashes": True,
+        "path_with_escaped_slashes_action": "REJECT_REQUEST",
         "generate_request_id": True,
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,
@@ -58,5 +67,6 @@ def _http(directory: str) -> dict[str, Any]:
         "request_id_extension": {"typed_config": {"@type": _UUID, "pack_trace_reason": False}},
         "server_header_transformation": "PASS_THROUGH",
         "access_log": [counting()],
-        "http_filters": http_filters(),
+        "local_reply_config": refusals(),
+        "http_filters": http_filters(directory),
     }

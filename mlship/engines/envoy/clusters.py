@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import SplitResult, urlsplit
 
+from mlship.engines.envoy.auth import ISSUER
 from mlship.engines.envoy.names import TYPE, Address, address, is_ip
+from mlship.engines.envoy.tls import to_server
+from mlship.engines.front import Front
 
 #: Seconds; shorter than the servers' keep-alive, so that it is never the server that closes a connection in use.
 IDLE = 30
@@ -19,16 +23,24 @@ _UNLIMITED = {
 }
 
 
-def clusters(servers: dict[str, Address], version: str) -> dict[str, Any]:
+def clusters(
+    servers: dict[str, Address], version: str, front: Front | None = None, authorities: str = ""
+) -> dict[str, Any]:
     """The file of clusters: one for each server, and one for each ordered pair of servers.
 
     Parameters
     ----------
     servers
         Host and port by name of the cluster; a host that is no IP address is looked up.
+    front
+        What the endpoint does for callers; where it fetches the keys of tokens, there is a cluster for that.
+    authorities
+        File of the certificates that the router trusts, in its own file system.
     """
     resources = [_server(name, at) for name, at in servers.items()]
     resources += [_pair(one, other) for one in servers for other in servers if one != other]
+    if front is not None and front.jwt_issuer and (url := urlsplit(front.jwks)).scheme in ("http", "https"):
+        resources.append(_issuer(url, authorities))
     return {"version_info": version, "resources": resources}
 
 
@@ -49,6 +61,12 @@ def _server(name: str, at: Address) -> dict[str, Any]:
             }
         },
     }
+
+
+def _issuer(url: SplitResult, authorities: str) -> dict[str, Any]:
+    host = url.hostname or ""
+    cluster = _server(ISSUER, (host, url.port or (443 if url.scheme == "https" else 80)))
+    return cluster if url.scheme == "http" else {**cluster, "transport_socket": to_server(host, authorities)}
 
 
 def _pair(canary: str, fallback: str) -> dict[str, Any]:

@@ -35,3 +35,9 @@ def watched(path: str) -> dict[str, Any]:
     """A file that Envoy reads, and reads again whenever it is replaced."""
     source = {"path": path, "watched_directory": {"path": path.rpartition("/")[0]}}
     return {"path_config_source": source, "resource_api_version": "V3"}
+
+
+def extension(name: str, config: dict[str, Any], version: str) -> dict[str, Any]:
+    """The file of one filter."""
+    resource = {"@type": TYPE + "envoy.config.core.v3.TypedExtensionConfig", "name": name, "typed_config": config}
+    return {"version_info": version, "resources": [resource]}

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from mlship.engines.envoy.auth import AUTH, asks, credentials
 from mlship.engines.envoy.clusters import pair
+from mlship.engines.envoy.filters import BODY, OFF, RATE, body_limit
 from mlship.engines.envoy.names import KEY, ROUTE_NAME, TYPE
 from mlship.engines.front import Front
 from mlship.types import Routes
@@ -29,15 +31,35 @@ def routes(wanted: Routes | None, names: dict[str, str], front: Front, version: 
     front
         What the endpoint does for callers.
     """
-    host: dict[str, Any] = {"name": ROUTE_NAME, "domains": ["*"], "routes": []}
+    host: dict[str, Any] = {
+        "name": ROUTE_NAME,
+        "domains": ["*"],
+        "routes": [],
+        "typed_per_filter_config": {BODY: body_limit(front)},
+        "request_body_buffer_limit": front.max_body,  # kept until the answer comes, so that it can be sent again
+    }
+    if asks(front):
+        host["typed_per_filter_config"][AUTH] = credentials(front)
+        host["request_headers_to_remove"] = sorted({front.key_header, "authorization"})
     if wanted is None:
         host["routes"] = [_direct(503, "no model is routed yet")]
     else:
         predictions = _predictions(wanted, names, front.timeout)
         host["metadata"] = {"filter_metadata": {KEY: {"stable": wanted.stable, "canary": wanted.canary or ""}}}
         host["routes"] = [
-            {"name": path.strip("/"), "match": {"path": path}, "route": predictions}
-            for path in ("/invocations", "/ping", "/version", "/health")
+            {"name": "invocations", "match": {"path": "/invocations"}, "route": predictions},
+            {"name": "v2", "match": {"path_separated_prefix": "/v2"}, "route": predictions},
+            {"name": "version", "match": {"path": "/version"}, "route": predictions},
+            # For load balancers, which carry no credentials and must not be sent away.
+            *(
+                {
+                    "name": path.strip("/"),
+                    "match": {"path": path},
+                    "route": predictions,
+                    "typed_per_filter_config": dict.fromkeys((AUTH, RATE), OFF),
+                }
+                for path in ("/ping", "/health")
+            ),
         ]
         host["routes"] += [_feedback(wanted.stable, names, front.timeout), _direct(404, "no such path")]
     return {"version_info": version, "resources": [{"@type": _ROUTES, "name": ROUTE_NAME, "virtual_hosts": [host]}]}
@@ -81,16 +103,11 @@ def _feedback(stable: str, names: dict[str, str], timeout: float) -> dict[str, A
 
 
 def _direct(status: int, text: str) -> dict[str, Any]:
-    body = {"inline_string": f'{{"error": "{text}"}}\n'}
-    header = {
-        "header": {"key": "content-type", "value": "application/json"},
-        "append_action": "OVERWRITE_IF_EXISTS_OR_ADD",
-    }
+    """An answer of the router itself; it becomes JSON like its refusals (see `filters.refusals`)."""
     return {
         "name": text.replace(" ", "-"),
         "match": {"prefix": "/"},
-        "direct_response": {"status": status, "body": body},
-        "response_headers_to_add": [header],
+        "direct_response": {"status": status, "body": {"inline_string": text}},
     }
 
 
