@@ -96,10 +96,10 @@ class Value:
 def _worth(rules: ValueGate, sides: list[Side], context: GateContext) -> Worth:
     if rules.payoff is not None:
         return by_table(_payoffs(rules), sides, context.seed)
-    from mlship.gates.metrics import functions
+    from mlship.gates.metrics import apart
 
     assert rules.function is not None, "judge has looked"
-    return by_function(functions.find(rules.function, context.resolve(".")), sides)
+    return by_function(apart.find(rules.function, context.resolve(".")), sides)
 
 
 def _payoffs(rules: ValueGate) -> Payoffs:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlship.gates.metrics import cells
-from mlship.gates.metrics.functions import Function
+from mlship.gates.metrics.apart import Function
 from mlship.gates.metrics.side import Array, Side, same
 from mlship.stats import bootstrap
 from mlship.stats.linear import Linear

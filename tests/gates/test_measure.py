@@ -269,7 +269,7 @@ def test_a_function_beside_the_policy_is_a_metric(tmp_path: Path) -> None:
     ("code", "says"),
     [
         ("def mean(*_):\n    raise KeyError('late')\n", "costs:mean failed at costs.py:2: KeyError: 'late'"),
-        ("def mean(*_):\n    return 'much'\n", "costs:mean gives str, not a number"),
+        ("def mean(*_):\n    return 'much'\n", "costs:mean gives str, not numbers"),
         ("import sys\n\n\ndef mean(*_):\n    sys.exit(3)\n", "costs:mean failed at costs.py:5: SystemExit"),
     ],
 )

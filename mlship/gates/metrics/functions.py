@@ -35,10 +35,10 @@ class Function:
             raise ValueError(_where(error, self.path, f"{self.name} failed")) from error
 
 
-def find(name: str, base: Path) -> Function:
-    """The function `module:function` of a file below `base`, the directory of the policy file.
+def locate(name: str, base: Path) -> tuple[Path, str, str]:
+    """File, name and digest of the function `module:function` below `base`, the directory of the policy file.
 
-    Raises ``ValueError`` when it is not there or cannot be imported, with file and line.
+    Raises ``ValueError`` when there is no such file.
     """
     module, colon, attribute = name.partition(":")
     if not colon or not module or not attribute.isidentifier():
@@ -49,8 +49,16 @@ def find(name: str, base: Path) -> Function:
     if path is None:
         there = sorted(file.stem for file in base.glob("*.py")) if base.is_dir() else []
         raise ValueError(f"there is no module '{module}' beside the policy file{nearest(module, there)}")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    imported = _imported(path, base, digest, name)
+    return path, attribute, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def find(name: str, base: Path) -> Function:
+    """The function `module:function`, imported into this process; see `apart` for one of its own.
+
+    Raises ``ValueError`` when it is not there or cannot be imported, with file and line.
+    """
+    path, attribute, digest = locate(name, base)
+    imported = _imported(path, base.resolve(), digest, name)
     found = getattr(imported, attribute, None)
     if not callable(found):
         known = [key for key, value in vars(imported).items() if callable(value) and not key.startswith("_")]

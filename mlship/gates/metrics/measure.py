@@ -159,16 +159,15 @@ def metric(name: str, rule: MetricRule | None = None, resolve: Callable[[str], P
 
 def _custom(name: str, rule: MetricRule, function: str, resolve: Callable[[str], Path] | None) -> Metric:
     """A function of (labels, predictions, scores), found beside the policy file."""
-    from mlship.gates.metrics import functions
+    from mlship.gates.metrics import apart
 
-    found = functions.find(function, (resolve or Path)("."))
+    found = apart.find(function, (resolve or Path)("."))
 
     def score(side: Side) -> float:
         value = found.call(side.said, side.chosen, side.scores)
-        try:
-            return float(value)
-        except (TypeError, ValueError):
-            raise ValueError(f"{function} gives {type(value).__name__}, not a number") from None
+        if not isinstance(value, float):
+            raise ValueError(f"{function} gives an array of shape {value.shape}, not a number")  # noqa: TRY004 - one kind of fault
+        return value
 
     return Metric(name, not rule.lower_is_better, "scores", score, rule.threshold, source=found.source)
 
