@@ -91,6 +91,12 @@ class EngineError(MlshipError):
     exit_code = Exit.UNREACHABLE
 
 
+class LoadError(MlshipError):
+    """A server could not be put under load: its address is unknown, or the load generator failed."""
+
+    exit_code = Exit.UNREACHABLE
+
+
 class StateError(MlshipError):
     """A file under the state directory (ledger, journal, lock) is damaged, locked or not writable."""
 

@@ -1,1 +1,1 @@
-"""Load on a server, sent on time whatever the answers do, and what it showed."""
+"""Open-loop load: requests sent on time whatever the answers do, and what became of them."""
