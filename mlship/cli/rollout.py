@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlship.cli.common import Format, FormatOption, PolicyArgument, context, emit_json, leave, out
-from mlship.errors import Exit, GateFailed, PolicyError, UsageError
+from mlship.errors import EngineError, Exit, GateFailed, PolicyError, UsageError
 from mlship.policy.units import parse_duration
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlship.policy.load import LoadedPolicy
     from mlship.rollout.journal import RolloutView
     from mlship.rollout.watch import RolloutResult, View
-    from mlship.types import LedgerEntry
+    from mlship.types import Candidate, LedgerEntry
 
 
 def rollout(
@@ -70,7 +70,7 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     from mlship.registry import Registry
     from mlship.rollout import journal as journals
     from mlship.rollout import plan as plans
-    from mlship.rollout.admission import admit, same_champion
+    from mlship.rollout.admission import admit, same_champion, within_budget
     from mlship.rollout.controller import Controller
     from mlship.rollout.serve import serve
     from mlship.rollout.watch import Silent
@@ -87,20 +87,27 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     candidate = registry.candidate(policy)
     setup = Setup(front(policy.endpoint, loaded.resolve), options(policy, loaded.digest))
     runner = engine(policy.rollout.engine, home, policy.model, setup, security=policy.gates.security)
+    entries = ledger.entries(policy.model)
+    images = _images(loaded, candidate, entries)
     champion, latest = candidate.champion, journals.latest(home, policy.model)
     under_way = latest is not None and latest.phase != "done"
     if latest is not None and under_way:
         _same_candidate(latest, candidate.version.version)
     elif champion is not None and champion.version == candidate.version.version:
-        return serve(candidate.version, home=home, engine=runner, who=who(), say=view.say)
-    admitted = admit(ledger.entries(policy.model), candidate.version, loaded.digest, str(loaded.path))
-    _warn_of_earlier(ledger.entries(policy.model), candidate.version.version, view)
+        image = images.get(candidate.version.digest, "")
+        return serve(candidate.version, image=image, home=home, engine=runner, who=who(), say=view.say)
+    admitted = admit(entries, candidate.version, loaded.digest, str(loaded.path))
+    if policy.gates.latency is not None:
+        image = images.get(candidate.version.digest, "")
+        within_budget(entries, candidate.version, loaded.digest, image, str(loaded.path))
+    _warn_of_earlier(entries, candidate.version.version, view)
     if not under_way:  # an unfinished rollout may have moved the alias itself
         same_champion(admitted, champion, str(loaded.path))
     plan = plans.make(
         policy,
         candidate,
         setup=setup,
+        images=images,
         policy_path=loaded.path,
         policy_digest=loaded.digest,
         registry_uri=registry.uri,
@@ -111,6 +118,31 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     return Controller(
         plan, home=home, engine=runner, registry=registry, ledger=ledger, who=who(), interval=interval, view=view
     ).run()
+
+
+def _images(loaded: LoadedPolicy, candidate: Candidate, entries: list[LedgerEntry]) -> dict[str, str]:
+    """Id of the image of candidate and champion by digest of the model, where the engine runs images.
+
+    Raises ``EngineError`` when one was never built.
+    """
+    from mlship.ledger import image_of
+
+    assert loaded.policy.rollout is not None, "run has looked"
+    if loaded.policy.rollout.engine == "local":
+        return {}
+    images = {}
+    for version in (candidate.version, candidate.champion):
+        if version is None:
+            continue
+        images[version.digest] = image_of(entries, version.digest)
+        if not images[version.digest]:
+            other = "" if version is candidate.version else f" --candidate {version.version}"
+            raise EngineError(
+                "there is no image of this version, and the Docker engine runs images",
+                where=f"{version.model} version {version.version}",
+                hint=f"mlship build {loaded.path}{other}",
+            )
+    return images
 
 
 def _warn_of_earlier(entries: list[LedgerEntry], version: str, view: View) -> None:
