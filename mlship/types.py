@@ -307,7 +307,8 @@ class LedgerEntry:
     who: str
     action: str
     """evaluated | built | measured (the latency budget) | promoted | rolled_back | aborted | paused | resumed |
-    advanced (a step before its bake, by hand) | drilled (a server was taken away for a moment, see `mlship drill`)"""
+    advanced (a step before its bake, by hand) | drilled (a server was taken away for a moment, see `mlship drill`) |
+    applied (the policy's endpoint section, to a running router)"""
     model: str
     from_version: str | None
     to_version: str | None

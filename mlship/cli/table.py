@@ -42,6 +42,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "status",
         "Show what runs: endpoint, versions, weights, servers, and the rollout under way.",
     ),
+    "endpoint": (
+        "mlship.cli.endpoint",
+        "endpoint",
+        "Apply the endpoint section to the running router: keys, tokens, certificates, limits, timeout.",
+    ),
     "down": ("mlship.cli.down", "down", "Stop router and servers; traffic ends. Registry, ledger and journals stay."),
     "history": ("mlship.cli.history", "history", "Show who did what, when, and on which evidence; the newest last."),
     "schema": ("mlship.cli.schema", "schema", "Print the policy's JSON Schema, for completion in editors."),

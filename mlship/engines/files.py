@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 import os
 import ssl
-import time
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from mlship.engines import envoy, state, supervisor
 from mlship.engines.state import State
@@ -43,24 +43,32 @@ def render(directory: Path, known: State, binary: Path) -> None:
     supervisor.render(directory, known.supervisor_port, known.password, [ROUTER, *known.servers])
 
 
-def render_clusters(directory: Path, known: State, version: str = "") -> None:
+def render_clusters(directory: Path, known: State) -> None:
     """Write the file of clusters; Envoy takes it at once."""
     ports = {one.cluster: ("127.0.0.1", one.port) for one in known.servers.values()}
-    document = envoy.clusters(ports, version or str(time.time_ns()), known.front, authorities())
-    state.write(directory / "envoy" / "clusters.json", json.dumps(document))
+    _write(directory, "clusters.json", envoy.clusters(ports, "", known.front, authorities()))
 
 
-def render_extensions(directory: Path, known: State, version: str = "") -> None:
+def render_extensions(directory: Path, known: State) -> None:
     """Write the files of filters and of the certificate; Envoy takes them at once, and what is the same stays."""
-    for name, document in envoy.extensions(known.front, version or str(time.time_ns())).items():
-        state.write(directory / "envoy" / name, json.dumps(document))
+    for name, document in envoy.extensions(known.front, "").items():
+        _write(directory, name, document)
 
 
-def render_routes(directory: Path, known: State, wanted: Routes | None, version: str = "") -> None:
+def render_routes(directory: Path, known: State, wanted: Routes | None) -> None:
     """Write the file of routes; Envoy takes it at once. Callers hold the lock `routes`."""
     names = {name: one.cluster for name, one in known.servers.items()}
-    document = envoy.routes(wanted, names, known.front, version or str(time.time_ns()))
-    state.write(_routes(directory), json.dumps(document))
+    _write(directory, "routes.json", envoy.routes(wanted, names, known.front, ""))
+
+
+def _write(directory: Path, name: str, document: dict[str, Any]) -> None:
+    state.write(directory / "envoy" / name, json.dumps(envoy.versioned(document)))
+
+
+def versions(directory: Path, known: State) -> dict[str, str]:
+    """Version of each file that Envoy reads, by name without its ending, as `Admin.applied` tells what it has taken."""
+    names = ("clusters", "routes", *(name.removesuffix(".json") for name in envoy.extensions(known.front, "")))
+    return {name: json.loads((directory / "envoy" / f"{name}.json").read_text())["version_info"] for name in names}
 
 
 def wanted_routes(directory: Path) -> Routes | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlship.errors import PolicyError
+from mlship.policy.certificates import certificate_fault
 
 if TYPE_CHECKING:  # pydantic is not needed to read one back
     from mlship.policy.serving import Endpoint
@@ -44,6 +45,8 @@ class Front:
     certificate: str = ""
     """Absolute path; empty: plain HTTP."""
     private_key: str = ""
+    certificate_digest: str = ""
+    """sha256 of both files as they were read: replaced files are another certificate."""
     fallback: str = "stable"
     """stable | rule | queue | fail"""
     rule_answer: dict[str, Any] | None = None
@@ -83,14 +86,14 @@ class Front:
 
 
 def front(endpoint: Endpoint, resolve: Callable[[str], Path]) -> Front:
-    """The front of a policy's endpoint section; reads the files of keys.
+    """The front of a policy's endpoint section; reads the files that it names.
 
     Parameters
     ----------
     resolve
         A path of the policy, made absolute.
 
-    Raises ``PolicyError`` when a file that it names cannot be read, or holds no key.
+    Raises ``PolicyError`` when a file that it names cannot be read, or does not hold what it should.
     """
     auth, tls, rule = endpoint.auth, endpoint.tls, endpoint.rule
     jwt = auth.jwt if auth else None
@@ -106,6 +109,7 @@ def front(endpoint: Endpoint, resolve: Callable[[str], Path]) -> Front:
         jwks=_jwks(jwt.jwks, resolve) if jwt else "",
         certificate=str(resolve(tls.certificate)) if tls else "",
         private_key=str(resolve(tls.key)) if tls else "",
+        certificate_digest=_certificate(resolve(tls.certificate), resolve(tls.key)) if tls else "",
         fallback=endpoint.fallback,
         rule_answer=rule.answer if rule else None,
         rule_function=(rule.function or "") if rule else "",
@@ -157,6 +161,12 @@ def _jwks(jwks: str, resolve: Callable[[str], Path]) -> str:
     if not isinstance(keys, list) or not keys:
         raise PolicyError("this is no set of keys (JWKS)", where=str(path), hint=hint)
     return text
+
+
+def _certificate(certificate: Path, key: Path) -> str:
+    if fault := certificate_fault(certificate, key):
+        raise PolicyError(fault, where=str(certificate), hint="see `endpoint: {tls: ...}` in the policy")
+    return hashlib.sha256(certificate.read_bytes() + key.read_bytes()).hexdigest()
 
 
 def _text(path: Path, what: str, hint: str) -> str:

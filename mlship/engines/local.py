@@ -182,6 +182,7 @@ class LocalEngine:
 
     def apply(self, front: Front) -> Front:
         """Replace the files of filters, certificate and routes, and wait until Envoy has taken them."""
+        self._known()  # or else there is no directory to lock
         with state.locked(self.directory, "engine"):
             known = self._known()
             before = known.front
@@ -192,23 +193,23 @@ class LocalEngine:
             if front.url != before.url:
                 raise self._elsewhere(known, front)
             known = replace(known, front=front)
-            version = str(time.time_ns())
             with state.locked(self.directory, "routes"):
                 state.save(self.directory, known)
-                files.render_clusters(self.directory, known, version)
-                files.render_extensions(self.directory, known, version)
-                files.render_routes(self.directory, known, files.wanted_routes(self.directory), version)
-            self._wait_applied(known, version)
+                files.render_clusters(self.directory, known)
+                files.render_extensions(self.directory, known)
+                files.render_routes(self.directory, known, files.wanted_routes(self.directory))
+            self._wait_applied(known)
         return before
 
-    def _wait_applied(self, known: State, version: str) -> None:
-        """Wait until Envoy has taken every file of this version."""
+    def _wait_applied(self, known: State) -> None:
+        """Wait until Envoy has taken every file as it is now; the routes may change meanwhile."""
         admin, deadline = Admin(known.admin_port), time.monotonic() + APPLY_SECONDS
-        missing = ["answer"]
+        missing = ["files"]
         while time.monotonic() < deadline:
             with suppress(*_UNREACHABLE):
-                # A later change of the routes is as good: whoever made it knew this front.
-                missing = sorted(name for name, taken in admin.applied().items() if int(taken or 0) < int(version))
+                taken = admin.applied()
+                wanted = files.versions(self.directory, known)
+                missing = sorted(name for name, version in wanted.items() if taken.get(name) != version)
                 if not missing:
                     return
             time.sleep(0.01)

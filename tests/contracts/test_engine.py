@@ -13,6 +13,7 @@ import pytest
 
 from mlship.engines import processes
 from mlship.engines.base import Engine
+from mlship.engines.front import Front
 from mlship.errors import EngineError
 from mlship.telemetry.windows import observe
 from mlship.types import LATENCY_BOUNDS_MS, Fault, Release, Routes, ServerState
@@ -181,6 +182,24 @@ def test_a_server_that_is_taken_away_comes_back_by_itself(world: World, fault: F
     world.send(3)
     with pytest.raises(EngineError):
         world.engine.fail("nobody", fault, 0.1)
+
+
+def test_what_the_router_does_for_callers_changes_as_it_runs(world: World) -> None:
+    with pytest.raises(EngineError):
+        world.engine.apply(Front("127.0.0.1:1", 1.0))
+    server = up(world, "1")
+    route(world, Routes(server))
+    host = world.engine.address.removeprefix("http://")
+    world.engine.apply(Front(host, 1.5, rate_limit=1000.0))
+    before = world.engine.apply(Front(host, 2.5, max_body=5000, made=2.0))
+    assert (before.timeout, before.rate_limit) == (1.5, 1000.0)
+    world.send(3)
+    assert world.engine.routes() == Routes(server)
+    for elsewhere in (Front("127.0.0.1:1", 2.5), Front(host, 2.5, certificate="/c.pem", private_key="/k.pem")):
+        with pytest.raises(EngineError, match=r"endpoint.* is http://127\.0\.0\.1:[0-9]+ now"):
+            world.engine.apply(elsewhere)
+    assert world.engine.apply(Front(host, 2.5)).max_body == 5000
+    world.send(1)
 
 
 def test_down_leaves_nothing_and_can_be_repeated(world: World) -> None:

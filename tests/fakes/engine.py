@@ -160,7 +160,7 @@ class FakeEngine:
         if not self._processes:
             raise EngineError("nothing is deployed")
         if front.url != self.front.url:
-            raise EngineError(f"the endpoint is {self.front.url} now")
+            raise EngineError(f"the endpoint of m is {self.front.url} now, and the policy says {front.url}")
         before, self.front = self.front, front
         return before
 

@@ -13,7 +13,7 @@ the cluster that the request was ASSIGNED to, the number of attempts, the status
 from mlship.engines.envoy.bootstrap import bootstrap
 from mlship.engines.envoy.clusters import assigned, clusters, pair
 from mlship.engines.envoy.filters import extensions
-from mlship.engines.envoy.names import KEY, Address, split
+from mlship.engines.envoy.names import KEY, Address, split, versioned
 from mlship.engines.envoy.routes import PARTS, applied, routes
 
 __all__ = [
@@ -28,4 +28,5 @@ __all__ = [
     "pair",
     "routes",
     "split",
+    "versioned",
 ]

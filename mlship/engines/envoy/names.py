@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from typing import Any
 
 #: Host and port of a server.
@@ -41,3 +43,9 @@ def extension(name: str, config: dict[str, Any], version: str) -> dict[str, Any]
     """The file of one filter."""
     resource = {"@type": TYPE + "envoy.config.core.v3.TypedExtensionConfig", "name": name, "typed_config": config}
     return {"version_info": version, "resources": [resource]}
+
+
+def versioned(document: dict[str, Any]) -> dict[str, Any]:
+    """A file whose version tells its content: Envoy keeps the version of what it has when nothing in it is new."""
+    content = json.dumps(document["resources"], sort_keys=True)
+    return {**document, "version_info": hashlib.sha256(content.encode()).hexdigest()[:16]}

@@ -25,8 +25,15 @@ def transport_socket(directory: str) -> dict[str, Any]:
 def certificates(front: Front, version: str) -> dict[str, Any]:
     """The file of the endpoint's certificate. Envoy watches the two files that it names, and takes them up again when
     they are replaced by a rename; a pair that does not match is refused, and the one in use stays.
+
+    Files that were written over are no event to Envoy: it reads them again when this file says something new. The
+    password is for that. It opens nothing, for the key is not encrypted.
     """
-    pair = {"certificate_chain": {"filename": front.certificate}, "private_key": {"filename": front.private_key}}
+    pair = {
+        "certificate_chain": {"filename": front.certificate},
+        "private_key": {"filename": front.private_key},
+        "password": {"inline_string": front.certificate_digest},
+    }
     return {
         "version_info": version,
         "resources": [{"@type": _SECRET, "name": SECRET, "tls_certificate": pair}],
