@@ -69,6 +69,11 @@ class Home:
         """One empty file for each digest of a model that a policy has let onto a server."""
         return self.path / "scanned"
 
+    @property
+    def builds(self) -> Path:
+        """What went into each image, and the log of its build."""
+        return self.path / "builds"
+
     def engine(self, model: str) -> Path:
         """What a local engine keeps for one model: configuration, logs, process manager."""
         return self.path / "engines" / slug(model)
