@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlship.engines.envoy import KEY, assigned
+from mlship.engines.envoy.names import ROUTE_NAME
 from mlship.types import LATENCY_BOUNDS_MS
 
 _TAGS = r"\.arm\.(.+)\.code\.(\d+)\.attempts\.(\d+|-)\.flags\.(.*)"
@@ -93,7 +94,8 @@ def _versions(part: dict[str, Any]) -> Iterable[tuple[str, str]]:
     if kind == "ClustersConfigDump":
         yield "clusters", part.get("version_info", "")
     for one in part.get("dynamic_route_configs", ()):
-        yield "routes", one.get("version_info", "")
+        if one["route_config"]["name"] == ROUTE_NAME:
+            yield "routes", one.get("version_info", "")
     for one in part.get("ecds_filters", ()):
         yield one["ecds_filter"]["name"], one.get("version_info", "")
     for one in part.get("dynamic_active_secrets", ()):

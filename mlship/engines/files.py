@@ -2,7 +2,8 @@
 
 engine.json       servers, ports, password (the only thing that commands read)
 supervisord.conf  run/*.sh  logs/*.log
-envoy/bootstrap.json  envoy/clusters.json  envoy/routes.json  envoy/{jwt,rate,tls}.json
+envoy/{bootstrap,clusters,routes,jobs}.json  envoy/{jwt,rate,tls}.json
+fallback/settings.json  fallback/jobs.db (the queue: it outlives all the rest)
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mlship.engines import envoy, state, supervisor
+from mlship.engines import envoy, fallback, state, supervisor
 from mlship.engines.state import State
 from mlship.engines.supervisor import ROUTER
 from mlship.types import Routes
@@ -33,20 +34,38 @@ def render(directory: Path, known: State, binary: Path) -> None:
     state.save(directory, known)
     for one in known.servers.values():
         state.write(directory / "run" / f"{one.name}.sh", supervisor.script(one.argv, supervisor.ENVIRONMENT))
-    boot = envoy.bootstrap(known.front, known.admin_port, "envoy")
+    boot = envoy.bootstrap(known.front, known.admin_port, "envoy", ("127.0.0.1", known.jobs_port))
     state.write(directory / "envoy" / "bootstrap.json", json.dumps(boot, indent=1))
     state.write(directory / "run" / f"{ROUTER}.sh", router_script(binary))
+    render_fallback(directory, known)
     render_clusters(directory, known)
     render_extensions(directory, known)
     if not _routes(directory).exists():
         render_routes(directory, known, None)
-    supervisor.render(directory, known.supervisor_port, known.password, [ROUTER, *known.servers])
+    render_programs(directory, known)
+
+
+def render_programs(directory: Path, known: State) -> None:
+    """Write what the process manager runs."""
+    programs = [ROUTER, *([fallback.PROGRAM] if known.fallback_port else []), *known.servers]
+    supervisor.render(directory, known.supervisor_port, known.password, programs)
+
+
+def render_fallback(directory: Path, known: State) -> None:
+    """Write what the fallback program is told, where it is needed; it takes changed settings up by itself."""
+    if not known.fallback_port:
+        return
+    (directory / fallback.PROGRAM).mkdir(mode=0o700, exist_ok=True)
+    settings = fallback.settings(known.front, f"http://127.0.0.1:{known.jobs_port}")
+    state.write(directory / fallback.PROGRAM / fallback.SETTINGS, settings)
+    argv = fallback.arguments(f"127.0.0.1:{known.fallback_port}")
+    state.write(directory / "run" / f"{fallback.PROGRAM}.sh", supervisor.script(argv, {"PYTHONUNBUFFERED": "1"}))
 
 
 def render_clusters(directory: Path, known: State) -> None:
     """Write the file of clusters; Envoy takes it at once."""
     ports = {one.cluster: ("127.0.0.1", one.port) for one in known.servers.values()}
-    _write(directory, "clusters.json", envoy.clusters(ports, "", known.front, authorities()))
+    _write(directory, "clusters.json", envoy.clusters(ports, "", known.front, authorities(), _fallback(known)))
 
 
 def render_extensions(directory: Path, known: State) -> None:
@@ -58,7 +77,14 @@ def render_extensions(directory: Path, known: State) -> None:
 def render_routes(directory: Path, known: State, wanted: Routes | None) -> None:
     """Write the file of routes; Envoy takes it at once. Callers hold the lock `routes`."""
     names = {name: one.cluster for name, one in known.servers.items()}
-    _write(directory, "routes.json", envoy.routes(wanted, names, known.front, ""))
+    stable = names[wanted.stable] if wanted else None
+    _write(directory, "jobs.json", envoy.jobs_routes(stable, known.front.timeout, ""))
+    document = envoy.routes(wanted, names, known.front, "", fallback=known.fallback_port != 0)
+    _write(directory, "routes.json", document)
+
+
+def _fallback(known: State) -> envoy.Address | None:
+    return ("127.0.0.1", known.fallback_port) if known.fallback_port else None
 
 
 def _write(directory: Path, name: str, document: dict[str, Any]) -> None:
@@ -99,6 +125,7 @@ def remove(directory: Path) -> None:
             path.unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             (directory / folder).rmdir()
+    fallback.forget(directory)
     for name in (supervisor.CONFIG, "supervisord.pid", state.FILE):
         (directory / name).unlink(missing_ok=True)
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlship.engines import envoy, files, processes, state, supervisor
+from mlship.engines import envoy, fallback, files, processes, state, supervisor
 from mlship.engines.counters import Admin, Counted
 from mlship.engines.start import Command, clear_the_way, envoy_binary, new_deployment, serving
 from mlship.engines.state import Deployment, State
@@ -68,6 +68,7 @@ class LocalEngine:
         with state.locked(self.directory, "engine"):
             before = state.load(self.directory)
             known = self._state_for_deploy(before)
+            fallback.check(known.front)
             manager = self._manager(known)
             running = manager.alive()
             try:
@@ -83,6 +84,7 @@ class LocalEngine:
                     manager.revive(release.server)
                 else:
                     manager.start()
+                self._wait_fallback(known, manager)
                 self._wait_router(known, manager)
                 with state.locked(self.directory, "routes"):
                     files.render_routes(self.directory, known, files.wanted_routes(self.directory))
@@ -107,17 +109,37 @@ class LocalEngine:
         if known is None:
             if self._front is None:
                 raise self._absent()
-            return State.new(self._model, self._front)
+            return self._with_fallback(State.new(self._model, self._front))
         wanted = self._front
         if wanted is None or wanted == known.front or wanted.made < known.front.made:
-            return known
+            return self._with_fallback(known)
         if wanted.url != known.front.url and self._manager(known).alive():
             raise self._elsewhere(known, wanted)
-        return replace(known, front=wanted)
+        return self._with_fallback(replace(known, front=wanted))
+
+    def _with_fallback(self, known: State) -> State:
+        return known.with_fallback() if fallback.needed(known.front, self.directory) else known
+
+    def _wait_fallback(self, known: State, manager: Supervisor) -> None:
+        """Start the fallback program where it is needed, and wait until it answers."""
+        if not known.fallback_port:
+            return
+        manager.revive(fallback.PROGRAM)
+        deadline = time.monotonic() + fallback.IMPORT_SECONDS
+        while not _ready(known.fallback_port):
+            failed = manager.processes()[fallback.PROGRAM]["statename"] in _FAILED
+            if failed or time.monotonic() > deadline:
+                raise EngineError(
+                    "the fallback does not start:\n" + supervisor.tail(self.directory, fallback.PROGRAM),
+                    where=self._model,
+                    hint=f"its whole log is {self.directory / 'logs' / fallback.PROGRAM}.log",
+                )
+            time.sleep(0.02)
 
     def _wait_router(self, known: State, manager: Supervisor) -> None:
         """Wait until Envoy serves and knows every server."""
         admin, wanted = Admin(known.admin_port), {one.cluster for one in known.servers.values()}
+        wanted |= {envoy.FALLBACK} if known.fallback_port else set()
         deadline = time.monotonic() + ROUTER_SECONDS
         while time.monotonic() < deadline:
             with suppress(*_UNREACHABLE):
@@ -185,17 +207,23 @@ class LocalEngine:
         self._known()  # or else there is no directory to lock
         with state.locked(self.directory, "engine"):
             known = self._known()
-            before = known.front
-            if not self._manager(known).alive():
+            before, manager = known.front, self._manager(known)
+            if not manager.alive():
                 raise EngineError(
                     "the router does not run", where=self._model, hint="`mlship rollout POLICY` starts it"
                 )
             if front.url != before.url:
                 raise self._elsewhere(known, front)
-            known = replace(known, front=front)
+            fallback.check(front)
+            known = self._with_fallback(replace(known, front=front))
+            state.save(self.directory, known)
+            files.render_fallback(self.directory, known)
+            files.render_programs(self.directory, known)
+            manager.reload()
+            self._wait_fallback(known, manager)
+            files.render_clusters(self.directory, known)
+            self._wait_router(known, manager)  # routes may name clusters that are new
             with state.locked(self.directory, "routes"):
-                state.save(self.directory, known)
-                files.render_clusters(self.directory, known)
                 files.render_extensions(self.directory, known)
                 files.render_routes(self.directory, known, files.wanted_routes(self.directory))
             self._wait_applied(known)
@@ -293,7 +321,7 @@ class LocalEngine:
         rest = known.without_server(server)
         with state.locked(self.directory, "routes"):
             files.render_routes(self.directory, rest, files.wanted_routes(self.directory))
-        supervisor.render(self.directory, known.supervisor_port, known.password, [ROUTER, *rest.servers])
+        files.render_programs(self.directory, rest)
         manager = self._manager(known)
         if manager.alive():
             manager.remove(server)

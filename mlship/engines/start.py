@@ -88,11 +88,18 @@ def clear_the_way(directory: Path, known: State) -> State:
             where=known.model,
             hint="stop it, or choose another address under `endpoint: {listen: ...}` in the policy",
         )
-    supervisor_port, admin_port = state.free_ports(2)
+    supervisor_port, admin_port, jobs_port, fallback_port = state.free_ports(4)
     servers = {
         name: _moved(one) if state.bindable("127.0.0.1", one.port) else one for name, one in known.servers.items()
     }
-    return replace(known, supervisor_port=supervisor_port, admin_port=admin_port, servers=servers)
+    return replace(
+        known,
+        supervisor_port=supervisor_port,
+        admin_port=admin_port,
+        jobs_port=jobs_port,
+        fallback_port=fallback_port if known.fallback_port else 0,
+        servers=servers,
+    )
 
 
 def _moved(one: Deployment) -> Deployment:

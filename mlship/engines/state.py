@@ -48,16 +48,24 @@ class State:
     admin_port: int
     password: str
     servers: dict[str, Deployment]
+    jobs_port: int = 0
+    """Where the fallback program reaches the models."""
+    fallback_port: int = 0
+    """Where the fallback program listens; 0 while it has not been needed."""
 
     @classmethod
     def new(cls, model: str, front: Front) -> State:
         """A state without servers, with ports that are free now and a password of its own."""
-        supervisor_port, admin_port = free_ports(2)
-        return cls(model, front, supervisor_port, admin_port, secrets.token_urlsafe(24), {})
+        supervisor_port, admin_port, jobs_port = free_ports(3)
+        return cls(model, front, supervisor_port, admin_port, secrets.token_urlsafe(24), {}, jobs_port)
 
     def with_server(self, deployment: Deployment) -> State:
         """The same state with one more server."""
         return replace(self, servers={**self.servers, deployment.name: deployment})
+
+    def with_fallback(self) -> State:
+        """The same state with a port for the fallback program."""
+        return self if self.fallback_port else replace(self, fallback_port=free_ports(1)[0])
 
     def without_server(self, name: str) -> State:
         """The same state without that server."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from mlship.engines.envoy.filters import counting, http_filters, refusals
-from mlship.engines.envoy.names import ROUTE_NAME, TYPE, address, split, watched
+from mlship.engines.envoy.last import jobs_listener
+from mlship.engines.envoy.names import ROUTE_NAME, TYPE, Address, address, split, watched
 from mlship.engines.envoy.tls import transport_socket
 from mlship.engines.front import Front
 
@@ -16,7 +17,7 @@ _HTTP = TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.Http
 _UUID = TYPE + "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
 
 
-def bootstrap(front: Front, admin_port: int, directory: str) -> dict[str, Any]:
+def bootstrap(front: Front, admin_port: int, directory: str, jobs: Address | None = None) -> dict[str, Any]:
     """Envoy's static part: listener, admin port, and where clusters and routes are read from.
 
     Parameters
@@ -26,6 +27,8 @@ def bootstrap(front: Front, admin_port: int, directory: str) -> dict[str, Any]:
     directory
         Where the files of clusters, routes, filters and certificates are replaced by atomic renames. May be relative to
         the directory that Envoy runs in.
+    jobs
+        Where the fallback program reaches the models (see `last.py`).
     """
     host, port = split(front.listen)
     chain: dict[str, Any] = {"filters": [{"name": "http", "typed_config": _http(directory)}]}
@@ -44,7 +47,8 @@ def bootstrap(front: Front, admin_port: int, directory: str) -> dict[str, Any]:
                     "enable_reuse_port": False,
                     "per_connection_buffer_limit_bytes": BODY_BYTES,
                     "filter_chains": [chain],
-                }
+                },
+                *([] if jobs is None else [jobs_listener(jobs, directory)]),
             ]
         },
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from mlship.engines.envoy import last
 from mlship.engines.envoy.auth import ISSUER
 from mlship.engines.envoy.names import TYPE, Address, address, is_ip
 from mlship.engines.envoy.tls import to_server
@@ -24,7 +25,11 @@ _UNLIMITED = {
 
 
 def clusters(
-    servers: dict[str, Address], version: str, front: Front | None = None, authorities: str = ""
+    servers: dict[str, Address],
+    version: str,
+    front: Front | None = None,
+    authorities: str = "",
+    fallback: Address | None = None,
 ) -> dict[str, Any]:
     """The file of clusters: one for each server, and one for each ordered pair of servers.
 
@@ -36,9 +41,16 @@ def clusters(
         What the endpoint does for callers; where it fetches the keys of tokens, there is a cluster for that.
     authorities
         File of the certificates that the router trusts, in its own file system.
+    fallback
+        Where the fallback program listens; with it, each pair has a chain too (see `last.py`).
     """
     resources = [_server(name, at) for name, at in servers.items()]
-    resources += [_pair(one, other) for one in servers for other in servers if one != other]
+    resources += [_aggregate(pair(one, other), [one, other]) for one in servers for other in servers if one != other]
+    if fallback is not None:
+        resources += [_server(last.again(name), at) for name, at in servers.items()]
+        resources.append(_server(last.FALLBACK, fallback))
+        for one in servers:
+            resources += [_aggregate(last.chain(one, other), last.members(one, other)) for other in servers]
     if front is not None and front.jwt_issuer and (url := urlsplit(front.jwks)).scheme in ("http", "https"):
         resources.append(_issuer(url, authorities))
     return {"version_info": version, "resources": resources}
@@ -69,16 +81,16 @@ def _issuer(url: SplitResult, authorities: str) -> dict[str, Any]:
     return cluster if url.scheme == "http" else {**cluster, "transport_socket": to_server(host, authorities)}
 
 
-def _pair(canary: str, fallback: str) -> dict[str, Any]:
+def _aggregate(name: str, members: list[str]) -> dict[str, Any]:
     return {
         "@type": _CLUSTER,
-        "name": pair(canary, fallback),
+        "name": name,
         "connect_timeout": "1s",
         "lb_policy": "CLUSTER_PROVIDED",
         "circuit_breakers": _UNLIMITED,
         "cluster_type": {
             "name": "envoy.clusters.aggregate",
-            "typed_config": {"@type": _AGGREGATE, "clusters": [canary, fallback]},
+            "typed_config": {"@type": _AGGREGATE, "clusters": members},
         },
     }
 

@@ -28,7 +28,8 @@ _HERE = TYPE + "envoy.config.route.v3.FilterConfig"
 _JWT = TYPE + "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 
 #: Predictions by the Open Inference Protocol.
-INFER = r"/v2/models/[^/?]+(/versions/[^/?]+)?/infer(\?.*)?"
+INFER_PATH = r"/v2/models/[^/?]+(/versions/[^/?]+)?/infer"
+INFER = INFER_PATH + r"(\?.*)?"
 
 #: In our words, where Envoy has none or its own.
 _SAID = {

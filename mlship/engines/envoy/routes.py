@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mlship.engines.envoy.auth import AUTH, asks, credentials
 from mlship.engines.envoy.clusters import pair
-from mlship.engines.envoy.filters import BODY, OFF, RATE, body_limit
+from mlship.engines.envoy.filters import BODY, INFER_PATH, OFF, RATE, body_limit
+from mlship.engines.envoy.last import chain, has_last, patience, poll_route
 from mlship.engines.envoy.names import KEY, ROUTE_NAME, TYPE
 from mlship.engines.front import Front
 from mlship.types import Routes
@@ -19,7 +20,9 @@ _PREVIOUS = TYPE + "envoy.extensions.retry.priority.previous_priorities.v3.Previ
 _ROUTES = TYPE + "envoy.config.route.v3.RouteConfiguration"
 
 
-def routes(wanted: Routes | None, names: dict[str, str], front: Front, version: str) -> dict[str, Any]:
+def routes(
+    wanted: Routes | None, names: dict[str, str], front: Front, version: str, *, fallback: bool = False
+) -> dict[str, Any]:
     """The file of routes.
 
     Parameters
@@ -30,6 +33,8 @@ def routes(wanted: Routes | None, names: dict[str, str], front: Front, version: 
         Cluster by server; feedback goes to stable, and copies of it to every other server.
     front
         What the endpoint does for callers.
+    fallback
+        Whether the fallback program runs: it has jobs to tell of, and where the policy says so, it answers last.
     """
     host: dict[str, Any] = {
         "name": ROUTE_NAME,
@@ -44,41 +49,66 @@ def routes(wanted: Routes | None, names: dict[str, str], front: Front, version: 
     if wanted is None:
         host["routes"] = [_direct(503, "no model is routed yet")]
     else:
-        predictions = _predictions(wanted, names, front.timeout)
+        predictions, others = _predictions(wanted, names, front), _others(wanted, names, front.timeout)
         host["metadata"] = {"filter_metadata": {KEY: {"stable": wanted.stable, "canary": wanted.canary or ""}}}
         host["routes"] = [
             {"name": "invocations", "match": {"path": "/invocations"}, "route": predictions},
-            {"name": "v2", "match": {"path_separated_prefix": "/v2"}, "route": predictions},
-            {"name": "version", "match": {"path": "/version"}, "route": predictions},
+            {"name": "infer", "match": {"safe_regex": {"regex": INFER_PATH}}, "route": predictions},
+            {"name": "v2", "match": {"path_separated_prefix": "/v2"}, "route": others},
+            {"name": "version", "match": {"path": "/version"}, "route": others},
             # For load balancers, which carry no credentials and must not be sent away.
             *(
                 {
                     "name": path.strip("/"),
                     "match": {"path": path},
-                    "route": predictions,
+                    "route": others,
                     "typed_per_filter_config": dict.fromkeys((AUTH, RATE), OFF),
                 }
                 for path in ("/ping", "/health")
             ),
         ]
+        host["routes"] += [poll_route(front.timeout)] if fallback else []
         host["routes"] += [_feedback(wanted.stable, names, front.timeout), _direct(404, "no such path")]
     return {"version_info": version, "resources": [{"@type": _ROUTES, "name": ROUTE_NAME, "virtual_hosts": [host]}]}
 
 
-def _predictions(wanted: Routes, names: dict[str, str], timeout: float) -> dict[str, Any]:
+def _predictions(wanted: Routes, names: dict[str, str], front: Front) -> dict[str, Any]:
+    """Predictions: what a server cannot answer is answered as the policy's `fallback` says."""
+    if front.fallback == "fail":
+        return {**_shares(wanted, names, lambda one, _: one), "timeout": f"{front.timeout:.3f}s"}
+    if has_last(front):
+        return {**_shares(wanted, names, chain), **_attempts(front.timeout, 3, patience(front.timeout)[0])}
+    return _others(wanted, names, front.timeout)
+
+
+def _others(wanted: Routes, names: dict[str, str], timeout: float) -> dict[str, Any]:
+    """What only a model can answer: stable does what the canary cannot."""
+
+    def named(one: str, stable: str) -> str:
+        return one if one == stable else pair(one, stable)
+
+    return {**_shares(wanted, names, named), **_attempts(timeout, 2, timeout / 2)}
+
+
+def _shares(wanted: Routes, names: dict[str, str], named: Callable[[str, str], str]) -> dict[str, Any]:
+    """The clusters by weight, stable first; `named` gives the cluster by the assigned server's and stable's."""
     stable = names[wanted.stable]
     to_canary = round(wanted.weight * PARTS) if wanted.canary else 0
-    shares = [{"name": stable, "weight": PARTS - to_canary}]
+    shares = [{"name": named(stable, stable), "weight": PARTS - to_canary}]
     if wanted.canary:
-        shares.append({"name": pair(names[wanted.canary], stable), "weight": to_canary})
+        shares.append({"name": named(names[wanted.canary], stable), "weight": to_canary})
+    return {"weighted_clusters": {"clusters": shares}}
+
+
+def _attempts(timeout: float, attempts: int, patience: float) -> dict[str, Any]:
+    """How often it is tried: at once after a failure, and beside an attempt that takes longer than `patience`."""
     return {
-        "weighted_clusters": {"clusters": shares},
         "timeout": f"{timeout:.3f}s",
         "hedge_policy": {"hedge_on_per_try_timeout": True},
         "retry_policy": {
             "retry_on": "5xx,reset,connect-failure,refused-stream",
-            "num_retries": 1,
-            "per_try_timeout": f"{timeout / 2:.3f}s",
+            "num_retries": attempts - 1,
+            "per_try_timeout": f"{patience:.3f}s",
             "retry_back_off": {"base_interval": "0.001s", "max_interval": "0.002s"},
             "retry_priority": {
                 "name": "envoy.retry_priorities.previous_priorities",
@@ -119,7 +149,6 @@ def applied(dump: dict[str, Any]) -> Routes | None:
         roles = host.get("metadata", {}).get("filter_metadata", {}).get(KEY)
         if roles:
             shares = host["routes"][0]["route"]["weighted_clusters"]["clusters"]
-            weights = {share["name"]: share.get("weight", 0) for share in shares}
-            to_canary = sum(weight for name, weight in weights.items() if "|" in name)
-            return Routes(roles["stable"], roles["canary"] or None, to_canary / sum(weights.values()))
+            weights = [share.get("weight", 0) for share in shares]  # stable's first
+            return Routes(roles["stable"], roles["canary"] or None, sum(weights[1:]) / sum(weights))
     return None
