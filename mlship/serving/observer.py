@@ -55,7 +55,7 @@ class Observer(Protocol):
         """The answer of `GET /counters`: labels by second of the request, for all workers together."""
 
     async def sketches(self) -> Answer:
-        """The answer of `GET /sketches`: mergeable distributions of features and predictions, for all workers together."""
+        """The answer of `GET /sketches`: mergeable distributions of features and predictions, of all workers."""
 
     async def feedback(self, body: bytes) -> Answer:
         """The answer of `POST /feedback`: joins labels with predictions, whichever worker made them."""
