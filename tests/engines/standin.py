@@ -6,6 +6,7 @@ import asyncio
 import json
 import sys
 import time
+from typing import ClassVar
 
 PREDICTIONS = b'{"predictions": [1]}'
 
@@ -18,6 +19,8 @@ class Standin(asyncio.Protocol):
     """ok | 500 | 400 | hang | sleep SECONDS | cut (half an answer); set by `GET /mode/...`."""
     epoch = f"{time.time_ns()}"
     fed = 0
+    seen: ClassVar[dict[str, str]] = {}
+    """Headers of the latest request; told by `GET /seen`."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
@@ -38,21 +41,26 @@ class Standin(asyncio.Protocol):
                 return
             del self.buffer[: end + 4 + size]
             _, path, _ = lines[0].split(" ")
-            task = asyncio.ensure_future(self.answer(path, headers.get("x-request-id", "")))
+            task = asyncio.ensure_future(self.answer(path, headers))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
 
-    async def answer(self, path: str, request_id: str) -> None:
+    async def answer(self, path: str, headers: dict[str, str]) -> None:
         kind, status, body = Standin, 200, b"{}"
+        request_id = headers.get("x-request-id", "")
         if path.startswith("/mode/"):
             kind.mode = path.removeprefix("/mode/").replace("%20", " ")
         elif path == "/counters":
             labels = [[1_800_000_000, kind.fed, 0]] if kind.fed else []
             body = json.dumps({"epoch": kind.epoch, "labels": labels}).encode()
+        elif path == "/seen":
+            body = json.dumps(kind.seen).encode()
         elif path == "/feedback":
             kind.fed += 1
+            kind.seen = headers
             status, body = 202, b'{"accepted": 1, "joined": 1}'
-        elif path == "/invocations":
+        elif path == "/invocations" or path.endswith("/infer"):
+            kind.seen = headers
             status, body = await self.predict()
         if self.transport.is_closing():
             return

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPSConnection
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import aiohttp
@@ -38,9 +42,29 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def local_engine(directory: Path, *, model: str = "m", timeout: float = 2.0, port: int | None = None) -> LocalEngine:
-    setup = Setup(Front(f"127.0.0.1:{port or free_port()}", timeout))
+def local_engine(
+    directory: Path, *, model: str = "m", timeout: float = 2.0, port: int | None = None, front: Front | None = None
+) -> LocalEngine:
+    setup = Setup(front or Front(f"127.0.0.1:{port or free_port()}", timeout))
     return LocalEngine(Home(directory / ".mlship"), model, setup, command=standin)
+
+
+def ask(
+    address: str, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None, **settings: Any
+) -> tuple[int, dict[str, str], bytes]:
+    """One request over a connection of its own: status, headers (lower case) and body of the answer.
+
+    A body that is an iterable of bytes is sent in chunks. What else is given goes to the connection.
+    """
+    scheme, _, host = address.partition("://")
+    kind = HTTPSConnection if scheme == "https" else HTTPConnection
+    connection = kind(host, timeout=10, **settings)
+    try:
+        connection.request(method, path, body, dict(headers or {}))
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
 
 
 def port_of(engine: LocalEngine, server: str) -> int:
@@ -87,6 +111,9 @@ class Callers:
     callers: int = 4
     pause: float = 0.004
     body: bytes = b'{"inputs": [1]}'
+    headers: dict[str, str] = field(default_factory=dict)
+    """Sent with the next request; may be changed meanwhile."""
+    trust: ssl.SSLContext | bool = True
     answers: list[Answer] = field(default_factory=list)
 
     def __enter__(self) -> Callers:
@@ -117,7 +144,7 @@ class Callers:
         return max((answer.done for answer in self.answers if answer.version == version), default=0.0)
 
     async def _run(self) -> None:
-        connector = aiohttp.TCPConnector(limit=0)
+        connector = aiohttp.TCPConnector(limit=0, ssl=self.trust)
         async with aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(20)) as session:
             await asyncio.gather(*(self._ask(session) for _ in range(self.callers)))
 
@@ -126,7 +153,7 @@ class Callers:
             sent = time.monotonic()
             status, version = 0, ""
             try:
-                async with session.post(self.url, data=self.body) as answer:
+                async with session.post(self.url, data=self.body, headers=self.headers) as answer:
                     await answer.read()
                     status, version = answer.status, answer.headers.get("x-mlship-version", "")
             except aiohttp.ClientError:

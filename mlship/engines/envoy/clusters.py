@@ -62,6 +62,7 @@ def _server(name: str, at: Address) -> dict[str, Any]:
         "@type": _CLUSTER,
         "name": name,
         "type": "STATIC" if is_ip(at[0]) else "STRICT_DNS",
+        "dns_lookup_family": "ALL",
         "connect_timeout": "1s",
         "circuit_breakers": _UNLIMITED,
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},

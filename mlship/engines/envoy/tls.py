@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mlship.engines.envoy.names import TYPE, watched
+from mlship.engines.envoy.names import TYPE, is_ip, watched
 from mlship.engines.front import Front
 
 TLS_FILE = "tls.json"
@@ -42,7 +42,10 @@ def certificates(front: Front, version: str) -> dict[str, Any]:
 
 def to_server(host: str, authorities: str) -> dict[str, Any]:
     """TLS to a server of that name, whose certificate must be signed by one of the authorities in that file."""
-    names = {"match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": host}}]}
-    validation = {"trusted_ca": {"filename": authorities}, **names}
-    context = {"validation_context": validation}
-    return {"name": "tls", "typed_config": {"@type": _UPSTREAM, "sni": host, "common_tls_context": context}}
+    kind = "IP_ADDRESS" if is_ip(host) else "DNS"
+    validation = {
+        "trusted_ca": {"filename": authorities},
+        "match_typed_subject_alt_names": [{"san_type": kind, "matcher": {"exact": host}}],
+    }
+    context: dict[str, Any] = {"@type": _UPSTREAM, "common_tls_context": {"validation_context": validation}}
+    return {"name": "tls", "typed_config": context if is_ip(host) else {**context, "sni": host}}
