@@ -22,6 +22,16 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "evaluate",
         "Judge the candidate by every gate of the policy, against the champion.",
     ),
+    "latency": (
+        "mlship.cli.latency",
+        "latency",
+        "Prove the latency budget against the server that ships: open-loop load, memory, start, capacity, last mile.",
+    ),
+    "build": (
+        "mlship.cli.build",
+        "build",
+        "Build the serving image of the candidate; nothing is built that is there already.",
+    ),
     "rollout": (
         "mlship.cli.rollout",
         "rollout",

@@ -24,6 +24,9 @@ _STEP = re.compile(r"^Step (\d+)/(\d+) : (.*)", re.DOTALL)
 #: Lines of a failed step that are shown.
 _LAST = 12
 
+#: Steps that take time; the others only write a line into the image's configuration.
+_WORK = ("FROM", "COPY", "RUN")
+
 #: What a failed step says -> its likely cause, and what to do. The first that is found counts.
 _CAUSES: tuple[tuple[str, str, str], ...] = (
     (
@@ -100,7 +103,8 @@ class _Watched:
             self.number, self.steps, self.step = int(match[1]), int(match[2]), " ".join(match[3].split())
             self.last.clear()
             self.watch("build", self.number - 1, self.steps)
-            self.say(f"step {self.number}/{self.steps}: {_short(self.step)}")
+            if self.step.startswith(_WORK):
+                self.say(f"step {self.number}/{self.steps}: {_short(self.step)}")
         else:
             self.last.extend(line for line in text.splitlines() if line.strip() and not line.startswith(" --->"))
 

@@ -139,15 +139,23 @@ class Registry:
         with self._told():
             return datasets.fetch(self.client, which, version, self.home, connection.safe)
 
-    def log_evaluation(self, evaluation: Evaluation, policy_text: str, texts: dict[str, str]) -> str:
+    def log_evaluation(
+        self, evaluation: Evaluation, policy_text: str, texts: dict[str, str], *, label: str = ""
+    ) -> str:
         """Keep an evaluation as an MLflow run that is linked to the model version both ways; returns the run's id.
 
-        `texts` are the reports, by file name. A run that cannot be completed ends as FAILED, or KILLED on Ctrl-C.
-        Raises ``RegistryError``.
+        `texts` are the reports, by file name; `label` names a proof beside the evaluation, such as `latency`. A run
+        that cannot be completed ends as FAILED, or KILLED on Ctrl-C. Raises ``RegistryError``.
         """
         location = connection.artifacts(self.tracking_uri, self.home)
         with self._told():
-            return evidence.log(self.client, evaluation, policy_text, texts, location)
+            return evidence.log(self.client, evaluation, policy_text, texts, location, label=label)
+
+    def tag(self, version: ModelVersion, tags: dict[str, str]) -> None:
+        """Set tags of a model version. Raises ``RegistryError``."""
+        with self._told():
+            for key, value in tags.items():
+                self.client.set_model_version_tag(version.model, version.version, key, value)
 
     def _told(self) -> AbstractContextManager[None]:
         return connection.told(self.registry_uri)
