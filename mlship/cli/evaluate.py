@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from mlship.home import Home
     from mlship.policy.load import LoadedPolicy
     from mlship.policy.schema import Policy
+    from mlship.registry import Registry
 
 EXITS = {
     Status.PASSED: Exit.PASSED,
@@ -111,7 +112,6 @@ def run(loaded: LoadedPolicy, home: Home, progress: Progress, asked: Asked = AS_
     from mlship.gates.evaluate import evaluate as judge
     from mlship.ledger import Ledger, who
     from mlship.registry import Registry
-    from mlship.report import render
 
     policy = loaded.policy
     progress("reaching the registry")
@@ -132,16 +132,26 @@ def run(loaded: LoadedPolicy, home: Home, progress: Progress, asked: Asked = AS_
         compared = f"it was compared with {asked.against}, not with {policy.champion}"
         evaluation = replace(evaluation, partial="; ".join(filter(None, [evaluation.partial, compared])))
     progress("keeping the evidence in MLflow")
+    evaluation = keep(evaluation, registry, loaded.text)
+    if not evaluation.partial:
+        Ledger(home.ledger).append(_entry(evaluation))
+    return evaluation
+
+
+def keep(evaluation: Evaluation, registry: Registry, policy_text: str, *, label: str = "") -> Evaluation:
+    """Keep an evaluation with its reports as an MLflow run; return it with the run's id. `label`: see the registry.
+
+    Raises ``RegistryError``.
+    """
+    from mlship.report import render
+
     texts = {
         "evaluation.json": _as_json(evaluation),
         "evaluation.md": str(render(evaluation, "markdown")) + "\n",
         "evaluation.txt": str(render(evaluation, "text")) + "\n",
         "evaluation.html": str(render(evaluation, "html")),
     }
-    evaluation = replace(evaluation, run_id=registry.log_evaluation(evaluation, loaded.text, texts))
-    if not evaluation.partial:
-        Ledger(home.ledger).append(_entry(evaluation))
-    return evaluation
+    return replace(evaluation, run_id=registry.log_evaluation(evaluation, policy_text, texts, label=label))
 
 
 def _entry(evaluation: Evaluation) -> LedgerEntry:
@@ -179,12 +189,15 @@ def _gates(only: str | None, policy: Policy) -> tuple[str, ...]:
     from mlship.report.figures import listed, nearest
 
     known = ["ownership", *Gates.model_fields]
-    asked = [name for name in known if name == "ownership" or getattr(policy.gates, name)]
+    asked = [name for name in known if name == "ownership" or (name != "latency" and getattr(policy.gates, name))]
     hint = f"the policy asks for {listed(asked, 20)}"
     names = tuple(dict.fromkeys(name.strip() for name in only.split(",") if name.strip()))
     for name in names:
         if name not in known:
             raise UsageError(f"--only: there is no gate '{name}'{nearest(name, known)}", hint=hint)
+        if name == "latency":
+            what = "--only: gate 'latency' is judged against the server that ships, by a command of its own"
+            raise UsageError(what, hint="mlship latency POLICY")
         if name not in asked:
             raise UsageError(f"--only: the policy does not ask for gate '{name}'", hint=hint)
     if not names:

@@ -29,11 +29,11 @@ class Progress(Protocol):
 
 
 @contextmanager
-def told_on_stderr() -> Iterator[Progress]:
-    """Progress for as long as the evaluation runs."""
+def told_on_stderr(doing: str = "judging") -> Iterator[Progress]:
+    """Progress for as long as the evaluation runs; `doing` is what is done to each thing that is watched."""
     console = err()
     if not console.is_terminal:
-        yield _Lines(console)
+        yield _Lines(console, doing)
         return
     from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
@@ -43,14 +43,15 @@ def told_on_stderr() -> Iterator[Progress]:
     figures = (BarColumn(bar_width=24), TaskProgressColumn(), TimeElapsedColumn(), Remaining(compact=True))
     # Transient: what stays on the terminal is the result.
     with Bars(*columns, *figures, console=console, transient=True, redirect_stdout=False) as bars:
-        yield _Bars(bars)
+        yield _Bars(bars, doing)
 
 
 class _Lines:
     """One line per step: for logs, and for people who pipe."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, doing: str = "judging") -> None:
         self._console = console
+        self._doing = doing
         self._at = time.monotonic()
 
     def __call__(self, step: str) -> None:
@@ -59,19 +60,20 @@ class _Lines:
 
     def watch(self, gate: str, done: int, total: int) -> None:
         if 0 < done < total and time.monotonic() - self._at > QUIET_SECONDS:
-            self(f"judging {gate}: {done / total:.0%}")
+            self(f"{self._doing} {gate}: {done / total:.0%}")
 
 
 class _Bars:
     """A bar for each gate, and one line for the step that is no gate's."""
 
-    def __init__(self, bars: Bars) -> None:
+    def __init__(self, bars: Bars, doing: str = "judging") -> None:
         self._bars = bars
+        self._doing = doing
         self._step: TaskID | None = None
         self._gates: dict[str, TaskID] = {}
 
     def __call__(self, step: str) -> None:
-        if step.removeprefix("judging ") in self._gates or step.startswith("judging "):
+        if step.startswith(f"{self._doing} "):
             return  # it has a bar of its own
         if self._step is None:
             self._step = self._bars.add_task(step, total=None)
@@ -79,7 +81,7 @@ class _Bars:
 
     def watch(self, gate: str, done: int, total: int) -> None:
         if gate not in self._gates:
-            self._gates[gate] = self._bars.add_task(f"judging {gate}", total=None)
+            self._gates[gate] = self._bars.add_task(f"{self._doing} {gate}", total=None)
         # A gate that tells nothing but its end gets a bar that only moves, not one that stands at nought.
         known = total if total > 1 or done == total else None
         self._bars.update(self._gates[gate], completed=done, total=known)

@@ -45,6 +45,8 @@ def _unwatched(_gate: str, _done: int, _total: int) -> None:
 SEED = 20130701
 #: Judged also when the policy does not mention them.
 _ALWAYS = ("ownership", "security")
+#: Judged by commands of their own.
+_ELSEWHERE = ("latency",)
 #: Gates that ask for predictions on the evaluation rows.
 _PREDICTING = ("metrics", "slices", "fairness", "value", "agreement", "drift", "robustness", "custom")
 #: Gates that ask for predictions on other rows, too.
@@ -101,7 +103,7 @@ def evaluate(
     if evaluation is not None and any(getattr(gates, gate.name, None) for gate in asked if gate.name in _PREDICTING):
         context = _ahead(context)
     results = [result for gate in asked for result in _judged(gate, context, progress, watch)]
-    if not only and not any(getattr(gates, gate.name, None) for gate in GATES if gate.name not in _ALWAYS):
+    if not only and not any(getattr(gates, gate.name, None) for gate in GATES if gate.name not in _ALWAYS + _ELSEWHERE):
         reason = "the policy has no gate that looks at the model or its data"
         results.append(without("gates", "any", Status.INCONCLUSIVE, "at least one gate", reason))
     return Evaluation(
@@ -136,21 +138,34 @@ def _rows(
     data = loaded.policy.data
     if data is None:
         return None, None, None
-
-    def read(dataset: Dataset | None, **options: Any) -> files.Rows | None:
-        if dataset is None:
-            return None
-        progress(f"reading {dataset.source}")
-        if dataset.mlflow is None:
-            path = loaded.resolve(dataset.path or ".")
-        elif fetch is None:
-            raise DataError("there is no registry to ask for an MLflow dataset", hint="give data by path")
-        else:
-            path = fetch(dataset.mlflow, version)
-        return files.read(dataset, path, **options)
-
+    read = partial(read_rows, loaded, version=version, progress=progress, fetch=fetch)
     evaluation = read(data.evaluation, columns=data.entity, labelled=True)
     return evaluation, read(data.reference), read(data.recent)
+
+
+def read_rows(
+    loaded: LoadedPolicy,
+    dataset: Dataset | None,
+    *,
+    version: ModelVersion,
+    progress: Callable[[str], None],
+    fetch: Fetch | None,
+    **options: Any,
+) -> files.Rows | None:
+    """The rows of one dataset of the policy; None when it names none. `options` are those of `sources.files.read`.
+
+    Raises ``DataError`` when they cannot be read.
+    """
+    if dataset is None:
+        return None
+    progress(f"reading {dataset.source}")
+    if dataset.mlflow is None:
+        path = loaded.resolve(dataset.path or ".")
+    elif fetch is None:
+        raise DataError("there is no registry to ask for an MLflow dataset", hint="give data by path")
+    else:
+        path = fetch(dataset.mlflow, version)
+    return files.read(dataset, path, **options)
 
 
 def new_id(now: float) -> str:

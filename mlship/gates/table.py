@@ -8,6 +8,7 @@ from mlship.gates.contract import Contract
 from mlship.gates.custom.gate import Custom
 from mlship.gates.drift.gate import Drift
 from mlship.gates.fairness import Fairness
+from mlship.gates.latency.gate import Latency
 from mlship.gates.leakage import Leakage
 from mlship.gates.metrics.gate import Metrics
 from mlship.gates.ownership import Ownership
@@ -31,4 +32,5 @@ GATES: tuple[Gate, ...] = (
     Agreement(),
     Robustness(),
     Custom(),
+    Latency(),
 )

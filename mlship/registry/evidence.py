@@ -21,9 +21,18 @@ _BATCH = 1000
 
 
 def log(
-    client: MlflowClient, evaluation: Evaluation, policy_text: str, texts: dict[str, str], location: str | None
+    client: MlflowClient,
+    evaluation: Evaluation,
+    policy_text: str,
+    texts: dict[str, str],
+    location: str | None,
+    *,
+    label: str = "",
 ) -> str:
     """Write the run; returns its id. `location` is where a new experiment keeps its files; None: the server decides.
+
+    The version's tags name the run and what came of it: `mlship.evaluation` and `mlship.status`, or with a `label`, for
+    a proof beside the evaluation, `mlship.LABEL` and `mlship.LABEL_status`.
 
     Raises whatever MLflow raises; the run is ended first, as FAILED, or as KILLED when a person interrupts.
     """
@@ -44,9 +53,9 @@ def log(
         for name, text in ({"policy.yaml": policy_text} | texts).items():
             client.log_text(run_id, text, name)
         labels = {
-            "mlship.evaluation": run_id,
-            "mlship.status": str(evaluation.status),
-            "mlship.policy_digest": evaluation.policy_digest,
+            f"mlship.{label or 'evaluation'}": run_id,
+            f"mlship.{label}_status" if label else "mlship.status": str(evaluation.status),
+            f"mlship.{label}_policy_digest" if label else "mlship.policy_digest": evaluation.policy_digest,
         }
         for key, value in labels.items():
             if not evaluation.partial:  # a version is only labelled with what was asked of it in full

@@ -22,7 +22,7 @@ class Difference:
     """One row about which the two do not agree."""
 
     row: int
-    """Counted from 1, as in the data."""
+    """Which of the rows that were asked about, counted from 0."""
     served: Any
     registered: Any
 
@@ -54,7 +54,7 @@ def compare(served: Sequence[Any], registered: Predictions, tolerance: float, *,
         return Agreement(0, reason=pairs)
     different, furthest = 0, 0.0
     worst: list[Difference] = []
-    for row, (ours, theirs) in enumerate(pairs, start=1):
+    for row, (ours, theirs) in enumerate(pairs):
         distance = _distance(ours, theirs)
         furthest = max(furthest, distance if math.isfinite(distance) else 0.0)
         if distance > tolerance:

@@ -57,7 +57,7 @@ def sender(features: pd.DataFrame, models: Sequence[Path], rows: int) -> Sender:
     signatures = [signature(model) for model in models]
     asked: dict[str, tuple[str, bool]] = {}
     for types in signatures:
-        asked = {**types, **asked}
+        asked |= {name: what for name, what in types.items() if name not in asked}
     lacking = [name for name, (_, required) in asked.items() if required and name not in head.columns]
     if lacking:
         has = ", ".join(map(str, list(head.columns)[:20]))

@@ -1,0 +1,161 @@
+"""`mlship latency`: the latency budget, proved against the server that ships; kept in MLflow and in the ledger."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlship.cli.common import PolicyArgument, context, leave
+from mlship.cli.evaluate import EXITS, ReportFormat, keep, show
+from mlship.cli.progress import Progress, told_on_stderr
+from mlship.errors import PolicyError, UsageError
+from mlship.types import Evaluation, LedgerEntry
+
+if TYPE_CHECKING:
+    from mlship.gates.latency.evaluate import Images, Instead
+    from mlship.home import Home
+    from mlship.policy.load import LoadedPolicy
+
+
+def latency(
+    ctx: typer.Context,
+    policy: PolicyArgument,
+    *,
+    candidate: Annotated[
+        str | None, typer.Option(help="Measure this version (7, @alias or latest) instead of the policy's candidate.")
+    ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(help="Requests per second instead of the policy's, such as 50/s; lets nobody onto traffic."),
+    ] = None,
+    seconds: Annotated[
+        str | None,
+        typer.Option("--for", help="How long, instead of the policy's, such as 5s; lets nobody onto traffic."),
+    ] = None,
+    output: Annotated[
+        ReportFormat, typer.Option("--format", help="How to write the result to stdout.")
+    ] = ReportFormat.TEXT,
+    report: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND=FILE", help="Also write html=FILE, markdown=FILE, json=FILE or text=FILE; repeatable."
+        ),
+    ] = None,
+) -> None:
+    """Prove the latency budget against the server that ships: open-loop load, memory, start, capacity, last mile.
+
+    Candidate and champion are loaded in turns in the same run: as containers of their images where the policy builds
+    images, else as the local engine's server processes. The result goes to stdout, to MLflow and into the ledger.
+    """
+    from mlship.cli.reports import destinations, write
+    from mlship.policy.load import load_policy
+
+    if candidate is not None and not candidate.strip():
+        raise UsageError("--candidate is empty", hint="name a version: 7, @alias or latest")
+    instead = _instead(rate, seconds)
+    files = destinations(report or [])
+    loaded = load_policy(policy)
+    with told_on_stderr("measuring") as progress:
+        evaluation = run(loaded, context(ctx).home, progress, candidate=candidate, instead=instead)
+    show(evaluation, output)
+    write(evaluation, files)
+    leave(EXITS[evaluation.status])
+
+
+def run(
+    loaded: LoadedPolicy,
+    home: Home,
+    progress: Progress,
+    *,
+    candidate: str | None = None,
+    instead: Instead | None = None,
+) -> Evaluation:
+    """Measure and judge the latency budget, and keep the evidence: an MLflow run and a ledger entry `measured`.
+
+    The evaluation may have any status: the caller decides what follows from it. One whose load was not the policy's is
+    kept in MLflow, not in the ledger. Raises ``PolicyError`` when the policy has no `gates.latency`; ``RegistryError``,
+    ``DataError``, ``EngineError``, ``LoadError`` or ``StateError`` when it could not be made or kept; ``ModelRefused``
+    when a scan finds what the policy does not trust.
+    """
+    if loaded.policy.gates.latency is None:
+        raise PolicyError(
+            "the policy has no latency budget",
+            where=str(loaded.path),
+            hint="add one, such as `gates: {latency: {rate: 100/s, for: 30s, p99: 200ms}}`",
+        )
+    from mlship.gates.latency.evaluate import Instead, evaluate
+    from mlship.ledger import Ledger, who
+    from mlship.registry import Registry
+
+    policy = loaded.policy
+    progress("reaching the registry")
+    registry = Registry.connect(policy.registry.uri, home)
+    progress(f"fetching {policy.model} {candidate or policy.candidate} and {policy.champion}")
+    judged = registry.candidate(policy, version=candidate)
+    if judged.champion is not None and judged.champion.digest == judged.version.digest:
+        judged = replace(judged, champion=None)  # beside itself it would measure nothing
+    images = None
+    evaluation = evaluate(
+        loaded,
+        judged,
+        home,
+        progress,
+        images=images,
+        instead=instead or Instead(),
+        watch=progress.watch,
+        fetch=registry.dataset,
+    )
+    evaluation = replace(evaluation, who=who())
+    progress("keeping the evidence in MLflow")
+    evaluation = keep(evaluation, registry, loaded.text, label="latency")
+    if not evaluation.partial:
+        Ledger(home.ledger).append(_entry(evaluation, images))
+    return evaluation
+
+
+def _instead(rate: str | None, seconds: str | None) -> Instead:
+    """What `--rate` and `--for` ask for. Raises ``UsageError`` for what is no rate or duration, or is none at all."""
+    from mlship.gates.latency.evaluate import Instead
+    from mlship.policy.units import UnitError, parse_duration, parse_rate
+
+    found: dict[str, float] = {}
+    for option, text, parse in (("--rate", rate, parse_rate), ("--for", seconds, parse_duration)):
+        if text is None:
+            continue
+        try:
+            found[option] = parse(text)
+        except UnitError as error:
+            raise UsageError(f"{option}: {error.what}", hint=error.hint) from None
+        if found[option] <= 0:
+            raise UsageError(f"{option} {text}: nothing would be measured", hint="give more than zero")
+    return Instead(found.get("--rate"), found.get("--for"))
+
+
+def _entry(evaluation: Evaluation, images: Images | None) -> LedgerEntry:
+    from mlship.report.words import summary
+
+    version, champion = evaluation.candidate.version, evaluation.candidate.champion
+    evidence = {
+        "status": str(evaluation.status),
+        "evaluation": evaluation.id,
+        "run": evaluation.run_id,
+        "model": version.digest,
+        "champion": champion.digest if champion else None,
+        "policy": evaluation.policy_digest,
+        "data": evaluation.data_digest or None,
+        "target": "container" if images else "process",
+        "image": images.candidate.id if images else None,
+    }
+    return LedgerEntry(
+        at=time.time(),
+        who=evaluation.who,
+        action="measured",
+        model=version.model,
+        from_version=champion.version if champion else None,
+        to_version=version.version,
+        reason=summary(evaluation),
+        evidence={name: value for name, value in evidence.items() if value is not None},
+    )

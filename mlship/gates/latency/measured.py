@@ -1,0 +1,101 @@
+"""What a measurement found, as frozen values: the figures that the latency gate judges, and nothing that acts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from mlship.gates.latency.agree import Agreement
+from mlship.gates.latency.target import Memory
+
+#: Share of the requests that is answered within, by the rule's name.
+QUANTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A number with its 95 % interval."""
+
+    value: float | None
+    """None when too little was seen to tell it."""
+    low: float | None = None
+    high: float | None = None
+    """None when the requests were too few to bound it on this side."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """What one version's server did."""
+
+    version: str
+    requests: int
+    """Requests that were due while it was measured."""
+    quantiles: Mapping[str, Figure]
+    """Seconds from a request's intended time to its last byte, by the names of `QUANTILES`; of all requests but those
+    that failed at once."""
+    errors: Figure
+    """Share of the requests without a good answer."""
+    kinds: Mapping[str, int] = field(default_factory=dict)
+    """Requests without a good answer, by kind."""
+    lag: float = 0.0
+    """99 % of the requests were sent at most this many seconds later than intended: the generator's own fault."""
+    curve: tuple[tuple[float, float], ...] = ()
+    """(share of the requests, seconds within which they were answered), ascending."""
+    cold_start: float | None = None
+    """Seconds from its start until it was ready."""
+    memory: Memory | None = None
+    said: str = ""
+    """Why its load ended early, or what else a reader should know of it; empty when nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One rate that was tried in the search for the capacity."""
+
+    rate: float
+    """Requests per second."""
+    kept: bool
+    """Whether the budget was kept at this rate."""
+    p99: float | None
+    """Seconds."""
+    errors: float
+    """Share of the requests."""
+    said: str = ""
+    """Why it was not kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """The highest rate inside the budget."""
+
+    rate: float | None
+    """Requests per second; None when it could not be found."""
+    probes: tuple[Probe, ...] = ()
+    replicas: int | None = None
+    """Servers for the policy's volume at its peak."""
+    reason: str = ""
+    """Why there is no rate, or what it leaves open."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Everything that one measurement found."""
+
+    kind: str
+    """`process` or `container`."""
+    candidate: Arm
+    champion: Arm | None = None
+    ratio: Figure | None = None
+    """The candidate's p99 over the champion's; None without a champion."""
+    capacity: Capacity | None = None
+    """None when the policy names no volume."""
+    agreement: Agreement | None = None
+    """None when it is not asked for."""
+    refused: str = ""
+    """What the server said about the first row that it did not answer."""
+    numbers: tuple[int, ...] = ()
+    """Which rows of the data were asked about, counted from 1."""
+    without_champion: str = ""
+    """Why the champion was not measured though there is one."""
+    image_size: int | None = None
+    """Bytes; None where no image is served."""
