@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
+from mlship.serving import v2
 from mlship.serving.batching import Batcher, Work
+from mlship.serving.bodies import ClientGone, Message, Receive, TooLarge, TooSlow, gone, linger, read
 from mlship.serving.limits import Limits
 from mlship.serving.observer import Answered, Observer, Pressure
-from mlship.serving.protocol import Answer, Request, error
+from mlship.serving.protocol import Answer, Asked, Request, error, unavailable
 
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
 #: An id of the caller's that is longer gets replaced: ids are kept in memory until the label comes.
@@ -42,10 +43,6 @@ class Identity:
     digest: str
 
 
-class ClientGone(Exception):
-    """The caller hung up before its request was complete."""
-
-
 class App:
     """Serve one model version.
 
@@ -62,6 +59,7 @@ class App:
     def __init__(self, identity: Identity, observer: Observer, limits: Limits) -> None:
         self.phase = Phase.LOADING
         self.observer: Final = observer
+        self._identity = identity
         self._limits = limits
         self._in_flight = 0
         self._version: Final = identity.version.encode("latin-1", "replace")
@@ -85,7 +83,7 @@ class App:
 
     def ready(self, work: Work, mlflow_version: str) -> None:
         """Begin to answer; called in the event loop, when the model is loaded and warm."""
-        self._batcher = Batcher(work)
+        self._batcher = Batcher(work, self._limits)
         self._mlflow_version = mlflow_version
         if self.phase is Phase.LOADING:
             self.phase = Phase.READY
@@ -98,82 +96,125 @@ class App:
         """Answer one request (ASGI)."""
         if scope["type"] != "http":
             return
+        path = scope["path"]
         try:
-            if scope["path"] == "/invocations":
-                await self._invocations(scope, receive, send)
+            if path == "/invocations":
+                await self._predict(scope, receive, send, None)
+            elif path == "/v2" or path.startswith("/v2/"):
+                await self._v2(path, scope, receive, send)
             else:
-                await self._other(scope, receive, send)
+                await self._other(path, scope, receive, send)
         except ClientGone:
             pass
 
-    async def _invocations(self, scope: Message, receive: Receive, send: Send) -> None:
+    async def _predict(self, scope: Message, receive: Receive, send: Send, asked: Asked | None) -> None:
         arrived, started = time.time(), time.perf_counter()
         headers = dict(scope["headers"])
         request_id = headers.get(b"x-request-id", b"").decode("latin-1")
-        if not 0 < len(request_id) <= MAX_ID:
+        if not 0 < len(request_id) <= MAX_ID or not request_id.isascii() or not request_id.isprintable():
             request_id = str(uuid.uuid4())
         self._in_flight += 1
+        early = False
         try:
             if scope["method"] != "POST":
-                answer = error(405, "METHOD_NOT_ALLOWED", "/invocations takes POST")
+                answer = error(405, "METHOD_NOT_ALLOWED", f"{scope['path']} takes POST")
             elif self._batcher is None:
-                answer = error(503, "TEMPORARILY_UNAVAILABLE", f"the model is not ready: {self.phase}")
+                answer = unavailable(f"the model is not ready: {self.phase}")
+            elif asked and b"inference-header-content-length" in headers:
+                answer, early = v2.binary_refused(), True
             else:
-                content_type = headers.get(b"content-type")
-                body = await read(receive)
-                answer = await self._batcher.answer(
-                    Request(body, content_type.decode("latin-1") if content_type else None, request_id)
-                )
+                deadline = asyncio.get_running_loop().time() + self._limits.timeout
+                try:
+                    body = await read(receive, scope["headers"], self._limits.max_body, deadline)
+                except TooLarge:
+                    answer, early = self._too_large(), True
+                except TooSlow:
+                    answer, early = error(408, "REQUEST_TIMEOUT", "the body did not come in time"), True
+                else:
+                    content_type = headers.get(b"content-type")
+                    request = Request(body, content_type.decode("latin-1") if content_type else None, request_id, asked)
+                    answer = await self._batcher.answer(request, gone(receive), deadline)
             seconds = time.perf_counter() - started
         finally:
             self._in_flight -= 1
         if answer.problem:
             log.error("request %s failed: %s", request_id, answer.problem)
+        if asked and answer.status >= 400:
+            answer = v2.as_error(answer)
         own = [(b"x-mlship-version", self._version), (b"x-request-id", request_id.encode("latin-1"))]
-        await self._send(send, answer, own)
+        await self._send(send, answer, own, receive if early else None)
         self.observer.answered(
             Answered(request_id, arrived, seconds, answer.status, answer.features, answer.predictions)
         )
 
-    async def _other(self, scope: Message, receive: Receive, send: Send) -> None:
-        method, handler = self._routes.get(scope["path"], ("", None))
-        if handler is None:
-            answer = error(404, "ENDPOINT_NOT_FOUND", f"there is no {scope['path']}; try /invocations")
-        elif scope["method"] not in (method, "HEAD" if method == "GET" else method):
-            answer = error(405, "METHOD_NOT_ALLOWED", f"{scope['path']} takes {method}")
+    async def _v2(self, path: str, scope: Message, receive: Receive, send: Send) -> None:
+        route = v2.route(path, self._identity.model, self._identity.version)
+        if isinstance(route, Asked) and not route.describes:
+            await self._predict(scope, receive, send, route)
+            return
+        if scope["method"] not in ("GET", "HEAD"):
+            answer = error(405, "METHOD_NOT_ALLOWED", f"{path} takes GET")
+        elif isinstance(route, Answer):
+            answer = route
+        elif isinstance(route, Asked):
+            answer = await self._describe(route)
         else:
-            answer = await handler(await read(receive) if method == "POST" else b"")
-        await self._send(send, answer, [])
+            answer = route(self.phase is Phase.READY)
+        await self._send(send, v2.as_error(answer) if answer.status >= 400 else answer, [])
 
-    async def _send(self, send: Send, answer: Answer, extra: list[tuple[bytes, bytes]]) -> None:
+    async def _describe(self, asked: Asked) -> Answer:
+        if self._batcher is None:
+            return unavailable(f"the model is not ready: {self.phase}")
+        return await self._batcher.answer(Request(b"", None, v2=asked))
+
+    async def _other(self, path: str, scope: Message, receive: Receive, send: Send) -> None:
+        method, handler = self._routes.get(path, ("", None))
+        early = False
+        if handler is None:
+            answer = error(404, "ENDPOINT_NOT_FOUND", f"there is no {path}; try /invocations")
+        elif scope["method"] not in (method, "HEAD" if method == "GET" else method):
+            answer = error(405, "METHOD_NOT_ALLOWED", f"{path} takes {method}")
+        elif method == "GET":
+            answer = await handler(b"")
+        else:
+            deadline = asyncio.get_running_loop().time() + self._limits.timeout
+            try:
+                answer = await handler(await read(receive, scope["headers"], self._limits.max_body, deadline))
+            except TooLarge:
+                answer, early = self._too_large(), True
+            except TooSlow:
+                answer, early = error(408, "REQUEST_TIMEOUT", "the body did not come in time"), True
+        await self._send(send, answer, [], receive if early else None)
+
+    async def _send(
+        self, send: Send, answer: Answer, extra: list[tuple[bytes, bytes]], unread: Receive | None = None
+    ) -> None:
         headers = [
             (b"content-type", answer.media_type.encode()),
             (b"content-length", str(len(answer.body)).encode()),
             *extra,
         ]
-        if self.phase is Phase.DRAINING:
+        if answer.status == 503:
+            headers.append((b"retry-after", b"1"))
+        if unread or self.phase is Phase.DRAINING:
             headers.append((b"connection", b"close"))
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+        if unread:
+            await send({"type": "http.response.body", "body": answer.body, "more_body": True})
+            await linger(unread)
+            await send({"type": "http.response.body", "body": b""})
+        else:
+            await send({"type": "http.response.body", "body": answer.body})
+
+    def _too_large(self) -> Answer:
+        return error(413, "REQUEST_TOO_LARGE", f"the body is larger than {self._limits.max_body} bytes")
 
     async def _ping(self, _: bytes) -> Answer:
         if self.phase is Phase.READY:
             return Answer(200, b"\n")
-        return error(503, "TEMPORARILY_UNAVAILABLE", str(self.phase))
+        return unavailable(str(self.phase))
 
     async def _mlflow(self, _: bytes) -> Answer:
         if not self._mlflow_version:
-            return error(503, "TEMPORARILY_UNAVAILABLE", str(self.phase))
+            return unavailable(str(self.phase))
         return Answer(200, self._mlflow_version.encode())
-
-
-async def read(receive: Receive) -> bytes:
-    """Return the whole body of a request; raises `ClientGone` when it never came."""
-    parts = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -22,17 +22,29 @@ PLAIN_JSON = frozenset({JSON, "application/json; charset=utf-8", "application/js
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request of the Open Inference Protocol asks of a model, under the name that its answer bears."""
+
+    model: str
+    version: str
+    describes: bool = False
+    """It asks for the model's inputs and outputs, not for predictions."""
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
-    """One call of `/invocations`, as it came."""
+    """One request for predictions, as it came."""
 
     body: bytes
     content_type: str | None
     id: str = ""
+    v2: Asked | None = None
+    """None: a call of `/invocations`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One answer of `/invocations`."""
+    """One answer."""
 
     status: int
     body: bytes
@@ -48,6 +60,17 @@ class Answer:
 def error(status: int, code: str, message: str, problem: str = "") -> Answer:
     """Answer in MLflow's error shape."""
     return Answer(status, json.dumps({"error_code": code, "message": message}).encode(), problem=problem)
+
+
+def unavailable(message: str) -> Answer:
+    """Answer a request that was not put to the model; it may be sent again."""
+    return error(503, "TEMPORARILY_UNAVAILABLE", message)
+
+
+def too_late() -> Answer:
+    """Answer a request whose time ran out while the model worked on it."""
+    problem = "the model has not answered within the timeout"
+    return error(504, "DEADLINE_EXCEEDED", problem, problem)
 
 
 def failed(raised: BaseException) -> Answer:
@@ -71,25 +94,39 @@ def jsonable(raw: Any) -> Any:
     return _get_jsonable_obj(raw, pandas_orient="records")  # type: ignore[no-untyped-call]  # mlflow is partly typed
 
 
-def accepted(values: Any) -> Answer:
+def columns_of(data: Any) -> dict[str, Sequence[Any]] | None:
+    """Columns of a model's input by name, where it has any."""
+    import pandas as pd
+
+    if isinstance(data, pd.DataFrame) and data.columns.is_unique:
+        return {str(name): data[name].tolist() for name in data}
+    if isinstance(data, dict):
+        return {str(name): cells.tolist() for name, cells in data.items() if getattr(cells, "ndim", 0) == 1}
+    return None
+
+
+def accepted(values: Any, features: Mapping[str, Sequence[Any]] | None = None) -> Answer:
     """Answer `{"predictions": ...}`, byte for byte as MLflow writes it."""
     from mlflow.utils.proto_json_utils import NumpyEncoder
 
     body = json.dumps({"predictions": values}, cls=NumpyEncoder).encode()
-    return Answer(200, body, predictions=values if isinstance(values, list) else None)
+    return Answer(200, body, predictions=values if isinstance(values, list) else None, features=features)
 
 
 class Watched:
-    """A model that remembers what it returned or raised, handed to MLflow's scoring function in place of the model."""
+    """A model that remembers what it got and returned or raised, handed to MLflow's scoring function in its place."""
 
     def __init__(self, model: PyFuncModel) -> None:
         self._model = model
         self.metadata = model.metadata
+        self.called = False
+        self.data: Any = None
         self.raised: Exception | None = None
         self.raw: Any = None
 
     def predict(self, data: Any, params: dict[str, Any] | None = None) -> Any:
         """Predict as the model does."""
+        self.called, self.data = True, data
         try:
             self.raw = self._model.predict(data, params=params)
         except Exception as raised:
@@ -115,7 +152,11 @@ def answer_as_mlflow(request: Request, model: PyFuncModel, schema: Any) -> Answe
             return failed(watched.raised)
         return rejected(raised)
     except Exception as raised:  # noqa: BLE001 - an output that is not JSON, an unhashable key: anything may come
-        return failed(raised)
+        # Before the model was asked, the request is at fault: numbers of 5,000 digits, lists in lists in lists.
+        return failed(raised) if watched.called else error(400, "BAD_REQUEST", f"{type(raised).__name__}: {raised}")
+    if response.status != 200:
+        return Answer(response.status, response.response.encode(), response.mimetype)
     values = jsonable(watched.raw)
-    predictions = values if isinstance(values, list) and response.status == 200 else None
-    return Answer(response.status, response.response.encode(), response.mimetype, predictions)
+    predictions = values if isinstance(values, list) else None
+    features = columns_of(watched.data)
+    return Answer(200, response.response.encode(), response.mimetype, predictions, features=features)

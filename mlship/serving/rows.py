@@ -13,6 +13,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from mlship.serving.protocol import PLAIN_JSON, Request
+from mlship.serving.tensors import DATATYPES, Tensor
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,8 +35,11 @@ TYPES: Mapping[str, tuple[str, frozenset[type]]] = {
 class Rows:
     """The rows of one request, column by column in the order of the signature."""
 
-    columns: tuple[Sequence[Any], ...]
+    columns: tuple[Any, ...]
+    """Sequences of cells."""
     count: int
+    kind: str = ""
+    """Only rows of the same kind may share a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +90,22 @@ class Lane:
         ):
             return None
         return Rows(columns, len(columns[0]))
+
+    def typed(self, tensors: Mapping[str, Tensor]) -> Rows | None:
+        """Return the rows of tensors, one a column; None when one has another type than its column."""
+        columns = []
+        for column in self._columns:
+            tensor = tensors.get(column.name)
+            if tensor is None or tensor.per_row != 1 or DATATYPES[tensor.datatype][0] != (column.dtype or "object"):
+                return None
+            if not column.dtype and None in tensor.data:  # missing text is MLflow's to judge
+                return None
+            columns.append(tensor.data)
+        return Rows(tuple(columns), len(columns[0]))
+
+    def features(self, rows: Rows) -> dict[str, Sequence[Any]]:
+        """Columns by name."""
+        return dict(zip(self._names, rows.columns, strict=True))
 
     def frame(self, batch: Sequence[Rows]) -> pd.DataFrame:
         """Return all rows of a batch as one frame with the dtypes of the signature and a fresh index.

@@ -5,26 +5,53 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlship.errors import ModelError
-from mlship.serving.protocol import JSON, Answer, Request, accepted, answer_as_mlflow, failed, jsonable
-from mlship.serving.rows import Lane, Rows
+from mlship.serving.blocks import lane_of
+from mlship.serving.calling import caller
+from mlship.serving.inference import Direct, Reader
+from mlship.serving.protocol import (
+    JSON,
+    Answer,
+    Asked,
+    Request,
+    accepted,
+    answer_as_mlflow,
+    columns_of,
+    error,
+    failed,
+    jsonable,
+    rejected,
+)
+from mlship.serving.rows import Rows
+from mlship.serving.tensors import Inference, Refused
 
 if TYPE_CHECKING:
-    import pandas as pd
     from mlflow.pyfunc import PyFuncModel
 
 #: Most rows put into one model call by joining requests. One request may hold more: it is never cut.
 MAX_ROWS = 1024
 
-Pending = tuple[int, Request, Rows]
 Answered = list[tuple[int, Answer]]
 
 
+class Pending:
+    """A request whose rows may share a call."""
+
+    __slots__ = ("inference", "position", "request", "rows")
+
+    def __init__(self, position: int, request: Request, rows: Rows, inference: Inference | None = None) -> None:
+        self.position = position
+        self.request = request
+        self.rows = rows
+        self.inference = inference
+
+
 class Scorer:
-    """A loaded model behind the scoring protocol. Not thread-safe: one worker thread uses it.
+    """A loaded model behind the protocols. Not thread-safe: one worker thread uses it.
 
     Parameters
     ----------
@@ -33,7 +60,7 @@ class Scorer:
     max_rows
         Most rows in one joined model call.
     on_call
-        Told the number of rows of each model call of the fast lane, or 0 for a request that MLflow's parser handled.
+        Told the number of rows of each model call of the fast lane, or 0 for a request that has a call of its own.
     """
 
     def __init__(
@@ -41,7 +68,9 @@ class Scorer:
     ) -> None:
         self._model = model
         self._schema = model.metadata.get_input_schema()  # type: ignore[no-untyped-call]  # mlflow is partly typed
-        self._lane = Lane.of(model.metadata)
+        self._lane = lane_of(model.metadata)
+        self._reader = Reader(model.metadata, self._lane)
+        self._call = caller(model)
         self._max_rows = max_rows
         self._on_call = on_call
         self.joins = self._lane is not None
@@ -51,21 +80,25 @@ class Scorer:
         """Answer all requests; yields `(position, answer)` pairs as soon as they are known, each position once."""
         group: list[Pending] = []
         rows_in_group = 0
-        others: list[tuple[int, Request]] = []
+        alone: list[Callable[[], tuple[int, Answer]]] = []
         for position, request in enumerate(requests):
-            rows = self._lane.read(request) if self._lane else None
-            if rows is None:
-                others.append((position, request))
+            read = self._read(position, request)
+            if not isinstance(read, Pending):
+                alone.append(read)
                 continue
-            if group and (not self.joins or rows_in_group + rows.count > self._max_rows):
+            if group and (
+                not self.joins
+                or rows_in_group + read.rows.count > self._max_rows
+                or read.rows.kind != group[0].rows.kind
+            ):
                 yield self._typed(group)
                 group, rows_in_group = [], 0
-            group.append((position, request, rows))
-            rows_in_group += rows.count
+            group.append(read)
+            rows_in_group += read.rows.count
         if group:
             yield self._typed(group)
-        for position, request in others:
-            yield [(position, self._as_mlflow(request))]
+        for answer in alone:
+            yield [answer()]
 
     def warm_up(self, model_dir: Path) -> None:
         """Answer the model's own input example, if it has one, and find out whether rows may share a call.
@@ -90,24 +123,41 @@ class Scorer:
     def _independent(self, rows: Rows) -> bool:
         """Whether the first row gets the same prediction alone and in the company of the others."""
         assert self._lane is not None, "rows come from a lane"
-        first = Rows(tuple(cells[:1] for cells in rows.columns), 1)
-        alone = jsonable(self._model.predict(self._lane.frame([first])))
-        together = jsonable(self._model.predict(self._lane.frame([first, rows])))
+        first = replace(rows, columns=tuple(cells[:1] for cells in rows.columns), count=1)
+        alone = jsonable(self._call(self._lane.frame([first])))
+        together = jsonable(self._call(self._lane.frame([first, rows])))
         if not isinstance(alone, list) or not isinstance(together, list):
             return False
         return len(alone) == 1 and len(together) == 1 + rows.count and close(alone[0], together[0])
 
+    def _read(self, position: int, request: Request) -> Pending | Callable[[], tuple[int, Answer]]:
+        """The rows of a request that may share a call; else what answers it."""
+        asked = request.v2
+        if asked is None:
+            rows = self._lane.read(request) if self._lane else None
+            return Pending(position, request, rows) if rows else lambda: (position, self._as_mlflow(request))
+        if asked.describes:
+            return lambda: (position, self._reader.describe(asked))
+        try:
+            read, inference = self._reader.read(request)
+        except Refused as refused:
+            answer = error(400, "BAD_REQUEST", str(refused))
+            return lambda: (position, answer)
+        if isinstance(read, Direct):
+            return lambda: (position, self._direct(read, asked))
+        return Pending(position, request, read, inference)
+
     def _typed(self, group: list[Pending]) -> Answered:
         assert self._lane is not None, "rows come from a lane"
         try:
-            frame = self._lane.frame([rows for *_, rows in group])
-        except Exception:  # noqa: BLE001 - whatever does not fit the lane is MLflow's to judge
-            return [(position, self._as_mlflow(request)) for position, request, _ in group]
+            frame = self._lane.frame([pending.rows for pending in group])
+        except Exception:  # noqa: BLE001 - whatever does not fit the lane is for the slower ways to judge
+            return [(pending.position, self._slowly(pending)) for pending in group]
         self._on_call(len(frame))
         if len(group) == 1:
-            return [(group[0][0], self._alone(frame, group[0][1]))]
+            return [(group[0].position, self._alone(frame, group[0]))]
         try:
-            values = jsonable(self._model.predict(frame))
+            values = jsonable(self._call(frame))
         except Exception:  # noqa: BLE001 - a model may raise anything; halving finds the request that made it
             middle = len(group) // 2
             return self._typed(group[:middle]) + self._typed(group[middle:])
@@ -116,27 +166,63 @@ class Scorer:
             return [pair for pending in group for pair in self._typed([pending])]
         return self._split(group, values)
 
-    def _alone(self, frame: pd.DataFrame, request: Request) -> Answer:
+    def _alone(self, frame: Any, pending: Pending) -> Answer:
         from mlflow.exceptions import MlflowException
 
         try:
-            return accepted(jsonable(self._model.predict(frame)))
+            return self._accepted(pending, jsonable(self._call(frame)))
         except MlflowException:
-            return self._as_mlflow(request)  # for the same words
+            return self._slowly(pending)  # for the same words
         except Exception as raised:  # noqa: BLE001 - a model may raise anything
             return failed(raised)
 
     def _split(self, group: list[Pending], values: list[Any]) -> Answered:
         answered: Answered = []
         start = 0
-        for position, _, rows in group:
-            part = values[start : start + rows.count]
-            start += rows.count
+        for pending in group:
+            part = values[start : start + pending.rows.count]
+            start += pending.rows.count
             try:
-                answered.append((position, accepted(part)))
+                answered.append((pending.position, self._accepted(pending, part)))
             except (TypeError, ValueError) as raised:  # this request's predictions are not JSON
-                answered.append((position, failed(raised)))
+                answered.append((pending.position, failed(raised)))
         return answered
+
+    def _accepted(self, pending: Pending, values: Any) -> Answer:
+        assert self._lane is not None, "rows come from a lane"
+        features = self._lane.features(pending.rows)
+        if pending.inference is None:
+            return accepted(values, features)
+        assert pending.request.v2 is not None, "read as such"
+        try:
+            return self._reader.accepted(pending.inference, pending.request.v2, values, features)
+        except Refused as refused:
+            return error(400, "BAD_REQUEST", str(refused))
+
+    def _slowly(self, pending: Pending) -> Answer:
+        if pending.inference is None:
+            return self._as_mlflow(pending.request)
+        assert pending.request.v2 is not None, "read as such"
+        try:
+            direct = self._reader.direct(pending.inference)
+        except Refused as refused:
+            return error(400, "BAD_REQUEST", str(refused))
+        return self._direct(direct, pending.request.v2)
+
+    def _direct(self, direct: Direct, asked: Asked) -> Answer:
+        from mlflow.exceptions import MlflowException
+
+        self._on_call(0)
+        try:
+            raw = self._model.predict(direct.data, params=direct.params)
+            values = json.loads(accepted(jsonable(raw)).body)["predictions"]
+            return self._reader.accepted(direct.inference, asked, values, columns_of(direct.data))
+        except Refused as refused:
+            return error(400, "BAD_REQUEST", str(refused))
+        except MlflowException as raised:
+            return rejected(raised)
+        except Exception as raised:  # noqa: BLE001 - a model may raise anything
+            return failed(raised)
 
     def _as_mlflow(self, request: Request) -> Answer:
         self._on_call(0)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Sequence
 
 from mlship.serving.batching import Batcher
+from mlship.serving.limits import Limits
 from mlship.serving.protocol import Answer, Request
 
 
@@ -33,7 +34,7 @@ def request(text: str) -> Request:
 def test_what_arrives_during_a_take_shares_the_next_one() -> None:
     async def scenario() -> Model:
         model = Model(held=True)
-        batcher = Batcher(model)
+        batcher = Batcher(model, Limits())
         first = asyncio.create_task(batcher.answer(request("0")))
         while not model.takes:
             await asyncio.sleep(0.001)
@@ -51,7 +52,7 @@ def test_what_arrives_during_a_take_shares_the_next_one() -> None:
 def test_one_request_after_the_other_is_taken_alone() -> None:
     async def scenario() -> Model:
         model = Model()
-        batcher = Batcher(model)
+        batcher = Batcher(model, Limits())
         for number in range(3):
             assert (await batcher.answer(request(str(number)))).body == str(number).encode()
         batcher.close()
@@ -62,7 +63,7 @@ def test_one_request_after_the_other_is_taken_alone() -> None:
 
 def test_a_take_that_dies_fails_only_what_it_had_not_answered_and_the_worker_goes_on() -> None:
     async def scenario() -> None:
-        batcher = Batcher(Model())
+        batcher = Batcher(Model(), Limits())
         answers = await asyncio.gather(*(batcher.answer(request(text)) for text in ("a", "exit", "b")))
         assert [answer.status for answer in answers] == [200, 500, 500]
         assert (await batcher.answer(request("c"))).status == 200
@@ -74,7 +75,7 @@ def test_a_take_that_dies_fails_only_what_it_had_not_answered_and_the_worker_goe
 def test_a_caller_that_goes_away_harms_nobody() -> None:
     async def scenario() -> None:
         model = Model(held=True)
-        batcher = Batcher(model)
+        batcher = Batcher(model, Limits())
         gone, stays = (asyncio.create_task(batcher.answer(request(text))) for text in ("gone", "stays"))
         while not model.takes:
             await asyncio.sleep(0.001)
