@@ -32,7 +32,7 @@ ROUNDS = 3
 OURS, THEIRS = (1, 64), (1, 2, 4, 8, 16, 64)
 
 
-def save_model(directory: Path) -> bytes:
+def save_model(directory: Path, seed: int = 0) -> bytes:
     """Save a gradient booster over mixed columns, as the demo has; return the body of a one-row request."""
     import mlflow.sklearn
     import numpy as np
@@ -43,7 +43,7 @@ def save_model(directory: Path) -> bytes:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OrdinalEncoder
 
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     rows = pd.DataFrame(
         {
             "carrier": rng.choice(["AA", "B6", "UA"], 3000),
