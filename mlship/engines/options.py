@@ -92,12 +92,15 @@ class Setup:
 
     front: Front
     servers: ServerOptions = ServerOptions()
+    router: str = ""
+    """Image of the router, for engines that run one; empty: it is built."""
 
     def to_json(self) -> dict[str, Any]:
         """A document that `from_json` reads back as the same value."""
-        return {"front": self.front.to_json(), "servers": self.servers.to_json()}
+        return {"front": self.front.to_json(), "servers": self.servers.to_json(), "router": self.router}
 
     @classmethod
     def from_json(cls, document: dict[str, Any]) -> Setup:
         """A setup as `to_json` wrote it."""
-        return cls(Front.from_json(document["front"]), ServerOptions.from_json(document["servers"]))
+        front, servers = Front.from_json(document["front"]), ServerOptions.from_json(document["servers"])
+        return cls(front, servers, document.get("router", ""))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -17,6 +17,7 @@ from mlship.engines.front import Front
 from mlship.errors import EngineError
 from mlship.telemetry.windows import observe
 from mlship.types import LATENCY_BOUNDS_MS, Fault, Release, Routes, ServerState
+from tests.engines.docker_support import docker_engine, ended, standin_image
 from tests.engines.support import local_engine
 from tests.fakes.engine import Behaviour, FakeClock, FakeEngine
 
@@ -29,6 +30,8 @@ class World:
     send: Callable[[int], None]
     """Callers send so many requests, and have their answers."""
     sleep: Callable[[float], None]
+    image: Callable[[str], str] = lambda _: ""
+    """Id of a version's image, where the engine runs images."""
 
 
 @contextmanager
@@ -42,21 +45,30 @@ def fake(_directory: Path) -> Iterator[World]:
 @contextmanager
 def local(directory: Path) -> Iterator[World]:
     engine = local_engine(directory)
-
-    def send(requests: int) -> None:
-        for _ in range(requests):
-            with urlopen(Request(f"{engine.address}/invocations", b"{}"), timeout=10) as answer:
-                assert answer.status == 200
-
     try:
-        yield World(engine, send, time.sleep)
+        yield World(engine, callers(engine), time.sleep)
     finally:
         engine.down()
         assert processes.marked(engine.directory) == []
 
 
+@contextmanager
+def docker(directory: Path) -> Iterator[World]:
+    with ended(docker_engine(directory)) as engine:
+        yield World(engine, callers(engine), time.sleep, standin_image)
+
+
+def callers(engine: Engine) -> Callable[[int], None]:
+    def send(requests: int) -> None:
+        for _ in range(requests):
+            with urlopen(Request(f"{engine.address}/invocations", b"{}"), timeout=10) as answer:
+                assert answer.status == 200
+
+    return send
+
+
 #: Every engine.
-WORLDS = {"fake": fake, "local": local}
+WORLDS = {"fake": fake, "local": local, "docker": docker}
 
 
 @pytest.fixture(params=[pytest.param(name, marks=[pytest.mark.slow] if name != "fake" else []) for name in WORLDS])
@@ -69,8 +81,12 @@ def release(version: str) -> Release:
     return Release("m", version, f"sha256:{version:0>64}", Path("/nowhere"))
 
 
+def deploy(world: World, version: str) -> str:
+    return world.engine.deploy(replace(release(version), image=world.image(version)))
+
+
 def up(world: World, version: str) -> str:
-    server = world.engine.deploy(release(version))
+    server = deploy(world, version)
     world.engine.wait_ready(server, 20)
     return server
 
@@ -97,7 +113,7 @@ def test_deploying_again_changes_nothing(world: World) -> None:
     route(world, Routes(server))
     world.send(5)
     before = world.engine.scrape()
-    assert world.engine.deploy(release("1")) == server
+    assert deploy(world, "1") == server
     assert world.engine.servers()[server].state is ServerState.READY
     after = world.engine.scrape()
     assert after.servers[server].epoch == before.servers[server].epoch
@@ -105,7 +121,7 @@ def test_deploying_again_changes_nothing(world: World) -> None:
 
 
 def test_a_server_that_dies_is_never_ready_and_says_why(world: World) -> None:
-    server = world.engine.deploy(release("broken"))
+    server = deploy(world, "broken")
     with pytest.raises(EngineError, match="lightgbm"):
         world.engine.wait_ready(server, 20)
     world.engine.stop(server)

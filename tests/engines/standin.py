@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sys
 import time
 from typing import ClassVar
@@ -87,7 +88,7 @@ async def main(version: str, port: int) -> None:
     if version.startswith("broken"):
         await asyncio.sleep(0.05)
         raise SystemExit("no module named 'lightgbm'")
-    server = await asyncio.get_running_loop().create_server(Standin, "127.0.0.1", port)
+    server = await asyncio.get_running_loop().create_server(Standin, os.environ.get("STANDIN_HOST", "127.0.0.1"), port)
     async with server:
         await server.serve_forever()
 

@@ -1,0 +1,123 @@
+"""How containers are made: what a server and what the router may do, and how they are kept alive."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from mlship.engines.docker import names as n
+from mlship.engines.docker.names import Names
+from mlship.engines.envoy import KEY, split
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+    from mlship.engines.options import ServerOptions
+    from mlship.types import Release
+
+#: Numeric, and nobody on any image; servers run as the user of their image unless that is root.
+ROUTER_USER, SERVER_USER = "65532:65532", "10001:0"
+#: Where the router's volume is, and its files in it.
+VOLUME, CONFIG = "/mlship", "/mlship/config"
+#: Where a server writes, the prediction log among it.
+WRITABLE = "/var/lib/mlship"
+#: Port of Envoy's admin interface, on the loopback device of its container.
+ADMIN_PORT = 9901
+#: Envoy's threads.
+_MOST_WORKERS = 4
+
+#: What it writes to the log is bounded: megabytes in a file, and files.
+_LOG = {"max-size": "10m", "max-file": "3"}
+_ENVOY = (
+    'ulimit -n "$(ulimit -Hn)" 2>/dev/null; '
+    f"exec envoy -c {CONFIG}/bootstrap.json --concurrency {{workers}} --log-level warning --disable-hot-restart "
+    # Its node's name is new at each start: counters of another node began at zero.
+    f'--service-cluster {KEY} --service-node "$(cat /proc/sys/kernel/random/uuid)"'
+)
+
+
+def create_server(
+    client: DockerClient, names: Names, release: Release, options: ServerOptions, *, nonce: str, address: str
+) -> str:
+    """Make a server's container, not started; return its id."""
+    api = client.api
+    user = str(api.inspect_image(release.image)["Config"].get("User") or "")
+    writable: dict[str, Any] = {}
+    if options.log_sample:  # the log outlives a restart; it is brought home when the server is stopped
+        api.create_volume(names.server(release.server), labels=names.labels)
+        writable["mounts"] = [_volume(names.server(release.server), WRITABLE)]
+    host = _host_config(
+        client,
+        names,
+        init=True,  # so that what a model starts and forgets does not pile up
+        tmpfs={"/tmp": "mode=1777"} | ({} if options.log_sample else {WRITABLE: "mode=1777"}),
+        nano_cpus=round(options.cpus * 1e9) if options.cpus else None,
+        mem_limit=options.memory,
+        memswap_limit=options.memory,
+        **writable,
+    )
+    labels = {
+        n.ROLE: n.MODEL_SERVER,
+        n.SERVER: release.server,
+        n.VERSION: release.version,
+        n.DIGEST: release.digest,
+        n.NONCE: nonce,
+        n.ADDRESS: address,
+    }
+    made = api.create_container(
+        release.image,
+        options.arguments(),
+        name=names.server(release.server),
+        user=SERVER_USER if user.partition(":")[0] in ("", "0", "root") else user,
+        labels=names.labels | labels,
+        host_config=host,
+        networking_config=api.create_networking_config({names.base: api.create_endpoint_config(ipv4_address=address)}),
+    )
+    return str(made["Id"])
+
+
+def create_router(client: DockerClient, names: Names, image: str, listen: str) -> str:
+    """Make the router's container and its volume, not started and without its files; return its id."""
+    api = client.api
+    api.create_volume(names.base, labels=names.labels)
+    host, port = split(listen)
+    workers = max(1, min(_MOST_WORKERS, int(client.info().get("NCPU", 1)) // 2))
+    made = api.create_container(
+        image,
+        [_ENVOY.format(workers=workers)],
+        entrypoint=["sh", "-c"],
+        name=names.router,
+        user=ROUTER_USER,
+        ports=[n.PORT],
+        labels=names.labels | {n.ROLE: n.ROUTER},
+        healthcheck={"test": ["NONE"]},
+        host_config=_host_config(
+            client,
+            names,
+            tmpfs={"/tmp": "mode=1777"},
+            mounts=[_volume(names.base, VOLUME)],
+            port_bindings={n.PORT: (host, port)},
+        ),
+        networking_config=api.create_networking_config({names.base: api.create_endpoint_config()}),
+    )
+    return str(made["Id"])
+
+
+def _host_config(client: DockerClient, names: Names, **more: Any) -> Any:
+    """What all containers share: nothing that is not needed may be done, and the engine starts them again."""
+    from docker.types import LogConfig
+
+    return client.api.create_host_config(
+        network_mode=names.base,
+        restart_policy={"Name": "unless-stopped"},
+        read_only=True,
+        cap_drop=["ALL"],
+        security_opt=["no-new-privileges:true"],
+        log_config=LogConfig(type=LogConfig.types.JSON, config=_LOG),
+        **more,
+    )
+
+
+def _volume(name: str, target: str) -> Any:
+    from docker.types import Mount
+
+    return Mount(target, name, type="volume")

@@ -1,0 +1,229 @@
+"""The Docker engine: what a controller asks of it. It remembers next to nothing: every call looks at the engine."""
+
+from __future__ import annotations
+
+import json
+import time
+from contextlib import suppress
+from dataclasses import replace
+from http.client import HTTPException
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from mlship.engines import envoy, state
+from mlship.engines.docker import kept, look, router, start, world
+from mlship.engines.docker.hands import NoRouter
+from mlship.engines.docker.site import Site, absent, elsewhere, one_server, servers
+from mlship.engines.docker.start import Wanted
+from mlship.engines.front import Front
+from mlship.engines.options import ServerOptions
+from mlship.errors import EngineError
+from mlship.images.daemon import faults, remote_host
+from mlship.types import Fault, Release, Routes, Scrape, Server
+
+if TYPE_CHECKING:
+    from mlship.engines.options import Setup
+    from mlship.home import Home
+
+#: Seconds: until the router has taken a change, and until a server has ended when everything ends.
+APPLY_SECONDS, DOWN_SECONDS = 10.0, 10
+#: Addresses of a machine's own, or all that it has: from elsewhere they are reached by the machine's name.
+_OWN = ("0.0.0.0", "127.0.0.1", "localhost", "::", "::1")
+_UNREACHABLE = (OSError, HTTPException, ValueError)
+
+
+class DockerEngine:
+    """Implements ``engines.base.Engine`` on the engine that `docker` would use, here or elsewhere (DOCKER_HOST).
+
+    Parameters
+    ----------
+    setup
+        What the policy says about serving; None for an engine that was deployed before.
+    """
+
+    def __init__(self, home: Home, model: str, setup: Setup | None = None) -> None:
+        self.site = Site(home, model)
+        self.directory = self.site.directory
+        self._model = model
+        self._wanted = Wanted(setup.front, setup.servers, setup.router) if setup else Wanted(None, ServerOptions())
+        self._labels: dict[str, look.Labels] = {}
+
+    @property
+    def address(self) -> str:
+        """Base URL of the endpoint; raises ``EngineError`` when the engine has never run and no setup is given."""
+        known = kept.load(self.directory)
+        front = known.front if known else self._wanted.front or self.site.known(self.site.containers()).front
+        url, host = urlsplit(front.url), remote_host()
+        return front.url if host is None or url.hostname not in _OWN else f"{url.scheme}://{host}:{url.port}"
+
+    # Starting
+
+    def deploy(self, release: Release) -> str:
+        """Start router and server unless they run; what this call started is removed again when it fails."""
+        if not release.image:
+            raise EngineError(
+                f"there is no image of version {release.version}, and the Docker engine runs nothing else",
+                where=self._model,
+                hint="`mlship build POLICY` builds it",
+            )
+        self.site.home.ensure(self.directory)
+        with state.locked(self.directory, "engine"):
+            start.deploy(self.site, release, self._wanted)
+        return release.server
+
+    # Looking
+
+    def wait_ready(self, server: str, timeout: float) -> None:
+        """Return when the server answers `/ping` with 200; its first death while it starts is final."""
+        deadline = time.monotonic() + timeout
+        first: int | None = None
+        while True:
+            found = self.site.containers()
+            one = one_server(found, server, self._model)
+            if look.ready(self.site.hands(found), [one])[server]:
+                return
+            inspected = world.inspect(self.site.client, one)
+            restarts = int(inspected.get("RestartCount", 0))
+            if first is None:
+                first = 0 if look.is_new(inspected) else restarts
+            died = one.state != "running" or restarts > first
+            if died or time.monotonic() > deadline:
+                what = f"{look.cause(inspected)} while it started" if died else f"is not ready after {timeout:g} s"
+                raise EngineError(
+                    f"the server of version {one.version} {what}:\n" + world.tail(self.site.client, one),
+                    where=self._model,
+                    hint=f"its whole log: docker logs {self.site.names.server(server)}",
+                )
+            time.sleep(0.05)
+
+    def servers(self) -> dict[str, Server]:
+        """Every server, with what the engine and its own `/ping` say of it."""
+        found = self.site.containers()
+        answers = look.ready(self.site.hands(found), servers(found))
+        return {one.name: look.server(self.site.client, one, ready=answers[one.name]) for one in servers(found)}
+
+    # Routing
+
+    def apply(self, front: Front) -> Front:
+        """Replace the files of filters, certificate and routes, and wait until Envoy has taken them."""
+        before = self.site.known(self.site.containers()).front
+        self.site.home.ensure(self.directory)
+        with state.locked(self.directory, "engine"):
+            found = self.site.containers()
+            known = self.site.known(found)
+            one = self.site.running_router(found)
+            if one is None:
+                raise EngineError(
+                    "the router does not run", where=self._model, hint="`mlship rollout POLICY` starts it"
+                )
+            before = known.front
+            if front.url != before.url:
+                raise elsewhere(self._model, before, front)
+            version, up = str(time.time_ns()), servers(found)
+            files = router.front_files(front, up, version)
+            with state.locked(self.directory, "routes"):
+                wanted = self.site.router.wanted(one)
+                kept.save(self.directory, replace(known, front=front))
+                self.site.router.put(one, files | router.route_file(front, up, wanted, version))
+            self._wait_applied(version)
+        return before
+
+    def _wait_applied(self, version: str) -> None:
+        """Wait until Envoy has taken every file of this version."""
+        deadline, missing = time.monotonic() + APPLY_SECONDS, ["answer"]
+        while time.monotonic() < deadline:
+            with suppress(*_UNREACHABLE):
+                # A later change of the routes is as good: whoever made it knew this front.
+                applied = self.site.router.admin.applied()
+                missing = sorted(name for name, taken in applied.items() if int(taken or 0) < int(version))
+                if not missing:
+                    return
+            time.sleep(0.01)
+        raise self.site.router.broken(f"the router does not take the endpoint's new {', '.join(missing)}")
+
+    def route(self, routes: Routes) -> None:
+        """Replace the route file; Envoy sees the rename at once. Nothing slow comes before it."""
+        found = self.site.containers()
+        known = self.site.known(found)
+        self.site.home.ensure(self.directory)
+        with state.locked(self.directory, "routes"):
+            found = self.site.containers()
+            for name in (routes.stable, routes.canary):
+                if name is not None:
+                    one_server(found, name, self._model)
+            one = world.router(found)
+            if one is None:
+                raise absent(self._model)
+            files = router.route_file(known.front, servers(found), routes, str(time.time_ns()))
+            self.site.router.put(one, files)
+
+    def routes(self) -> Routes | None:
+        """What Envoy says it applies."""
+        if self.site.running_router(self.site.containers()) is None:
+            return None  # no router, no routes
+        try:
+            (dump,) = self.site.router.admin.get("/config_dump?resource=dynamic_route_configs")
+            return envoy.applied(json.loads(dump))
+        except (NoRouter, ConnectionRefusedError):
+            return None
+        except _UNREACHABLE as error:
+            raise EngineError(f"the router does not answer ({type(error).__name__})", where=self._model) from error
+
+    # Counting
+
+    def scrape(self) -> Scrape:
+        """Envoy's counts by assigned server, and each server's labels.
+
+        A server that is dead still has Envoy's counts, for they tell how dead it is. Labels that cannot be read are
+        repeated from the last time (see ``ServerCounters.labels_epoch``).
+        """
+        found = self.site.containers()
+        if not found:
+            raise absent(self._model)
+        up = servers(found)
+        try:
+            if (hands := self.site.hands(found)) is not None:
+                run, counted = self.site.router.admin.counted()
+                at = time.time()
+                self._labels |= look.labels(hands, up)
+                return Scrape(at, look.counters(run, counted, up, self._labels))
+        except (*_UNREACHABLE, NoRouter):
+            pass
+        return Scrape(time.time(), {}, tuple(one.name for one in up))
+
+    # Stopping
+
+    def stop(self, server: str) -> None:
+        """Drain and stop a server that no route names; one that is not there is no error."""
+        if all(one.name != server for one in self.site.containers()):
+            return
+        self.site.home.ensure(self.directory)
+        with state.locked(self.directory, "engine"):
+            found = self.site.containers()
+            one, running = next((each for each in found if each.name == server), None), world.router(found)
+            if one is None:
+                return
+            for routes in (self.site.router.wanted(running) if running else None, self.routes()):
+                if routes is not None and server in (routes.stable, routes.canary):
+                    raise EngineError(f"a route names {server}; it is not stopped", where=self._model)
+            start.forget(self.site, server)
+            world.end(self.site.client, self.site.names, one, self.site.logs())
+
+    def fail(self, server: str, fault: Fault, seconds: float) -> None:
+        """Kill a server (the engine starts it again) or stop it for some seconds, its workers with it."""
+        one = one_server(self.site.containers(), server, self._model)
+        if one.state != "running":
+            raise EngineError(f"{server} does not run", where=self._model, hint="`mlship status` shows why")
+        with faults(f"take {server} away", model=self._model):
+            made = self.site.client.api.exec_create(one.id, look.accident(fault, seconds))
+            self.site.client.api.exec_start(made["Id"], detach=True)
+
+    def down(self) -> None:
+        """End every container and remove network and volumes, found by their labels; images stay, logs are kept."""
+        if not self.directory.is_dir() and not world.left(self.site.client, self.site.names):
+            return
+        self.site.home.ensure(self.directory)
+        with state.locked(self.directory, "engine"):
+            self.site.router.hands.close()
+            world.end_all(self.site.client, self.site.names, self.site.logs(), DOWN_SECONDS)
+            (self.directory / state.FILE).unlink(missing_ok=True)

@@ -1,0 +1,134 @@
+"""What is said of servers: by the engine about their containers, and by themselves when the router's agent asks."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from mlship.engines.counters import Counted
+from mlship.engines.docker import world
+from mlship.engines.docker.hands import Hands, NoRouter
+from mlship.engines.docker.names import PORT, Container
+from mlship.types import Fault, Labelled, Server, ServerCounters, ServerState
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+#: Seconds that a server may take to say whether it is ready, or what labels it has counted.
+PING_SECONDS = 0.5
+#: Seconds after its making within which a server that began again has not come up yet.
+_YOUNG = 60
+#: A container that is started again and again has failed, also while it runs for a moment.
+_RESTARTS = 3
+
+#: What labels are counted by one server, and since when.
+Labels = tuple[str, tuple[Labelled, ...]]
+
+
+def ready(hands: Hands | None, servers: Iterable[Container]) -> dict[str, bool]:
+    """Which servers answer `/ping` with 200; none where there is no router that could ask."""
+    return {name: answer is not None for name, answer in _ask(hands, servers, "/ping").items()}
+
+
+def labels(hands: Hands | None, servers: Iterable[Container]) -> dict[str, Labels]:
+    """What labels each server has counted, by cluster; without those that do not answer."""
+    asked = list(servers)
+    found: dict[str, Labels] = {}
+    answers = _ask(hands, asked, "/counters")
+    for one in asked:
+        try:
+            document = json.loads(answers[one.name] or "")
+            found[one.cluster] = document["epoch"], tuple(Labelled(*row) for row in document["labels"])
+        except (ValueError, KeyError, TypeError):
+            continue
+    return found
+
+
+def _ask(hands: Hands | None, servers: Iterable[Container], path: str) -> dict[str, str | None]:
+    """What each server answers with 200; None where it does not."""
+    asked = list(servers)
+    found: dict[str, str | None] = dict.fromkeys(one.name for one in asked)
+    running = [one for one in asked if one.state == "running"]
+    if hands is None or not running:
+        return found
+    try:
+        answers = hands.get_all([(one.address, PORT, (path,)) for one in running], PING_SECONDS)
+    except NoRouter:
+        return found
+    for one, answer in zip(running, answers, strict=True):
+        if not isinstance(answer, str) and answer[0][0] == 200:
+            found[one.name] = answer[0][1]
+    return found
+
+
+def counters(
+    run: str, counted: Mapping[str, Counted], servers: Iterable[Container], said: Mapping[str, Labels]
+) -> dict[str, ServerCounters]:
+    """What router and servers have counted, by server.
+
+    Parameters
+    ----------
+    run
+        Name of the router's run.
+    counted, said
+        The router's counts, and the labels, by cluster.
+    """
+    found = {}
+    for one in servers:
+        count = counted.get(one.cluster, Counted())
+        epoch, labelled = said.get(one.cluster, (None, ()))
+        found[one.name] = ServerCounters(
+            f"{run}/{one.nonce}", count.requests, count.errors, count.latency, labelled, labels_epoch=epoch
+        )
+    return found
+
+
+def server(client: DockerClient, one: Container, *, ready: bool) -> Server:
+    """What a server is doing, and why it failed with the last lines of its log."""
+    kind, detail = ServerState.READY, ""
+    if not ready:
+        inspected = world.inspect(client, one)
+        begins_again = int(inspected.get("RestartCount", 0)) >= _RESTARTS and is_new(inspected)
+        if one.state in ("restarting", "dead") or (one.state == "running" and begins_again):
+            kind, detail = ServerState.FAILED, f"it {cause(inspected)}:\n" + world.tail(client, one)
+        elif one.state == "running":
+            kind, detail = ServerState.STARTING, "it runs, but does not answer"
+        else:
+            kind, detail = ServerState.STOPPED, f"its container is {one.state}"
+    return Server(one.name, one.version, one.digest, kind, detail)
+
+
+def is_new(inspected: Mapping[str, Any]) -> bool:
+    """Whether this run of a container began shortly after the container was made."""
+    try:
+        made, began = (_time(text) for text in (inspected["Created"], inspected["State"]["StartedAt"]))
+    except (KeyError, ValueError):
+        return True
+    return (began - made).total_seconds() < _YOUNG
+
+
+def cause(inspected: Mapping[str, Any]) -> str:
+    """How a container's last run ended."""
+    state = inspected.get("State", {})
+    if state.get("OOMKilled"):
+        return "was killed for taking more memory than `serving: {memory: ...}` gives it"
+    if code := state.get("ExitCode"):
+        return f"ended with exit code {code}"
+    return "ended"
+
+
+def accident(fault: Fault, seconds: float) -> list[str]:
+    """A command that, run in a server's container, kills or stops everything in it but its first process (which starts
+    the rest, and passes on how it ended).
+    """
+    others = "for p in /proc/[0-9]*; do p=${p#/proc/}; [ $p = 1 ] || [ $p = $$ ] || kill -%s $p 2>/dev/null; done"
+    if fault is Fault.KILL:
+        return ["sh", "-c", others % "KILL"]
+    return ["sh", "-c", f"{others % 'STOP'}; sleep {seconds:g}; {others % 'CONT'}"]
+
+
+def _time(text: str) -> datetime:
+    """A moment as the engine writes it, without its fractions of a second."""
+    return datetime.fromisoformat(text[:19] + "+00:00")

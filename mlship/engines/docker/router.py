@@ -1,0 +1,153 @@
+"""The router in its container: which files Envoy reads there, and how they get there while it runs and while not."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlship.engines import envoy
+from mlship.engines.docker import agent, world
+from mlship.engines.docker.containers import ADMIN_PORT, CONFIG, ROUTER_USER, VOLUME
+from mlship.engines.docker.hands import AGENT, Hands, NoRouter, RouterAdmin
+from mlship.engines.docker.names import PORT, Container, Names
+from mlship.engines.front import Front
+from mlship.errors import EngineError
+from mlship.images.daemon import faults
+from mlship.types import Routes
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+#: Files in the container.
+ROUTES, CLUSTERS, BOOTSTRAP, FRONT = (f"{CONFIG}/{name}.json" for name in ("routes", "clusters", "bootstrap", "front"))
+CERTIFICATE, KEY = f"{CONFIG}/tls/certificate.pem", f"{CONFIG}/tls/key.pem"
+#: Certificates that Debian's images trust, for the issuer of tokens.
+_AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+
+
+class Router:
+    """The router's container of one endpoint: its files and its admin port."""
+
+    def __init__(self, client: DockerClient, names: Names) -> None:
+        self._client = client
+        self._names = names
+        self.hands = Hands(client, names.model)
+        self.admin = RouterAdmin(self.hands, ADMIN_PORT)
+
+    def put(self, container: Container, files: dict[str, str]) -> None:
+        """Replace files in the container, each at once, whether or not it runs."""
+        if container.state == "running":
+            self.hands.use(container.id)
+            with suppress(NoRouter):  # it has died this moment: nobody reads half a file now
+                self.hands.put(files)
+                return
+        below = {str(Path(name).relative_to(VOLUME)): text for name, text in files.items()}
+        with faults("write the router's files", model=self._names.model):
+            owner = int(ROUTER_USER.partition(":")[0])
+            self._client.api.put_archive(container.id, VOLUME, world.archive(below, owner))
+
+    def read(self, container: Container, name: str) -> str | None:
+        """A file of the container, whether or not it runs; None when it is not there."""
+        from docker.errors import NotFound
+
+        if container.state == "running":
+            self.hands.use(container.id)
+            with suppress(NoRouter):
+                return self.hands.read(name)
+        with faults("read the router's files", model=self._names.model):
+            try:
+                stream, _ = self._client.api.get_archive(container.id, name)
+            except NotFound:
+                return None
+            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+                file = tar.extractfile(tar.getmembers()[0])
+                return file.read().decode() if file else None
+
+    def wanted(self, container: Container) -> Routes | None:
+        """The routes in the file, whether or not a router has taken them."""
+        text = self.read(container, ROUTES)
+        if text is None:
+            return None
+        return envoy.applied({"configs": [{"route_config": one} for one in json.loads(text)["resources"]]})
+
+    def wait(self, servers: Iterable[Container], seconds: float) -> None:
+        """Wait until Envoy serves and knows every server."""
+        wanted, deadline = {one.cluster for one in servers}, time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            container = world.router(world.containers(self._client, self._names))
+            if container is None or container.state not in ("running", "created"):
+                break
+            self.hands.use(container.id)
+            try:
+                if self.admin.ready() and wanted <= self.admin.clusters():
+                    return
+            except (OSError, ValueError, NoRouter):
+                pass
+            time.sleep(0.02)
+        raise self.broken("the router (Envoy) does not start, or does not take its configuration")
+
+    def broken(self, what: str) -> EngineError:
+        """An error that shows the last lines of the router's log."""
+        container = world.router(world.containers(self._client, self._names))
+        said = world.tail(self._client, container) if container else "    (its container has gone)"
+        return EngineError(f"{what}:\n{said}", where=self._names.model)
+
+
+def static_files(front: Front) -> dict[str, str]:
+    """What Envoy reads once, and the agent."""
+    return {
+        AGENT: Path(agent.__file__).read_text(encoding="utf-8"),
+        BOOTSTRAP: json.dumps(envoy.bootstrap(_inside(front), ADMIN_PORT, CONFIG)),
+    }
+
+
+def front_files(front: Front, servers: Iterable[Container], version: str) -> dict[str, str]:
+    """What the front says: its own file, certificate and key, filters, clusters; Envoy takes them whenever they change.
+
+    Raises ``EngineError`` when the certificate or its key cannot be read here.
+    """
+    files = {FRONT: json.dumps(front.to_json())}
+    if front.certificate:
+        files |= {CERTIFICATE: _text(front.certificate), KEY: _text(front.private_key)}
+    inside = _inside(front)
+    for name, document in envoy.extensions(inside, version).items():
+        files[f"{CONFIG}/{name}"] = json.dumps(document)
+    return files | cluster_file(front, servers, version)
+
+
+def cluster_file(front: Front, servers: Iterable[Container], version: str) -> dict[str, str]:
+    """Where the servers are."""
+    at = {one.cluster: (one.address, PORT) for one in servers}
+    return {CLUSTERS: json.dumps(envoy.clusters(at, version, _inside(front), _AUTHORITIES))}
+
+
+def route_file(front: Front, servers: Iterable[Container], wanted: Routes | None, version: str) -> dict[str, str]:
+    """Which server answers which request; a server whose container was removed by hand has no part in it."""
+    names = {one.name: one.cluster for one in servers}
+    if wanted is not None and wanted.canary not in names:
+        wanted = Routes(wanted.stable) if wanted.stable in names else None
+    elif wanted is not None and wanted.stable not in names:
+        wanted = Routes(wanted.canary) if wanted.canary else None
+    document: dict[str, Any] = envoy.routes(wanted, names, _inside(front), version)
+    return {ROUTES: json.dumps(document)}
+
+
+def _inside(front: Front) -> Front:
+    """The front as the router sees it: another address, and its own copies of the files."""
+    inside = replace(front, listen=f"0.0.0.0:{PORT}")
+    return replace(inside, certificate=CERTIFICATE, private_key=KEY) if front.certificate else inside
+
+
+def _text(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is no PEM file"
+        raise EngineError(f"a file of the endpoint's certificate cannot be read: {reason}", where=path) from None

@@ -1,0 +1,136 @@
+"""How a release comes up: network, server, router's image, router; whatever is there already is kept."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+
+from mlship.engines import state
+from mlship.engines.docker import containers, image, kept, network, router, world
+from mlship.engines.docker.kept import Kept
+from mlship.engines.docker.names import Container
+from mlship.engines.docker.site import Site, absent, elsewhere, servers
+from mlship.engines.front import Front
+from mlship.engines.options import ServerOptions
+from mlship.errors import EngineError
+from mlship.images.daemon import faults, where
+from mlship.types import Release
+
+#: Seconds until the router has started and knows every server.
+_SECONDS = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is to come up, besides the release."""
+
+    front: Front | None
+    """None: as it was."""
+    options: ServerOptions
+    router_image: str = ""
+    """Empty: built."""
+
+
+def deploy(site: Site, release: Release, wanted: Wanted) -> None:
+    """Start router and server unless they run; what this call started is removed again when it fails.
+
+    Callers hold the lock `engine`.
+    """
+    before, found = kept.load(site.directory), site.containers()
+    try:
+        known = _known(site, before, found, wanted.front)
+        kept.save(site.directory, known)
+        _start_server(site, release, wanted.options, found)
+        _start_router(site, release, known.front, wanted.router_image)
+    except BaseException:
+        with suppress(EngineError):
+            _undo(site, before, found, release.server)
+        raise
+
+
+def forget(site: Site, server: str) -> None:
+    """Take a server out of mirrors and clusters, before it ends: a crash in between can be repeated."""
+    found = site.containers()
+    one, rest = world.router(found), [each for each in servers(found) if each.name != server]
+    if one is None:
+        return
+    front, version = site.known(found).front, str(time.time_ns())
+    with state.locked(site.directory, "routes"):
+        files = router.route_file(front, rest, site.router.wanted(one), version)
+        site.router.put(one, files | router.cluster_file(front, rest, version))
+
+
+def _known(site: Site, known: Kept | None, found: list[Container], front: Front | None) -> Kept:
+    if known is None or not found:  # the first time, on another engine than before, or everything was removed by hand
+        now = site.front(found) if known is None else known.front
+        chosen = now or front
+        if chosen is None:
+            raise absent(site.model)
+        known = Kept(site.model, site.names.home, where(), chosen)
+    if front is None or front == known.front or front.made < known.front.made:
+        return known
+    if front.url != known.front.url and site.running_router(found):
+        raise elsewhere(site.model, known.front, front)
+    return replace(known, front=front)
+
+
+def _start_server(site: Site, release: Release, options: ServerOptions, found: list[Container]) -> None:
+    there = next((one for one in found if one.name == release.server), None)
+    with faults(f"start the server of version {release.version}", model=site.model):
+        subnet = network.ensure(site.client, site.names)
+        if there is None:
+            address = network.free_address(subnet, (one.address for one in found))
+            nonce = secrets.token_hex(3)
+            made = containers.create_server(site.client, site.names, release, options, nonce=nonce, address=address)
+            site.client.api.start(made)
+        elif there.state in ("created", "exited"):
+            site.client.api.start(there.id)
+
+
+def _start_router(site: Site, release: Release, front: Front, given: str) -> None:
+    """Give the router its files, and start it unless it runs."""
+    with state.locked(site.directory, "routes"):
+        found = site.containers()
+        one, before = world.router(found), site.front(found)
+        wanted = site.router.wanted(one) if one else None
+        if one is not None and one.state != "running" and before is not None and before.url != front.url:
+            world.end(site.client, site.names, one, site.logs(), 0)  # it would publish the old port
+            one = None
+        if one is None:
+            one = _new_router(site, release, front, given)
+        version, up = str(time.time_ns()), servers(found)
+        files = {} if one.state == "running" else router.static_files(front)
+        files |= router.front_files(front, up, version)
+        site.router.put(one, files | router.route_file(front, up, wanted, version))
+        if one.state in ("created", "exited"):
+            with faults("start the router", model=site.model):
+                site.client.api.start(one.id)
+    site.router.wait(up, _SECONDS)
+
+
+def _new_router(site: Site, release: Release, front: Front, given: str) -> Container:
+    built = given or image.ensure(site.client, release.image, site.logs() / "router-image.log")
+    with faults("start the router", model=site.model):
+        containers.create_router(site.client, site.names, built, front.listen)
+    one = world.router(site.containers())
+    if one is None:
+        raise EngineError("the router's container has gone the moment it was made", where=site.model)
+    return one
+
+
+def _undo(site: Site, before: Kept | None, found: list[Container], server: str) -> None:
+    """Leave behind what was there before: a failed first deployment leaves nothing but its logs."""
+    if not found:
+        world.end_all(site.client, site.names, site.logs(), 2)
+    elif all(one.name != server for one in found):
+        for one in servers(site.containers()):
+            if one.name == server:
+                with suppress(EngineError):
+                    forget(site, server)
+                world.end(site.client, site.names, one, site.logs(), 2)
+    if before is not None:
+        kept.save(site.directory, before)
+    else:
+        (site.directory / state.FILE).unlink(missing_ok=True)

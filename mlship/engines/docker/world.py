@@ -1,0 +1,140 @@
+"""What an endpoint has on its Docker engine, found by labels; and how it is ended."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlship.engines.docker.containers import WRITABLE
+from mlship.engines.docker.names import HOME, MODEL, ROUTER, Container, Names
+from mlship.errors import EngineError
+from mlship.images.daemon import faults
+
+if TYPE_CHECKING:
+    from docker import DockerClient
+
+#: Lines of a container's log that a message shows, and that are kept when it is removed.
+TAIL, KEPT_LINES = 20, 10_000
+#: Seconds that a server has to finish its requests: longer than the server gives itself.
+DRAIN = 45
+_WORKERS = 4
+
+
+def containers(client: DockerClient, names: Names) -> list[Container]:
+    """Every container of the endpoint, running or not."""
+    with faults("list the containers", model=names.model):
+        found = client.api.containers(all=True, filters=names.mine)
+    return sorted((Container.read(one) for one in found), key=lambda one: one.name)
+
+
+def router(found: Iterable[Container]) -> Container | None:
+    """The router among them."""
+    return next((one for one in found if one.role == ROUTER), None)
+
+
+def tail(client: DockerClient, container: Container) -> str:
+    """The last lines that a container wrote, indented; says so when there are none."""
+    from docker.errors import DockerException
+
+    try:
+        said = client.api.logs(container.id, tail=TAIL).decode(errors="replace")
+    except (DockerException, OSError):
+        said = ""
+    lines = said.splitlines()[-TAIL:]
+    return "\n".join(f"    {line}" for line in lines) or "    (its log is empty)"
+
+
+def inspect(client: DockerClient, container: Container) -> dict[str, Any]:
+    """All that the engine knows of a container; empty when it has gone."""
+    from docker.errors import NotFound
+
+    with faults("look at a container"):
+        try:
+            return dict(client.api.inspect_container(container.id))
+        except NotFound:
+            return {}
+
+
+def end(client: DockerClient, names: Names, container: Container, logs: Path, grace: int = DRAIN) -> None:
+    """Drain, stop and remove a container with its volume; what it wrote is kept in the state directory."""
+    from docker.errors import NotFound
+
+    with faults(f"stop {container.name or ROUTER}", model=names.model), suppress(NotFound):
+        client.api.stop(container.id, timeout=grace)
+        _keep_logs(client, container, logs)
+        client.api.remove_container(container.id, force=True, v=True)
+        with suppress(NotFound):
+            client.api.remove_volume(names.server(container.name) if container.name else names.base)
+
+
+def end_all(client: DockerClient, names: Names, logs: Path, grace: int) -> None:
+    """End every container, then the network and the volumes; raises ``EngineError`` when something is left."""
+    found = containers(client, names)
+    if (first := router(found)) is not None:  # callers go before the servers do
+        end(client, names, first, logs, grace)
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        list(pool.map(lambda one: end(client, names, one, logs, grace), (one for one in found if one is not first)))
+    with faults("remove network and volumes", model=names.model):
+        for network in client.api.networks(filters=names.mine):
+            client.api.remove_network(network["Id"])
+        for volume in client.api.volumes(filters=names.mine)["Volumes"] or ():
+            client.api.remove_volume(volume["Name"], force=True)
+    if found_still := left(client, names):
+        by = f"--filter label={HOME}={names.home} --filter label={MODEL}={names.model}"
+        raise EngineError(
+            f"something does not end: {', '.join(found_still)}",
+            where=names.model,
+            hint=f"docker rm -f $(docker ps -aq {by})",
+        )
+
+
+def left(client: DockerClient, names: Names) -> list[str]:
+    """Names of all that the endpoint has on the engine: containers, networks, volumes."""
+    found = [one.name or ROUTER for one in containers(client, names)]
+    with faults("list networks and volumes", model=names.model):
+        found += [str(one["Name"]) for one in client.api.networks(filters=names.mine)]
+        found += [str(one["Name"]) for one in client.api.volumes(filters=names.mine)["Volumes"] or ()]
+    return found
+
+
+def archive(files: dict[str, str], owner: int) -> bytes:
+    """A tar archive of text files below the volume, readable by that user only; parents come first."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        made: set[str] = set()
+        for name, text in files.items():
+            for parent in [str(one) for one in reversed(Path(name).parents) if str(one) not in (".", "/")]:
+                if parent not in made:
+                    made.add(parent)
+                    tar.addfile(_info(parent, owner, tarfile.DIRTYPE, 0o700))
+            content = text.encode()
+            info = _info(name, owner, tarfile.REGTYPE, 0o600)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return packed.getvalue()
+
+
+def _info(name: str, owner: int, kind: bytes, mode: int) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.mode, info.uid, info.gid = kind, mode, owner, owner
+    return info
+
+
+def _keep_logs(client: DockerClient, container: Container, logs: Path) -> None:
+    """Bring home what the container wrote: its log, and the prediction log where it keeps one."""
+    from docker.errors import DockerException
+
+    with suppress(DockerException, OSError):
+        logs.mkdir(mode=0o700, exist_ok=True)
+        (logs / f"{container.name or ROUTER}.log").write_bytes(client.api.logs(container.id, tail=KEPT_LINES))
+    mounts = inspect(client, container).get("Mounts", ())
+    if any(mount.get("Destination") == WRITABLE and mount.get("Type") == "volume" for mount in mounts):
+        with suppress(DockerException, OSError, tarfile.TarError):
+            stream, _ = client.api.get_archive(container.id, f"{WRITABLE}/predictions")
+            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
+                tar.extractall(logs, filter="data")
