@@ -14,6 +14,7 @@ from mlship.engines import envoy, processes, state
 from mlship.engines.options import ServerOptions
 from mlship.engines.state import Deployment, State
 from mlship.errors import EngineError
+from mlship.policy.certificates import certificate_fault
 from mlship.types import Release
 
 #: Servers without a policy.
@@ -76,7 +77,7 @@ def clear_the_way(directory: Path, known: State) -> State:
     Raises
     ------
     EngineError
-        The endpoint's port is taken, or something does not end.
+        The endpoint's port is taken, its certificate cannot be used, or something does not end.
     """
     if left := processes.end(processes.marked(directory), directory, grace=2.0):
         raise EngineError(f"processes of a former run do not end: {left}", where=str(directory))
@@ -88,6 +89,9 @@ def clear_the_way(directory: Path, known: State) -> State:
             where=known.model,
             hint="stop it, or choose another address under `endpoint: {listen: ...}` in the policy",
         )
+    front = known.front
+    if front.certificate and (what := certificate_fault(Path(front.certificate), Path(front.private_key))):
+        raise EngineError(what, where=known.model, hint="see `endpoint: {tls: ...}` in the policy")
     supervisor_port, admin_port, jobs_port, fallback_port = state.free_ports(4)
     servers = {
         name: _moved(one) if state.bindable("127.0.0.1", one.port) else one for name, one in known.servers.items()
