@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: Seconds without a word from the builder.
 _PATIENCE = 3600
 _STEP = re.compile(r"^Step (\d+)/(\d+) : (.*)", re.DOTALL)
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+#: How the builder's own lines begin, between those of the step.
+_BUILDERS = (" --->", "Removing intermediate container")
 #: Lines of a failed step that are shown.
 _LAST = 12
 
@@ -96,17 +99,19 @@ class _Watched:
             raise _Broken(str(problem))
         if isinstance(event.get("aux"), dict):
             self.identity = event["aux"].get("ID", self.identity)
-        text = str(event.get("stream", ""))
-        self.log.write(text)
-        if match := _STEP.match(text):
+        text = _COLOUR.sub("", str(event.get("stream", "")))
+        match = _STEP.match(text)
+        if match:
             self._step_done()
+        self.log.write(text)
+        if match:
             self.number, self.steps, self.step = int(match[1]), int(match[2]), " ".join(match[3].split())
             self.last.clear()
             self.watch("build", self.number - 1, self.steps)
             if self.step.startswith(_WORK):
                 self.say(f"step {self.number}/{self.steps}: {_short(self.step)}")
         else:
-            self.last.extend(line for line in text.splitlines() if line.strip() and not line.startswith(" --->"))
+            self.last.extend(line for line in text.splitlines() if line.strip() and not line.startswith(_BUILDERS))
 
     def end(self) -> None:
         self._step_done()

@@ -6,9 +6,9 @@ import hashlib
 import json
 import re
 import subprocess
+import sys
 import tempfile
 from dataclasses import asdict, dataclass
-from importlib.metadata import distributions
 from pathlib import Path
 
 from mlship.errors import EngineError, StateError
@@ -96,10 +96,16 @@ def platform_tags(base: Base) -> tuple[str, list[str]]:
 
 
 def installed() -> dict[str, str]:
-    """Versions of the packages of this environment, by canonical name."""
+    """Versions of the packages of this environment, by canonical name; read off the names of their directories."""
     from packaging.utils import canonicalize_name
 
-    return {canonicalize_name(one.metadata["Name"]): one.version for one in distributions() if one.metadata["Name"]}
+    found: dict[str, str] = {}
+    for directory in reversed(sys.path):
+        for path in Path(directory or ".").glob("*.dist-info"):
+            name, _, version = path.stem.partition("-")
+            if version:
+                found[canonicalize_name(name)] = version
+    return found
 
 
 def _compiled(wanted: Wanted, base: Base, here: dict[str, str]) -> tuple[Pinned, ...]:

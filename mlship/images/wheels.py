@@ -122,7 +122,12 @@ def _explained(said: list[str], base: Base) -> EngineError:
     if "No space left" in " ".join(said):
         return EngineError("no space is left on this machine for the packages", hint="free some, then run this again")
     if "THESE PACKAGES DO NOT MATCH THE HASHES" in " ".join(said):
-        return EngineError(f"a package is not the one that was locked: {text}", where="the package index")
+        named = re.search(r"^ {4}(\S+?) from ", "\n".join(said), re.MULTILINE)
+        return EngineError(
+            f"{named[1] if named else 'a package'} is not the file that was locked: its hash is another",
+            where="the package index",
+            hint="find out who changed it; a lock is made anew once it is removed from `cache/locks`",
+        )
     return EngineError(
         f"the packages cannot be fetched: {text}",
         hint="look at the network and at pip's configuration (`pip config list`)",
