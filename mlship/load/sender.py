@@ -14,6 +14,8 @@ from mlship.load.recording import TIMEOUT, Slice
 
 #: How often time-outs and hopelessness are looked for, in seconds.
 _SWEEP = 0.02
+#: After as many requests that are overdue, answers are read first: they free connections for the next.
+_BURST = 32
 #: A waking loop needs some microseconds to get ready; the first request is due this much later.
 _START = 0.005
 
@@ -84,7 +86,8 @@ class Sender:
         loop = asyncio.get_running_loop()
         times, start = self._times, self._start
         now = loop.time()
-        while self._next < len(times) and start + times[self._next] <= now:
+        last = min(len(times), self._next + _BURST)
+        while self._next < last and start + times[self._next] <= now:
             intended = start + times[self._next]
             after = intended - self._begin
             number = min(int(after / self._width), len(self._blocks) - 1) if after >= 0 else -1
