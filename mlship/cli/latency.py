@@ -12,9 +12,10 @@ from mlship.cli.common import PolicyArgument, context, leave
 from mlship.cli.evaluate import EXITS, ReportFormat, keep, show
 from mlship.cli.progress import Progress, told_on_stderr
 from mlship.errors import PolicyError, UsageError
-from mlship.types import Evaluation, LedgerEntry
+from mlship.types import Candidate, Evaluation, LedgerEntry, ModelVersion
 
 if TYPE_CHECKING:
+    from mlship.gates.latency.container import Shipped
     from mlship.gates.latency.evaluate import Images, Instead
     from mlship.home import Home
     from mlship.policy.load import LoadedPolicy
@@ -97,7 +98,7 @@ def run(
     judged = registry.candidate(policy, version=candidate)
     if judged.champion is not None and judged.champion.digest == judged.version.digest:
         judged = replace(judged, champion=None)  # beside itself it would measure nothing
-    images = None
+    images = _images(loaded, judged, home, progress)
     evaluation = evaluate(
         loaded,
         judged,
@@ -114,6 +115,34 @@ def run(
     if not evaluation.partial:
         Ledger(home.ledger).append(_entry(evaluation, images))
     return evaluation
+
+
+def _images(loaded: LoadedPolicy, judged: Candidate, home: Home, progress: Progress) -> Images | None:
+    """The images of candidate and champion where images are what ships; None where processes are.
+
+    The one that the ledger knows as built is measured, for it is the one that would be rolled out; one that the engine
+    does not have (any more) is built.
+    """
+    from mlship.gates.latency.evaluate import Images
+
+    policy = loaded.policy
+    if policy.image is None and (policy.rollout is None or policy.rollout.engine == "local"):
+        return None
+    ours = _image(loaded, judged.version, home, progress)
+    theirs = _image(loaded, judged.champion, home, progress) if judged.champion is not None else None
+    return Images(ours, theirs)
+
+
+def _image(loaded: LoadedPolicy, version: ModelVersion, home: Home, progress: Progress) -> Shipped:
+    from mlship.cli import build
+    from mlship.gates.latency.container import Shipped, shipped
+    from mlship.ledger import Ledger, image_of
+
+    known = image_of(Ledger(home.ledger).entries(version.model), version.digest)
+    if known and (found := shipped(known)) is not None:
+        return found
+    built = build.run(loaded, home, progress, candidate=version.version).image
+    return Shipped(built.id, built.size)
 
 
 def _instead(rate: str | None, seconds: str | None) -> Instead:

@@ -7,8 +7,10 @@ import secrets
 import socket
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from mlship.engines.docker.containers import SERVER_USER, WRITABLE
 from mlship.engines.options import ServerOptions
 from mlship.errors import EngineError
 from mlship.gates.latency.target import Gauge, Memory, Ready, last_lines, not_started, wait_ready
@@ -27,6 +29,32 @@ _PORT = "8080/tcp"
 #: Between SIGTERM and SIGKILL, in seconds: nobody waits for its answers any more.
 _GRACE = 2
 WHAT = "memory of its container without the page cache (docker stats), looked at once a second"
+
+
+@dataclass(frozen=True, slots=True)
+class Shipped:
+    """An image that the engine has."""
+
+    id: str
+    """`sha256:...`"""
+    size: int
+    """Bytes, as the engine counts them."""
+
+
+def shipped(identity: str) -> Shipped | None:
+    """The image with this id; None when the engine does not have it (any more). Raises ``EngineError`` without one."""
+    from docker.errors import ImageNotFound
+
+    client = connect()
+    try:
+        with faults("look for the image"):
+            return Shipped(identity, int(client.images.get(identity).attrs["Size"]))
+    except EngineError as error:
+        if isinstance(error.__cause__, ImageNotFound):
+            return None
+        raise
+    finally:
+        client.close()
 
 
 class InContainer:
@@ -64,7 +92,9 @@ class InContainer:
             _sweep(self._client)
             # The name is known before the container is there: an interruption in between leaves nothing unknown.
             self._name = f"mlship-latency-{os.getpid()}-{secrets.token_hex(4)}"
-            self._container = self._client.containers.create(self._image, name=self._name, **self._settings())
+            self._container = self._client.containers.create(
+                self._image, name=self._name, **self._settings(self._client)
+            )
             started = time.monotonic()
             self._container.start()
             address = self._address(self._container)
@@ -110,25 +140,29 @@ class InContainer:
                 _remove(client.containers.get(self._name))
         client.close()
 
-    def _settings(self) -> dict[str, Any]:
-        """How the container runs: as shut in as the image allows, and reached from this machine only."""
-        version, servers = self._version, self._servers
-        said = ["--model-dir", "/model", "--name", version.model, "--version", version.version]
-        said += ["--digest", version.digest, "--listen", "0.0.0.0:8080", *servers.arguments()]
-        limits: dict[str, Any] = {}
+    def _settings(self, client: DockerClient) -> dict[str, Any]:
+        """How the container runs: as the Docker engine runs servers, but reached from here, and not started again."""
+        from docker.types import Mount
+
+        servers = self._servers
+        user = str(client.images.get(self._image).attrs["Config"].get("User") or "")
+        more: dict[str, Any] = {"tmpfs": {"/tmp": "mode=1777", WRITABLE: "mode=1777"}}
+        if servers.log_sample:  # as the engine does: what is logged goes to the disk, not into the container's memory
+            more = {"tmpfs": {"/tmp": "mode=1777"}, "mounts": [Mount(WRITABLE, None, type="volume")]}
         if servers.cpus is not None:
-            limits["nano_cpus"] = int(servers.cpus * 1e9)
+            more["nano_cpus"] = round(servers.cpus * 1e9)
         if servers.memory is not None:
-            limits |= {"mem_limit": servers.memory, "memswap_limit": servers.memory}
+            more |= {"mem_limit": servers.memory, "memswap_limit": servers.memory}
         return {
-            "command": said,
+            "command": servers.arguments(),
+            "user": SERVER_USER if user.partition(":")[0] in ("", "0", "root") else user,
             "ports": {_PORT: ("127.0.0.1", None)},
             "labels": {OWNER: f"{socket.gethostname()} {os.getpid()}"},
+            "init": True,
             "read_only": True,
-            "tmpfs": {"/tmp": ""},
             "cap_drop": ["ALL"],
-            "security_opt": ["no-new-privileges"],
-            **limits,
+            "security_opt": ["no-new-privileges:true"],
+            **more,
         }
 
     def _address(self, container: Container) -> str | None:

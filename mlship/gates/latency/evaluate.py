@@ -12,7 +12,7 @@ from mlship.errors import DataError, ModelFault
 from mlship.gates.base import Predictions, without
 from mlship.gates.evaluate import Fetch, new_id, read_rows
 from mlship.gates.latency import gate
-from mlship.gates.latency.container import InContainer
+from mlship.gates.latency.container import InContainer, Shipped
 from mlship.gates.latency.measure import Bench, Watch, measure
 from mlship.gates.latency.process import Process
 from mlship.gates.latency.target import Target
@@ -21,7 +21,7 @@ from mlship.policy.gates import LatencyGate
 from mlship.policy.units import format_duration, format_rate
 from mlship.scan.scan import require
 from mlship.scoring.session import Session
-from mlship.types import Candidate, Evaluation, GateResult, Image, ModelVersion, Status
+from mlship.types import Candidate, Evaluation, GateResult, ModelVersion, Status
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 class Images:
     """What ships of candidate and champion, where images ship."""
 
-    candidate: Image
-    champion: Image | None
+    candidate: Shipped
+    champion: Shipped | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,5 +135,5 @@ def _judged(bench: Bench, images: Images | None, max_size: int | None) -> list[G
     return gate.results(bench.section, found, max_size)
 
 
-def _target(version: ModelVersion, servers: ServerOptions, image: Image | None) -> Target:
+def _target(version: ModelVersion, servers: ServerOptions, image: Shipped | None) -> Target:
     return Process(version, servers) if image is None else InContainer(version, servers, image.id)

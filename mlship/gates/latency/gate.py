@@ -49,29 +49,35 @@ def _quantiles(section: LatencyGate, found: Measured) -> Iterator[GateResult]:
         limit = getattr(section, name)
         if limit is not None:
             bound = Limit(limit * 1000, at_least=False, unit=" ms")
-            ours = _milliseconds(name, found.candidate, section)
-            theirs = _milliseconds(name, found.champion, section) if found.champion else None
-            yield judge(GATE, name, ours, bound, champion=theirs, counted=_requests(section))
+            figure = found.candidate.quantiles.get(name, Figure(None))
+            result = _bounded(name, _milliseconds(name, found.candidate), figure.worth, bound, section)
+            yield replace(result, champion=_milliseconds(name, found.champion) if found.champion else None)
 
 
-def _milliseconds(name: str, arm: Arm, section: LatencyGate) -> Measurement:
-    figure = arm.quantiles.get(name, Figure(None))
-    return _measurement(name, figure, arm, section, 1000)
+def _milliseconds(name: str, arm: Arm) -> Measurement:
+    return _measurement(name, arm.quantiles.get(name, Figure(None)), arm, 1000)
 
 
-def _measurement(metric: str, figure: Figure, arm: Arm, section: LatencyGate, scale: float = 1) -> Measurement:
-    """A figure in the unit of its limit. One that is bounded on one side only is no pass: it has no value then."""
-    ends = [None if end is None else end * scale for end in (figure.value, figure.low, figure.high)]
-    value, low, high = ends
-    source = f"load at {format_rate(section.rate)}"
-    if value is not None and high is None:
-        reason = f"{metric} is about {number(value)}, but {things(arm.requests, 'request')} are too few to bound it"
-        return Measurement(metric, None, n=arm.requests, source=source, reason=f"{reason}: measure longer (`for`)")
-    return Measurement(metric, value, low, high, arm.requests, source, _nothing(arm) if value is None else "")
+def _measurement(metric: str, figure: Figure, arm: Arm, scale: float) -> Measurement:
+    """A figure in the unit of its limit."""
+    value, low, high = (None if end is None else end * scale for end in (figure.value, figure.low, figure.high))
+    reason = (arm.said or f"none of {things(arm.requests, 'request')} was answered") if value is None else ""
+    return Measurement(metric, value, low, high, arm.requests, "load", reason)
 
 
-def _nothing(arm: Arm) -> str:
-    return arm.said or f"none of {things(arm.requests, 'request')} was answered"
+def _bounded(rule: str, ours: Measurement, worth: float, limit: Limit, section: LatencyGate) -> GateResult:
+    """Judge a figure that must have an upper end; one without it is no pass, but may well have failed."""
+    if ours.value is None or ours.high is not None:  # no lower end is needed to decide: time begins at zero
+        known = ours if ours.value is None or ours.low is not None else replace(ours, low=0.0)
+        return judge(GATE, rule, known, limit, counted=_requests(section))
+    few = f"{ours.metric} is about {limit.figure(ours.value)}, and {things(ours.n, *_requests(section))}"
+    if round(worth) < ours.n:
+        few += f", worth {count(round(worth))} independent ones as slow ones come together,"
+    if limit.kept_by(ours.value):
+        reason = f"{few} are too few to bound it: measure longer (`for`)"
+        return GateResult(GATE, rule, Status.INCONCLUSIVE, str(limit), reason, ours)
+    reason = f"{few} do not bound it: the value itself is beyond the limit {limit.figure(limit.value)}"
+    return GateResult(GATE, rule, Status.FAILED, str(limit), reason, ours)
 
 
 def _requests(section: LatencyGate) -> tuple[str, str]:
@@ -109,11 +115,12 @@ def _ratio(section: LatencyGate, found: Measured) -> Iterator[GateResult]:
             GATE, "ratio", status, limit, found.without_champion or "there is no champion yet to compare with"
         )
         return
-    ours = _measurement("p99 over the champion's", found.ratio or Figure(None), found.candidate, section)
+    figure = found.ratio or Figure(None)
+    ours = _measurement("p99 over the champion's", figure, found.candidate, 1)
     ends = [arm.quantiles.get("p99", Figure(None)).value for arm in (found.candidate, found.champion)]
     told = [f"{number(end * 1000)} ms" if end is not None else "unknown" for end in ends]
-    note = f"candidate {told[0]}, champion {told[1]}, in the same run"
-    yield judge(GATE, "ratio", ours, limit, counted=_requests(section), note=note)
+    result = _bounded("ratio", ours, found.candidate.quantiles.get("p99", Figure(None)).worth, limit, section)
+    yield noted(result, f"candidate {told[0]}, champion {told[1]}, in the same run")
 
 
 def _replicas(section: LatencyGate, found: Measured) -> Iterator[GateResult]:

@@ -21,6 +21,8 @@ class Figure:
     low: float | None = None
     high: float | None = None
     """None when the requests were too few to bound it on this side."""
+    worth: float = 0.0
+    """How many independent requests those that were seen are worth: slow ones come together."""
 
 
 @dataclass(frozen=True, slots=True)

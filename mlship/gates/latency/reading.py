@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from mlship.gates.latency.measured import QUANTILES, Arm, Figure
 from mlship.gates.latency.target import Memory
-from mlship.load import histogram
+from mlship.load import figures, histogram
 from mlship.load.recording import Recording
-from mlship.stats import quantile_intervals as intervals
-from mlship.stats.quantile_intervals import Block, Estimate
+from mlship.stats.quantile_intervals import Estimate
 
 #: Slices that a measurement is cut into, in each of which candidate and champion have their turn: enough of them to see
 #: how latencies hang together, and each long enough to outlast a queue.
@@ -20,27 +19,21 @@ _POINTS = 16
 
 def slices(seconds: float) -> int:
     """How many slices a measurement of so many seconds is cut into."""
-    return min(_MOST, max(_FEWEST, int(seconds)))
-
-
-def blocks(recording: Recording) -> list[Block]:
-    """The latencies of each slice, in seconds."""
-    return [Block(*histogram.cells(part.latency)) for part in recording.slices]
+    return min(_MOST, max(_FEWEST, int(2 * seconds)))
 
 
 def arm(version: str, recording: Recording, *, cold_start: float | None, memory: Memory | None, said: str = "") -> Arm:
     """The figures of one version's recording."""
-    parts = blocks(recording)
-    hits, of = [part.failed for part in recording.slices], [part.sent for part in recording.slices]
+    several = len(recording.slices) > 1
     return Arm(
         version=version,
         requests=recording.n,
-        quantiles={name: _figure(intervals.quantile(parts, share)) for name, share in QUANTILES.items()}
-        if len(parts) > 1
-        else {},
-        errors=_figure(intervals.share(hits, of)) if len(of) > 1 else Figure(None),
+        quantiles={
+            name: _figure(figures.latency(recording, share) if several else None) for name, share in QUANTILES.items()
+        },
+        errors=_figure(figures.errors(recording) if several else None),
         kinds=recording.errors,
-        lag=_quantile(recording.lag, 0.99),
+        lag=figures.lag(recording) or 0.0,
         curve=curve(recording.latency),
         cold_start=cold_start,
         memory=memory,
@@ -48,13 +41,9 @@ def arm(version: str, recording: Recording, *, cold_start: float | None, memory:
     )
 
 
-def ratio(candidate: Recording, champion: Recording) -> Figure | None:
-    """The candidate's p99 over the champion's, paired slice by slice; None when one of them was not measured."""
-    ours, theirs = blocks(candidate), blocks(champion)
-    pairs = min(len(ours), len(theirs))
-    if pairs < 2:
-        return None
-    return _figure(intervals.ratio(ours[:pairs], theirs[:pairs], 0.99))
+def ratio(candidate: Recording, champion: Recording) -> Figure:
+    """The candidate's p99 over the champion's, paired slice by slice; without a value when one was not measured."""
+    return _figure(figures.ratio(candidate, champion, 0.99))
 
 
 def curve(latency: str) -> tuple[tuple[float, float], ...]:
@@ -63,11 +52,6 @@ def curve(latency: str) -> tuple[tuple[float, float], ...]:
     total = sum(counts)
     shares = [1 - 10 ** (-step / _POINTS) for step in range(6 * _POINTS)]
     return tuple((share, _at(values, counts, share)) for share in shares if share <= 1 - 1 / total) if total else ()
-
-
-def _quantile(text: str, share: float) -> float:
-    values, counts = histogram.cells(text)
-    return _at(values, counts, share) if values else 0.0
 
 
 def _at(values: Sequence[float], counts: Sequence[int], share: float) -> float:
@@ -81,4 +65,4 @@ def _at(values: Sequence[float], counts: Sequence[int], share: float) -> float:
 
 
 def _figure(estimate: Estimate | None) -> Figure:
-    return Figure(None) if estimate is None else Figure(estimate.value, estimate.low, estimate.high)
+    return Figure(None) if estimate is None else Figure(estimate.value, estimate.low, estimate.high, estimate.effective)
