@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from mlship.engines import envoy, state
 from mlship.engines.docker import kept, look, router, start, world
 from mlship.engines.docker.hands import NoRouter
+from mlship.engines.docker.names import Container
 from mlship.engines.docker.site import Site, absent, elsewhere, one_server, servers
 from mlship.engines.docker.start import Wanted
 from mlship.engines.front import Front
@@ -119,23 +120,24 @@ class DockerEngine:
             before = known.front
             if front.url != before.url:
                 raise elsewhere(self._model, before, front)
-            version, up = str(time.time_ns()), servers(found)
-            files = router.front_files(front, up, version)
+            up = servers(found)
+            files = router.front_files(front, up)
             with state.locked(self.directory, "routes"):
                 wanted = self.site.router.wanted(one)
                 kept.save(self.directory, replace(known, front=front))
-                self.site.router.put(one, files | router.route_file(front, up, wanted, version))
-            self._wait_applied(version)
+                self.site.router.put(one, files | router.route_file(front, up, wanted))
+            self._wait_applied(one, files)
         return before
 
-    def _wait_applied(self, version: str) -> None:
-        """Wait until Envoy has taken every file of this version."""
-        deadline, missing = time.monotonic() + APPLY_SECONDS, ["answer"]
+    def _wait_applied(self, one: Container, files: dict[str, str]) -> None:
+        """Wait until Envoy has taken every file as it is now; the routes may change meanwhile."""
+        deadline, missing = time.monotonic() + APPLY_SECONDS, ["files"]
         while time.monotonic() < deadline:
             with suppress(*_UNREACHABLE):
-                # A later change of the routes is as good: whoever made it knew this front.
-                applied = self.site.router.admin.applied()
-                missing = sorted(name for name, taken in applied.items() if int(taken or 0) < int(version))
+                taken = self.site.router.admin.applied()
+                now = {router.ROUTES: self.site.router.read(one, router.ROUTES) or "{}"}
+                wanted = router.versions(files | now)
+                missing = sorted(name for name, version in wanted.items() if taken.get(name) != version)
                 if not missing:
                     return
             time.sleep(0.01)
@@ -154,8 +156,7 @@ class DockerEngine:
             one = world.router(found)
             if one is None:
                 raise absent(self._model)
-            files = router.route_file(known.front, servers(found), routes, str(time.time_ns()))
-            self.site.router.put(one, files)
+            self.site.router.put(one, router.route_file(known.front, servers(found), routes))
 
     def routes(self) -> Routes | None:
         """What Envoy says it applies."""
@@ -216,7 +217,7 @@ class DockerEngine:
             raise EngineError(f"{server} does not run", where=self._model, hint="`mlship status` shows why")
         with faults(f"take {server} away", model=self._model):
             made = self.site.client.api.exec_create(one.id, look.accident(fault, seconds))
-            self.site.client.api.exec_start(made["Id"], detach=True)
+            self.site.client.api.exec_start(made["Id"])
 
     def down(self) -> None:
         """End every container and remove network and volumes, found by their labels; images stay, logs are kept."""

@@ -120,13 +120,16 @@ def cause(inspected: Mapping[str, Any]) -> str:
 
 
 def accident(fault: Fault, seconds: float) -> list[str]:
-    """A command that, run in a server's container, kills or stops everything in it but its first process (which starts
-    the rest, and passes on how it ended).
+    """A command that, run in a server's container, kills or stops everything in it but the first process, which starts
+    the rest and passes on how it ended. It ends when that has happened.
     """
     others = "for p in /proc/[0-9]*; do p=${p#/proc/}; [ $p = 1 ] || [ $p = $$ ] || kill -%s $p 2>/dev/null; done"
     if fault is Fault.KILL:
         return ["sh", "-c", others % "KILL"]
-    return ["sh", "-c", f"{others % 'STOP'}; sleep {seconds:g}; {others % 'CONT'}"]
+    back = (
+        f"(sleep {seconds:g}; {others % 'CONT'}) </dev/null >/dev/null 2>&1 &"  # outlives the command, and its caller
+    )
+    return ["sh", "-c", f"{others % 'STOP'}; {back}"]
 
 
 def _time(text: str) -> datetime:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlship.engines import envoy
 from mlship.engines.docker import agent, world
@@ -108,7 +108,7 @@ def static_files(front: Front) -> dict[str, str]:
     }
 
 
-def front_files(front: Front, servers: Iterable[Container], version: str) -> dict[str, str]:
+def front_files(front: Front, servers: Iterable[Container]) -> dict[str, str]:
     """What the front says: its own file, certificate and key, filters, clusters; Envoy takes them whenever they change.
 
     Raises ``EngineError`` when the certificate or its key cannot be read here.
@@ -117,26 +117,31 @@ def front_files(front: Front, servers: Iterable[Container], version: str) -> dic
     if front.certificate:
         files |= {CERTIFICATE: _text(front.certificate), KEY: _text(front.private_key)}
     inside = _inside(front)
-    for name, document in envoy.extensions(inside, version).items():
-        files[f"{CONFIG}/{name}"] = json.dumps(document)
-    return files | cluster_file(front, servers, version)
+    for name, document in envoy.extensions(inside, "").items():
+        files[f"{CONFIG}/{name}"] = json.dumps(envoy.versioned(document))
+    return files | cluster_file(front, servers)
 
 
-def cluster_file(front: Front, servers: Iterable[Container], version: str) -> dict[str, str]:
+def cluster_file(front: Front, servers: Iterable[Container]) -> dict[str, str]:
     """Where the servers are."""
     at = {one.cluster: (one.address, PORT) for one in servers}
-    return {CLUSTERS: json.dumps(envoy.clusters(at, version, _inside(front), _AUTHORITIES))}
+    return {CLUSTERS: json.dumps(envoy.versioned(envoy.clusters(at, "", _inside(front), _AUTHORITIES)))}
 
 
-def route_file(front: Front, servers: Iterable[Container], wanted: Routes | None, version: str) -> dict[str, str]:
+def route_file(front: Front, servers: Iterable[Container], wanted: Routes | None) -> dict[str, str]:
     """Which server answers which request; a server whose container was removed by hand has no part in it."""
     names = {one.name: one.cluster for one in servers}
     if wanted is not None and wanted.canary not in names:
         wanted = Routes(wanted.stable) if wanted.stable in names else None
     elif wanted is not None and wanted.stable not in names:
         wanted = Routes(wanted.canary) if wanted.canary else None
-    document: dict[str, Any] = envoy.routes(wanted, names, _inside(front), version)
-    return {ROUTES: json.dumps(document)}
+    return {ROUTES: json.dumps(envoy.versioned(envoy.routes(wanted, names, _inside(front), "")))}
+
+
+def versions(files: dict[str, str]) -> dict[str, str]:
+    """Version of each file that Envoy watches, by name without its ending, as `Admin.applied` tells them."""
+    watched = {name: json.loads(text) for name, text in files.items() if name.endswith(".json")}
+    return {Path(name).stem: one["version_info"] for name, one in watched.items() if "version_info" in one}
 
 
 def _inside(front: Front) -> Front:

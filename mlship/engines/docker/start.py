@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -56,10 +55,10 @@ def forget(site: Site, server: str) -> None:
     one, rest = world.router(found), [each for each in servers(found) if each.name != server]
     if one is None:
         return
-    front, version = site.known(found).front, str(time.time_ns())
+    front = site.known(found).front
     with state.locked(site.directory, "routes"):
-        files = router.route_file(front, rest, site.router.wanted(one), version)
-        site.router.put(one, files | router.cluster_file(front, rest, version))
+        files = router.route_file(front, rest, site.router.wanted(one))
+        site.router.put(one, files | router.cluster_file(front, rest))
 
 
 def _known(site: Site, known: Kept | None, found: list[Container], front: Front | None) -> Kept:
@@ -100,10 +99,9 @@ def _start_router(site: Site, release: Release, front: Front, given: str) -> Non
             one = None
         if one is None:
             one = _new_router(site, release, front, given)
-        version, up = str(time.time_ns()), servers(found)
+        up = servers(found)
         files = {} if one.state == "running" else router.static_files(front)
-        files |= router.front_files(front, up, version)
-        site.router.put(one, files | router.route_file(front, up, wanted, version))
+        site.router.put(one, files | router.front_files(front, up) | router.route_file(front, up, wanted))
         if one.state in ("created", "exited"):
             with faults("start the router", model=site.model):
                 site.client.api.start(one.id)
