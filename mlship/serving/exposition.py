@@ -104,7 +104,11 @@ def _server(described: Described, state: State, started: float) -> Iterator[Metr
         "mlship_requests_not_batched": ("Requests that went through MLflow's own parser.", counts["not_batched"]),
         "mlship_labels": ("Rows whose late label was joined with a prediction.", counts["labelled"]),
         "mlship_labels_wrong": ("Of these, the rows predicted wrongly.", counts["wrong"]),
-        "mlship_rows_missed": ("Rows that came too fast to be sketched.", counts["rows_missed"]),
+        "mlship_rows_missed": ("Rows that came too fast to be noted at all.", counts["rows_missed"]),
+        "mlship_rows_thinned": (
+            "Rows whose features were not sketched, as others told enough.",
+            counts["rows_thinned"],
+        ),
         "mlship_log_lines": ("Lines written to the prediction log.", counts["log"]["lines"]),
         "mlship_log_bytes": ("Bytes written to the prediction log.", counts["log"]["bytes"]),
         "mlship_log_dropped": ("Lines that the prediction log did not take.", counts["log"]["dropped"]),

@@ -1,12 +1,13 @@
 """What is noted of answers beside the event loop: sketches of features and predictions, and lines of the log.
 
-The loop only appends to a list; one thread empties it about once a second and takes each column in at once, which is a
-small part of the price of taking in row by row.
+The loop only appends to a queue; one thread empties it once a second and takes each column in at once, which is a small
+part of the price of taking in row by row. Of very many rows the features of some are enough: the price stays the same.
 """
 
 from __future__ import annotations
 
 import logging
+import random
 import threading
 import time
 from collections import Counter, deque
@@ -20,7 +21,9 @@ from mlship.serving.state import OTHER
 from mlship.stats.sketches import ColumnSketch
 
 #: Seconds between two takes, and rows after which one comes earlier.
-PAUSE, ENOUGH = 1.0, 4096
+PAUSE, ENOUGH = 1.0, 16_384
+#: Rows of one take whose features are sketched, about; with more, every n-th is.
+FEATURE_ROWS = 512
 #: Rows that may wait for a take; what comes on top is neither sketched nor logged, but counted.
 MAX_ROWS = 32_768
 #: Columns, outputs of one model and classes of one output that are told apart.
@@ -29,6 +32,7 @@ MAX_COLUMNS, MAX_OUTPUTS, MAX_CLASSES = 512, 32, 50
 log = logging.getLogger("mlship.serving")
 
 _SCALARS = frozenset({int, float, str, bool, type(None)})
+_CLASSES = frozenset({int, str, bool})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +75,14 @@ class Notes:
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
+        self._random = random.Random()
         self.features: dict[str, ColumnSketch] = {}
         self.outputs: dict[str, ColumnSketch] = {}
         self.classes: dict[str, dict[str, int]] = {}
         self.missed = 0
-        """Rows that came too fast to be noted."""
+        """Rows that came too fast to be noted at all."""
+        self.thinned = 0
+        """Rows whose features were left out, so that sketching costs no more than so much."""
         self._thread = threading.Thread(target=self._run, name="notes", daemon=True)
         self._thread.start()
 
@@ -116,13 +123,14 @@ class Notes:
                         self._log.offer(self._line(one))
 
     def snapshot(self) -> dict[str, Any]:
-        """Everything noted so far, as a JSON document: features, outputs, classes. From any thread."""
+        """Everything noted so far, as a JSON document: features, outputs, classes, rows_thinned. From any thread."""
         self.settle()
         with self._lock:
             return {
                 "features": {name: sketch.to_json() for name, sketch in self.features.items()},
                 "outputs": {name: sketch.to_json() for name, sketch in self.outputs.items()},
                 "classes": {name: dict(classes) for name, classes in self.classes.items()},
+                "rows_thinned": self.thinned,
             }
 
     def close(self, timeout: float) -> None:
@@ -144,15 +152,11 @@ class Notes:
                 log.warning("notes of some answers are lost: %s: %s", type(fault).__name__, fault)
 
     def _sketch(self, answers: list[Answered]) -> None:
-        features: dict[str, list[Any]] = {}
         outputs: dict[str, list[Any]] = {}
         for one in answers:
-            for name, cells in (one.features or {}).items():
-                if name in features:
-                    features[name] += cells
-                elif name not in self._subject.redact:
-                    features[name] = list(cells)
-            _spread(one.predictions or (), outputs)
+            if one.predictions:
+                _spread(one.predictions, outputs)
+        features = self._thin([one for one in answers if one.features])
         for found, sketches, most in ((features, self.features, MAX_COLUMNS), (outputs, self.outputs, MAX_OUTPUTS)):
             for name, cells in found.items():
                 if name not in sketches:
@@ -164,6 +168,26 @@ class Notes:
         for name, cells in outputs.items():
             if name in self.outputs:
                 count_classes(self.classes.setdefault(name, {}), cells)
+
+    def _thin(self, answers: list[Answered]) -> dict[str, list[Any]]:
+        """The features of these answers by column, of every n-th row where there are very many."""
+        total = sum(map(_feature_rows, answers))
+        step = -(-total // FEATURE_ROWS) or 1
+        start, chosen = self._random.randrange(step), 0
+        features: dict[str, list[Any]] = {}
+        for one in answers:
+            rows = _feature_rows(one)
+            if start < rows:
+                for name, cells in (one.features or {}).items():
+                    part = cells if step == 1 else cells[start::step]
+                    if name in features:
+                        features[name] += part
+                    elif name not in self._subject.redact:
+                        features[name] = list(part)
+                chosen += len(range(start, rows, step))
+            start = (start - rows) % step
+        self.thinned += total - chosen
+        return features
 
     def _line(self, one: Answered) -> bytes:
         record: dict[str, Any] = {
@@ -195,18 +219,27 @@ class Notes:
         )
 
 
-def count_classes(classes: dict[str, int], cells: Iterable[Any]) -> None:
+def count_classes(classes: dict[str, int], cells: list[Any]) -> None:
     """Count whole numbers, texts and booleans by name: the first `MAX_CLASSES` of them, and all further ones as one."""
-    plain = (cell.item() if hasattr(cell, "item") else cell for cell in cells)
-    counted = Counter((type(cell), cell) for cell in plain if isinstance(cell, int | str))
-    for (kind, cell), times in counted.items():
-        name = ("true" if cell else "false") if kind is bool else _name(cell)
-        if name not in classes and len(classes) >= MAX_CLASSES:
-            name = OTHER
-        classes[name] = classes.get(name, 0) + times
+    by_kind: dict[type, list[Any]] = {}
+    kinds = set(map(type, cells))
+    if len(kinds) == 1:
+        by_kind[kinds.pop()] = cells
+    else:  # 1, 1.0 and True are equal, and not the same class
+        for given in cells:
+            cell = given.item() if hasattr(given, "item") else given
+            by_kind.setdefault(type(cell), []).append(cell)
+    for kind in [kind for kind in by_kind if kind in _CLASSES]:
+        for cell, times in Counter(by_kind[kind]).items():
+            name = _name(cell)
+            if name not in classes and len(classes) >= MAX_CLASSES:
+                name = OTHER
+            classes[name] = classes.get(name, 0) + times
 
 
 def _name(cell: Any) -> str:
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
     if isinstance(cell, int):
         return str(cell) if abs(cell) < 10**20 else "huge"
     return str(cell)[:100]
@@ -214,9 +247,8 @@ def _name(cell: Any) -> str:
 
 def _spread(predictions: Sequence[Any], outputs: dict[str, list[Any]]) -> None:
     """Sort the predictions of some rows by output: one value a row has the name '', several go by name or position."""
-    if set(map(type, predictions)) <= _SCALARS:
-        if predictions:
-            outputs.setdefault("", []).extend(predictions)
+    if all(type(row) in _SCALARS for row in predictions):
+        outputs.setdefault("", []).extend(predictions)
         return
     for row in predictions:
         if isinstance(row, dict):
@@ -229,7 +261,11 @@ def _spread(predictions: Sequence[Any], outputs: dict[str, list[Any]]) -> None:
             outputs.setdefault(str(name), []).append(value)
 
 
+def _feature_rows(one: Answered) -> int:
+    return len(next(iter(one.features.values()))) if one.features else 0
+
+
 def _rows(one: Answered) -> int:
     if one.predictions is not None:
         return max(1, len(one.predictions))
-    return len(next(iter(one.features.values()))) if one.features else 1
+    return max(1, _feature_rows(one))

@@ -139,6 +139,7 @@ class Observing:
             "digest": self._described.digest,
             "epoch": self._others.epoch,
             "rows_missed": total.counts["rows_missed"],
+            "rows_thinned": total.counts["rows_thinned"],
             "features": document["features"],
             "outputs": document["outputs"],
         }
@@ -198,6 +199,7 @@ class Observing:
                 "wrong": self._wrong,
                 "labels": {str(second): [known, wrong] for second, known, wrong in self._feedback.seconds()},
                 "rows_missed": self._notes.missed,
+                "rows_thinned": noted["rows_thinned"],
                 "classes": noted["classes"],
                 "log": {
                     "lines": log.written if log else 0,
