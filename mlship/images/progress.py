@@ -35,6 +35,7 @@ def bytes_done(stream: Iterable[dict[str, Any]], watch: Watch, what: str) -> dic
             last = event["aux"]
         detail = event.get("progressDetail") or {}
         if "id" in event and detail.get("total"):
-            layers[event["id"]] = (int(detail.get("current", 0)), int(detail["total"]))
+            known = int(detail["total"])  # of the content: what the engine wraps around it it counts as done
+            layers[event["id"]] = (min(int(detail.get("current", 0)), known), known)
             watch(what, sum(done for done, _ in layers.values()), sum(total for _, total in layers.values()))
     return last
