@@ -10,7 +10,7 @@ from mlship.cli.common import Format, FormatOption, PolicyArgument, context, emi
 
 
 def endpoint(ctx: typer.Context, policy: PolicyArgument, fmt: FormatOption = Format.TEXT) -> None:
-    """Apply the endpoint section to the running router: keys, tokens, certificates, limits, timeout.
+    """Apply the endpoint section to the running router: keys, certificates, limits.
 
     Nothing is restarted and no request is lost. When it returns, a key that is gone lets nobody in any more.
     """

@@ -47,6 +47,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "resume": ("mlship.cli.resume", "resume", "Let a paused rollout go on; its bake goes on from where it stood."),
     "abort": ("mlship.cli.abort", "abort", "End a rollout before its promotion: all traffic back to stable."),
     "rollback": ("mlship.cli.rollback", "command", "Go back to the previous champion, now."),
+    "drill": (
+        "mlship.cli.drill",
+        "drill",
+        "Take the model away for a moment, and prove that callers get what the policy promises.",
+    ),
     "status": (
         "mlship.cli.status",
         "status",
@@ -55,7 +60,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "endpoint": (
         "mlship.cli.endpoint",
         "endpoint",
-        "Apply the endpoint section to the running router: keys, tokens, certificates, limits, timeout.",
+        "Apply the endpoint section to the running router: keys, certificates, limits.",
     ),
     "down": ("mlship.cli.down", "down", "Stop router and servers; traffic ends. Registry, ledger and journals stay."),
     "history": ("mlship.cli.history", "history", "Show who did what, when, and on which evidence; the newest last."),

@@ -16,9 +16,6 @@ from mlship.policy.certificates import certificate_fault
 if TYPE_CHECKING:  # pydantic is not needed to read one back
     from mlship.policy.serving import Endpoint
 
-#: Bytes; a longer one is refused by the router before it is looked at (`envoy/auth.lua`).
-LONGEST_KEY = 1024
-
 
 @dataclass(frozen=True, slots=True)
 class Front:
@@ -121,6 +118,9 @@ def front(endpoint: Endpoint, resolve: Callable[[str], Path]) -> Front:
 
 
 def _digests(endpoint: Endpoint, resolve: Callable[[str], Path]) -> tuple[str, ...] | None:
+    from mlship.policy.lint_endpoint import LONG_KEY, split_keys
+    from mlship.policy.references_endpoint import split_lines
+
     auth = endpoint.auth
     if auth is None or (auth.api_keys is None and auth.api_keys_file is None):
         return None
@@ -132,19 +132,9 @@ def _digests(endpoint: Endpoint, resolve: Callable[[str], Path]) -> tuple[str, .
         raise PolicyError(
             "the endpoint asks for API keys, and there is none", hint="set the variable, or fill the file"
         )
-    if any(len(key.encode()) > LONGEST_KEY for key in keys):
-        raise PolicyError(f"an API key is longer than {LONGEST_KEY} bytes", hint="32 random characters are plenty")
+    if any(len(key.encode()) > LONG_KEY for key in keys):
+        raise PolicyError(f"an API key is longer than {LONG_KEY} bytes", hint="32 random characters are plenty")
     return tuple(sorted({hashlib.sha256(key.encode()).hexdigest() for key in keys}))
-
-
-def split_keys(text: str) -> list[str]:
-    """The keys of an environment variable, separated by commas or lines."""
-    return [key.strip() for line in text.splitlines() for key in line.split(",") if key.strip()]
-
-
-def split_lines(text: str) -> list[str]:
-    """The keys of a file: one a line; empty lines and those that begin with # say nothing."""
-    return [line.strip() for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
 
 
 def _jwks(jwks: str, resolve: Callable[[str], Path]) -> str:

@@ -12,6 +12,9 @@ from typing import NamedTuple
 _SHOWN = 100
 _INDENT = " " * 5
 _BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
+#: Where API keys belong, and what somebody has written there.
+_KEYS = re.compile(r"""(\bapi_keys["']?\s*:\s*)("[^"]*"?|'[^']*'?|[^\s,}#]+)""")
+_NAMED = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _PASSWORD = re.compile(r"(?<=://)([^/@\s:]*:)([^/@\s]+)(?=@)")
 
 
@@ -92,11 +95,21 @@ class Source:
         return cls(file, tuple(_BREAKS.split(text)))
 
     def fault(self, spot: Spot, what: str, hint: str = "", severity: Severity = Severity.ERROR) -> Fault:
-        """A fault at `spot`, with its source line; passwords inside URLs are not shown."""
+        """A fault at `spot`, with its source line; passwords inside URLs and API keys are not shown."""
         line = self.lines[spot.line - 1] if 0 < spot.line <= len(self.lines) else ""
         line = _PASSWORD.sub(lambda match: match[1] + "*" * len(match[2]), _printable(line))
+        line = _KEYS.sub(lambda match: match[1] + _hidden(match[2]), line)
         shown, caret = _cut(line, spot.column - 1)
         return Fault(self.file, spot.line, spot.column, what, shown, hint, spot.width, severity, caret)
+
+
+def is_named_only(written: str) -> bool:
+    """Whether a value that must be a secret is nothing but `${NAME}`, or some of them separated by commas."""
+    return not _NAMED.sub("", written).strip(" ,\t\n\"'") and bool(_NAMED.search(written))
+
+
+def _hidden(written: str) -> str:
+    return written if is_named_only(written) or written == "null" else "*" * len(written)
 
 
 def plain(text: str, limit: int = 60) -> str:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
 
-from mlship.policy.faults import Fault, plain
-from mlship.policy.later import THIS
+from mlship.policy.faults import Fault
 from mlship.policy.lint_data import lint_data
+from mlship.policy.lint_endpoint import lint_endpoint
 from mlship.policy.lint_gates import lint_gates
 from mlship.policy.lint_metrics import lint_metrics
 from mlship.policy.subject import Subject
@@ -45,30 +44,6 @@ def _names(subject: Subject) -> Iterable[Fault]:
 
 
 _ALIAS = re.compile(r"@(?!latest$|v[0-9]+$|[0-9]+$)[A-Za-z0-9_-]+", re.IGNORECASE)
-
-
-def _endpoint(subject: Subject) -> Iterable[Fault]:
-    here: Location = ("endpoint", "listen")
-    host, _, port = subject.policy.endpoint.listen.rpartition(":")
-    if not 1 <= int(port) <= 65535:
-        yield subject.error(here, f"there is no port {port}", "ports go from 1 to 65535")
-    elif int(port) < 1024:
-        yield subject.warning(here, f"port {port} needs special rights on most machines", "take one from 1024 on")
-    if host == "localhost":
-        return
-    try:
-        address = IPv6Address(host[1:-1]) if host.startswith("[") else IPv4Address(host)
-    except AddressValueError:
-        yield subject.error(
-            here, f"there is no address {plain(host)}", "write 127.0.0.1, or another address of this machine"
-        )
-        return
-    if not address.is_loopback:
-        yield subject.warning(
-            here,
-            f"{address} can be reached from other machines, and {THIS} does not ask callers who they are",
-            "127.0.0.1?",
-        )
 
 
 def _rollout(subject: Subject) -> Iterable[Fault]:
@@ -119,6 +94,6 @@ _CHECKS: tuple[Callable[[Subject], Iterable[Fault]], ...] = (
     lint_data,
     lint_gates,
     lint_metrics,
-    _endpoint,
+    lint_endpoint,
     _rollout,
 )

@@ -1,4 +1,4 @@
-"""Do the files and columns that a policy names exist? Reads headers and footers only."""
+"""Do the files and columns that a policy names exist? Of data, reads headers and footers only."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from mlship.policy.data import Dataset
 from mlship.policy.datasets import check_dataset
 from mlship.policy.faults import Fault
+from mlship.policy.references_endpoint import check_endpoint_references
 from mlship.policy.references_gates import check_gate_references, column
 from mlship.policy.subject import Subject
 from mlship.policy.tree import Location
@@ -16,8 +17,9 @@ from mlship.policy.tree import Location
 def check_references(subject: Subject, resolve: Callable[[str], Path]) -> list[Fault]:
     """Faults of every data file that cannot be used, and of every column that the file for it does not have."""
     data = subject.policy.data
+    endpoint = check_endpoint_references(subject, resolve)
     if data is None:
-        return list(check_gate_references(subject, {}, resolve))
+        return [*check_gate_references(subject, {}, resolve), *endpoint]
     faults: list[Fault] = []
     known: dict[str, tuple[str, ...] | None] = {}
     for name in ("evaluation", "reference", "recent"):
@@ -41,7 +43,7 @@ def check_references(subject: Subject, resolve: Callable[[str], Path]) -> list[F
         for index, name in enumerate(data.entity):
             if evaluation is None or name in evaluation:
                 faults.extend(column(subject, ("data", "entity", index), name, reference, "data.reference"))
-    return [*faults, *check_gate_references(subject, known, resolve)]
+    return [*faults, *check_gate_references(subject, known, resolve), *endpoint]
 
 
 def _dataset(subject: Subject, here: Location, dataset: Dataset, known: tuple[str, ...] | None) -> Iterable[Fault]:

@@ -33,7 +33,7 @@ def check_gate_references(subject: Subject, known: Known, resolve: Resolve) -> I
     yield from _skew(subject, resolve)
     for location, function in _functions(subject):
         if not any(True for _ in function_shape(subject, location, function)):
-            yield from _function(subject, location, function, resolve("."))
+            yield from check_function(subject, location, function, resolve("."))
     for name, rule in subject.policy.gates.custom.items():
         if rule.command:
             yield from _program(subject, ("gates", "custom", name, "command", 0), rule.command[0], resolve)
@@ -105,7 +105,7 @@ def _functions(subject: Subject) -> Iterable[tuple[Location, str]]:
             yield ("gates", "custom", name, "function"), gate.function
 
 
-def _function(subject: Subject, location: Location, function: str, directory: Path) -> Iterable[Fault]:
+def check_function(subject: Subject, location: Location, function: str, directory: Path) -> Iterable[Fault]:
     """The module stands beside the policy file and names the function; it is read, not run."""
     module, _, name = function.partition(":")
     stem = directory.joinpath(*module.split("."))
