@@ -64,7 +64,7 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     ``Controller.run`` raises.
     """
     from mlship.engines.front import front
-    from mlship.engines.options import Setup, options
+    from mlship.engines.options import Setup, options, router_image
     from mlship.engines.table import engine
     from mlship.ledger import Ledger, who
     from mlship.registry import Registry
@@ -85,7 +85,7 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     view.say("reaching the registry")
     registry, ledger = Registry.connect(policy.registry.uri, home), Ledger(home.ledger)
     candidate = registry.candidate(policy)
-    setup = Setup(front(policy.endpoint, loaded.resolve), options(policy, loaded.digest))
+    setup = Setup(front(policy.endpoint, loaded.resolve), options(policy, loaded.digest), router_image(policy))
     runner = engine(policy.rollout.engine, home, policy.model, setup, security=policy.gates.security)
     entries = ledger.entries(policy.model)
     images = _images(loaded, candidate, entries)

@@ -86,6 +86,11 @@ def options(policy: Policy, policy_digest: str) -> ServerOptions:
     )
 
 
+def router_image(policy: Policy) -> str:
+    """The router's image that a policy names; empty when it is built."""
+    return (policy.image.router if policy.image else None) or ""
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What a policy says about serving. An engine that is found again, to look at it or to end it, needs none."""

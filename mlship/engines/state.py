@@ -17,6 +17,8 @@ from mlship.engines.front import Front
 from mlship.errors import StateError
 
 FILE = "engine.json"
+#: Holds the kind of the engine beside the state of one that is not local; so it is known when the state is damaged.
+MARK = "engine.kind"
 #: Below the range from which Linux takes the ports of outgoing connections, so that a restart finds its port free.
 PORTS = range(20_000, 32_000)
 
@@ -83,6 +85,12 @@ def load(directory: Path) -> State | None:
     path = directory / FILE
     try:
         document = json.loads(path.read_text())
+        if "engine" in document:
+            raise StateError(
+                f"the engine {document['engine']} serves this model",
+                where=str(path),
+                hint=f"`mlship down {document.get('model', 'MODEL')}` ends it, and its callers are cut off",
+            )
         servers = {
             name: Deployment(**{**entry, "argv": tuple(entry["argv"])})
             for name, entry in document.pop("servers").items()
@@ -97,6 +105,22 @@ def load(directory: Path) -> State | None:
             where=str(path),
             hint="look for its processes with `ps`, end them, and remove this file",
         ) from error
+
+
+def kind(directory: Path) -> str:
+    """What kind of engine keeps its state in a directory; `local` where nothing says otherwise."""
+    try:
+        return (directory / MARK).read_text().strip() or "local"
+    except (OSError, ValueError):
+        return "local"
+
+
+def model(directory: Path) -> str:
+    """The model that an engine in a directory serves; empty when its state cannot be read."""
+    try:
+        return str(json.loads((directory / FILE).read_text())["model"])
+    except (OSError, ValueError, TypeError, KeyError):
+        return ""
 
 
 def save(directory: Path, state: State) -> None:

@@ -9,7 +9,7 @@ from mlship.engines import state
 from mlship.engines.base import Engine
 from mlship.engines.guard import Guarded
 from mlship.engines.local import LocalEngine
-from mlship.errors import EngineError, StateError
+from mlship.errors import EngineError
 from mlship.home import Home
 
 if TYPE_CHECKING:
@@ -17,8 +17,14 @@ if TYPE_CHECKING:
     from mlship.policy.gates import SecurityGate
 
 
+def _docker(home: Home, model: str, setup: Setup | None) -> Engine:
+    from mlship.engines.docker import DockerEngine
+
+    return DockerEngine(home, model, setup)
+
+
 #: Name in the policy -> how to make it.
-ENGINES: dict[str, Callable[[Home, str, Setup | None], Engine]] = {"local": LocalEngine}
+ENGINES: dict[str, Callable[[Home, str, Setup | None], Engine]] = {"local": LocalEngine, "docker": _docker}
 
 
 def engine(
@@ -50,7 +56,7 @@ def engine(
 
 def found(home: Home, model: str) -> Engine:
     """The engine that serves a model in this state directory, to look at it or to end it."""
-    return engine("local", home, model)
+    return engine(state.kind(home.engine(model)), home, model)
 
 
 def running(home: Home) -> list[str]:
@@ -58,13 +64,7 @@ def running(home: Home) -> list[str]:
 
     An engine whose state cannot be read is listed by the name of its directory.
     """
-    models = []
-    for path in (home.path / "engines").glob(f"*/{state.FILE}"):
-        try:
-            found = state.load(path.parent)
-        except StateError:
-            models.append(path.parent.name)
-            continue
-        if found is not None:
-            models.append(found.model)
-    return sorted(models)
+    directories = {
+        path.parent for name in (state.FILE, state.MARK) for path in (home.path / "engines").glob(f"*/{name}")
+    }
+    return sorted(state.model(directory) or directory.name for directory in directories)

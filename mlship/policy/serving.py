@@ -114,6 +114,11 @@ class Image(Section):
     )
     max_size: Size | None = Field(None, ge=10**6, description="a larger image is not shipped; null: any size")
     push: bool = Field(False, description="push to the repository once it is built")
+    router: str | None = Field(
+        None,
+        min_length=1,
+        description="the router's image, with envoy and python3; default: Envoy on the image's own base",
+    )
     sign: str | None = Field(
         None, description="private key file (PEM) that signs what the image was made of; relative to the policy file"
     )

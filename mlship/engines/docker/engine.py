@@ -227,4 +227,4 @@ class DockerEngine:
         with state.locked(self.directory, "engine"):
             self.site.router.hands.close()
             world.end_all(self.site.client, self.site.names, self.site.logs(), DOWN_SECONDS)
-            (self.directory / state.FILE).unlink(missing_ok=True)
+            kept.forget(self.directory)

@@ -65,4 +65,11 @@ def load(directory: Path) -> Kept | None:
 
 def save(directory: Path, kept: Kept) -> None:
     """Write the state, readable by its owner only."""
+    state.write(directory / state.MARK, KIND, durable=True)
     state.write(directory / state.FILE, kept.text(), durable=True)
+
+
+def forget(directory: Path) -> None:
+    """Remove the state, the mark last."""
+    for name in (state.FILE, state.MARK):
+        (directory / name).unlink(missing_ok=True)

@@ -131,4 +131,4 @@ def _undo(site: Site, before: Kept | None, found: list[Container], server: str) 
     if before is not None:
         kept.save(site.directory, before)
     else:
-        (site.directory / state.FILE).unlink(missing_ok=True)
+        kept.forget(site.directory)
