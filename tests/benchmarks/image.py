@@ -24,7 +24,8 @@ BASE = os.environ.get("MLSHIP_TEST_BASE", "mlship-base:bookworm")
 #: Both build on this: the tests' base with a `python` that pip may install into, as official Python images have it.
 COMMON = "mlship-benchmark-base:latest"
 _DOCKERFILE = f"""FROM {BASE}
-COPY certificates.crt /etc/ssl/certs/ca-certificates.crt
+COPY certificates.crt /etc/host-certificates.crt
+ENV PIP_CERT=/etc/host-certificates.crt SSL_CERT_FILE=/etc/host-certificates.crt
 RUN python3 -m venv /usr/local/python
 ENV PATH=/usr/local/python/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 """
