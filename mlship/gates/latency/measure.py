@@ -14,7 +14,7 @@ from mlship.gates.latency import reading
 from mlship.gates.latency.agree import Agreement, compare
 from mlship.gates.latency.ask import ask
 from mlship.gates.latency.bodies import MOST_BODIES, Sender, sender
-from mlship.gates.latency.measured import Arm, Measured
+from mlship.gates.latency.measured import QUANTILES, Arm, Measured
 from mlship.gates.latency.target import Ready, Target
 from mlship.load import run
 from mlship.load.plan import Load
@@ -125,6 +125,7 @@ def _loaded(bench: Bench, load: Sender, ready: Ready, champion: Ready | None) ->
 
 def _arms(bench: Bench, recordings: dict[str, Recording], ready: Ready, champion: Ready | None) -> list[Arm]:
     arms = []
+    limits = {name: limit for name in QUANTILES if (limit := getattr(bench.section, name)) is not None}
     asked = [(bench.candidate.version, bench.ours, ready, "candidate")]
     if champion is not None and bench.theirs is not None and bench.candidate.champion is not None:
         asked.append((bench.candidate.champion, bench.theirs, champion, "champion"))
@@ -132,7 +133,8 @@ def _arms(bench: Bench, recordings: dict[str, Recording], ready: Ready, champion
         ended = target.ended()
         said = f"the server did not survive the load: {ended}" if ended else ""
         recording, memory = recordings[name], target.memory()
-        arms.append(reading.arm(version.version, recording, cold_start=started.seconds, memory=memory, said=said))
+        arm = reading.arm(version.version, recording, limits, cold_start=started.seconds, memory=memory, said=said)
+        arms.append(arm)
     return arms
 
 

@@ -35,6 +35,8 @@ class Arm:
     quantiles: Mapping[str, Figure]
     """Seconds from a request's intended time to its last byte, by the names of `QUANTILES`; of all requests but those
     that failed at once."""
+    slower: Mapping[str, Figure]
+    """Share of the requests that took longer than the limit of that name, or failed; for the limits that there are."""
     errors: Figure
     """Share of the requests without a good answer."""
     kinds: Mapping[str, int] = field(default_factory=dict)

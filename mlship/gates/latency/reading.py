@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from mlship.gates.latency.measured import QUANTILES, Arm, Figure
 from mlship.gates.latency.target import Memory
@@ -22,8 +22,16 @@ def slices(seconds: float) -> int:
     return min(_MOST, max(_FEWEST, int(2 * seconds)))
 
 
-def arm(version: str, recording: Recording, *, cold_start: float | None, memory: Memory | None, said: str = "") -> Arm:
-    """The figures of one version's recording."""
+def arm(
+    version: str,
+    recording: Recording,
+    limits: Mapping[str, float],
+    *,
+    cold_start: float | None,
+    memory: Memory | None,
+    said: str = "",
+) -> Arm:
+    """The figures of one version's recording; `limits` are seconds by the names of `QUANTILES`."""
     several = len(recording.slices) > 1
     return Arm(
         version=version,
@@ -31,6 +39,7 @@ def arm(version: str, recording: Recording, *, cold_start: float | None, memory:
         quantiles={
             name: _figure(figures.latency(recording, share) if several else None) for name, share in QUANTILES.items()
         },
+        slower={name: _figure(figures.slower(recording, limit) if several else None) for name, limit in limits.items()},
         errors=_figure(figures.errors(recording) if several else None),
         kinds=recording.errors,
         lag=figures.lag(recording) or 0.0,
