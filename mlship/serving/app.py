@@ -138,7 +138,7 @@ class App:
         finally:
             self._in_flight -= 1
         if answer.problem:
-            log.error("request %s failed: %s", request_id, answer.problem)
+            log.error("request %s failed: %s", request_id, answer.problem, extra={"request_id": request_id})
         if asked and answer.status >= 400:
             answer = v2.as_error(answer)
         own = [(b"x-mlship-version", self._version), (b"x-request-id", request_id.encode("latin-1"))]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from mlship.serving.exposition import CONTENT_TYPE, ROWS, SECONDS, Described, exposition, process
 from mlship.serving.feedback import Feedback, Label, read_labels
-from mlship.serving.notes import LabelCame, Notes
+from mlship.serving.notes import LabelCame, Notes, Subject
 from mlship.serving.observer import Answered, Pressure
 from mlship.serving.protocol import Answer, error
 from mlship.serving.state import State, merged
@@ -224,6 +224,13 @@ class Observing:
     async def _total(self) -> State:
         own = await self.state()
         return merged(map(State.from_json, (*await self._others.states(own), own)))
+
+
+def alone(described: Described, tolerance: float | None = None) -> Observing:
+    """The observer of a server of one worker without a prediction log; `tolerance` as of `Feedback`."""
+    return Observing(
+        described, Notes(Subject(described.model, described.version), None), None, Feedback(tolerance), Alone()
+    )
 
 
 def outcome(status: int) -> str:

@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from mlship.serving.adapter import Single
 from mlship.serving.app import App, Identity
+from mlship.serving.exposition import Described
 from mlship.serving.limits import Limits
 from mlship.serving.load import load
+from mlship.serving.observing import alone
 
 from .conftest import Reply, call
 
@@ -26,7 +27,7 @@ NAMES = list(ROW)
 
 
 def made(tolerance: float | None = None, limits: Limits | None = None) -> App:
-    return App(IDENTITY, Single(IDENTITY, tolerance), limits or Limits())
+    return App(IDENTITY, alone(Described("late", "7", "sha256:abc"), tolerance), limits or Limits())
 
 
 def split(*rows: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -205,7 +206,7 @@ def test_concurrent_requests_are_batched_and_each_gets_its_own_answer(regressor:
         metrics = (await call(app, "/metrics", method="GET")).body.decode()
         assert 'mlship_requests_total{outcome="ok"} 50.0' in metrics
         assert "mlship_requests_in_flight 0.0" in metrics
-        assert 'mlship_model_info{digest="sha256:abc",model="late",version="7"} 1.0' in metrics
+        assert 'mlship_model_info{digest="sha256:abc",model="late",policy_digest="",version="7"} 1.0' in metrics
 
     serve(regressor, scenario)
 
