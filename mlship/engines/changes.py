@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
 
 from mlship.policy.units import format_duration, format_rate, format_size
 
 if TYPE_CHECKING:
     from mlship.engines.front import Front
+
+T = TypeVar("T")
 
 
 def changes(before: Front, after: Front) -> list[str]:
@@ -20,15 +23,15 @@ def changes(before: Front, after: Front) -> list[str]:
     elif before.certificate_digest != after.certificate_digest:
         lines.append("certificate: replaced")
     lines += [
-        _moved("timeout", format_duration(before.timeout), format_duration(after.timeout)),
-        _moved("largest body", format_size(before.max_body), format_size(after.max_body)),
-        _moved("rate limit", _rate(before.rate_limit), _rate(after.rate_limit)),
-        _moved("fallback", before.fallback, after.fallback),
+        _moved("timeout", before.timeout, after.timeout, format_duration),
+        _moved("largest body", before.max_body, after.max_body, format_size),
+        _moved("rate limit", before.rate_limit, after.rate_limit, _rate),
+        _moved("fallback", before.fallback, after.fallback, str),
     ]
     if (before.rule_answer, before.rule_function) != (after.rule_answer, after.rule_function):
         lines.append("rule: changed")
-    lines.append(_moved("jobs that may wait", str(before.queue_jobs), str(after.queue_jobs)))
-    lines.append(_moved("answers are kept for", format_duration(before.queue_keep), format_duration(after.queue_keep)))
+    lines.append(_moved("jobs that may wait", before.queue_jobs, after.queue_jobs, str))
+    lines.append(_moved("answers are kept for", before.queue_keep, after.queue_keep, format_duration))
     return [line for line in lines if line]
 
 
@@ -63,8 +66,8 @@ def _tokens(before: Front, after: Front) -> str:
     ) + " changed"  # fmt: skip
 
 
-def _moved(what: str, before: str, after: str) -> str:
-    return "" if before == after else f"{what}: {before} -> {after}"
+def _moved(what: str, before: T, after: T, shown: Callable[[T], str]) -> str:
+    return "" if before == after else f"{what}: {shown(before)} -> {shown(after)}"
 
 
 def _rate(per_second: float | None) -> str:
