@@ -13,6 +13,8 @@ from mlship.engines.front import Front
 
 #: Seconds; shorter than the servers' keep-alive, so that it is never the server that closes a connection in use.
 IDLE = 30
+#: Seconds until a connection counts as refused, but never more than a quarter of a request's deadline.
+CONNECT = 1.0
 
 _AGGREGATE = TYPE + "envoy.extensions.clusters.aggregate.v3.ClusterConfig"
 _PROTOCOL = TYPE + "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -44,11 +46,12 @@ def clusters(
     fallback
         Where the fallback program listens; with it, each pair has a chain too (see `last.py`).
     """
-    resources = [_server(name, at) for name, at in servers.items()]
+    connect = _patience(front)
+    resources = [_server(name, at, connect) for name, at in servers.items()]
     resources += [_aggregate(pair(one, other), [one, other]) for one in servers for other in servers if one != other]
     if fallback is not None:
-        resources += [_server(last.again(name), at) for name, at in servers.items()]
-        resources.append(_server(last.FALLBACK, fallback))
+        resources += [_server(last.again(name), at, connect) for name, at in servers.items()]
+        resources.append(_server(last.FALLBACK, fallback, connect))
         for one in servers:
             resources += [_aggregate(last.chain(one, other), last.members(one, other)) for other in servers]
     if front is not None and front.jwt_issuer and (url := urlsplit(front.jwks)).scheme in ("http", "https"):
@@ -56,14 +59,21 @@ def clusters(
     return {"version_info": version, "resources": resources}
 
 
-def _server(name: str, at: Address) -> dict[str, Any]:
+def _patience(front: Front | None) -> float:
+    """Seconds until a connection counts as refused. Where a container or a machine has gone, nobody refuses; and only
+    with a connection does the time of an attempt begin, so that without a limit of its own this would take it all.
+    """
+    return CONNECT if front is None else min(CONNECT, front.timeout / 4)
+
+
+def _server(name: str, at: Address, connect: float = CONNECT) -> dict[str, Any]:
     endpoint = {"endpoint": {"address": address(*at)}}
     return {
         "@type": _CLUSTER,
         "name": name,
         "type": "STATIC" if is_ip(at[0]) else "STRICT_DNS",
         "dns_lookup_family": "ALL",
-        "connect_timeout": "1s",
+        "connect_timeout": f"{connect:.3f}s",
         "circuit_breakers": _UNLIMITED,
         "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
         "typed_extension_protocol_options": {
