@@ -53,5 +53,4 @@ def _rows(loaded: LoadedPolicy, model: Path) -> tuple[bytes, ...]:
     assert evaluation is not None
     rows = files.read(evaluation, loaded.resolve(evaluation.path or "."))
     features = rows.frame[[name for name in rows.frame.columns if name != rows.target]]
-    made = sender(features, [model] if model.is_dir() else [], MOST)
-    return made.bodies(1)[:MOST]
+    return sender(features, [model], MOST).bodies(1)
