@@ -259,6 +259,19 @@ def test_an_evaluation_is_a_run_linked_to_its_version_both_ways(registry: Regist
     assert kept.read_text() == "version: 1\n", "nothing outside the state directory"
 
 
+def test_the_results_of_a_kept_evaluation_can_be_read_again(registry: Registry) -> None:
+    from mlship.report import render
+
+    judged = evaluation(registry.candidate(policy()))
+    run_id = registry.log_evaluation(judged, "", {"evaluation.json": json.dumps(render(judged, "json"))})
+    assert sorted(registry.results(run_id)) == sorted((one.gate, one.rule, str(one.status)) for one in judged.results)
+    broken = registry.log_evaluation(judged, "", {"evaluation.json": "[]"})
+    with pytest.raises(RegistryError, match="cannot be read"):
+        registry.results(broken)
+    with pytest.raises(RegistryError):
+        registry.results("0" * 32)
+
+
 def test_a_deleted_experiment_comes_back(registry: Registry) -> None:
     first = evaluation(registry.candidate(policy(candidate="1")))
     run = registry.client.get_run(registry.log_evaluation(first, "", {}))

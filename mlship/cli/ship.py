@@ -1,4 +1,4 @@
-"""`mlship ship`: the whole job: evaluate the candidate, and when it passes, roll it out."""
+"""`mlship ship`: the whole job: evaluate the candidate, build its image, prove its latency, and roll it out."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mlship.types import Status
 if TYPE_CHECKING:
     from mlship.home import Home
     from mlship.policy.load import LoadedPolicy
-    from mlship.types import Evaluation
+    from mlship.types import Evaluation, ModelVersion
 
 #: What is said of a candidate that does not get as far as traffic.
 _VERDICTS = {Status.FAILED: "refused", Status.INCONCLUSIVE: "inconclusive", Status.ERROR: "error"}
@@ -25,40 +25,69 @@ def ship(
     fmt: FormatOption = Format.TEXT,
     interval: Annotated[str, typer.Option(help="Time between two looks.", metavar="DURATION")] = "1s",
 ) -> None:
-    """Evaluate the candidate, and when it passes every gate, roll it out.
+    """The whole job: evaluate, build the image, prove the latency budget, roll out; each only if the last passed.
 
-    A rollout that was cut short is carried on without evaluating again.
+    The image is built where the policy has an `image` section or the Docker engine, and the budget proved where it has
+    `gates.latency`. A rollout that was cut short is carried on without doing any of it again.
     """
     from mlship.cli import evaluate, rollout
     from mlship.cli.live import watching
-    from mlship.cli.progress import told_on_stderr
     from mlship.policy.load import load_policy
 
     seconds = rollout.parse_interval(interval)
     loaded, home = load_policy(policy), context(ctx).home
     began = time.monotonic()
-    evaluation = None
-    if _wants_evaluation(loaded, home):
-        with told_on_stderr() as progress:
-            evaluation = evaluate.run(loaded, home, progress)
-        if evaluation.status is not Status.PASSED:
-            if fmt is Format.JSON:
-                emit_json(_refusal(evaluation, time.monotonic() - began))
-            else:
-                evaluate.show(evaluation, evaluate.ReportFormat.TEXT)
-            leave(evaluate.EXITS[evaluation.status])
+    proofs = _proofs(loaded, home) if _wants_evaluation(loaded, home) else []
+    refused = next((proof for proof in proofs if proof.status is not Status.PASSED), None)
+    if refused is not None:
+        if fmt is Format.JSON:
+            emit_json(_refusal(refused, time.monotonic() - began))
+        else:
+            evaluate.show(refused, evaluate.ReportFormat.TEXT)
+        leave(evaluate.EXITS[refused.status])
     with watching() as view:
-        if evaluation is not None:
-            view.say(f"gates passed: {_summary(evaluation)}")
+        for name, proof in zip(("gates passed", "latency budget kept"), proofs, strict=False):
+            view.say(f"{name}: {_summary(proof)}")
         result = rollout.run(loaded, home, interval=seconds, view=view)
     if fmt is Format.JSON:
         told = rollout.document(result)
         outcome = {key: told[key] for key in ("model", "candidate_version", "champion_version", "verdict")}
         outcome |= {"exit_code": told["exit_code"], "reason": told["reason"], "seconds": time.monotonic() - began}
-        emit_json({**outcome, "evaluation": _document(evaluation), "rollout": told})
+        evaluation, latency = [*map(_document, proofs), None, None][:2]
+        emit_json({**outcome, "evaluation": evaluation, "latency": latency, "rollout": told})
     else:
         out().print(rollout.conclusion(result), markup=False)
     leave(result.exit_code)
+
+
+def _proofs(loaded: LoadedPolicy, home: Home) -> list[Evaluation]:
+    """The evaluation, and after the build the latency budget where there is one; nothing after one that did not pass."""
+    from mlship.cli import build, evaluate, latency
+    from mlship.cli.progress import told_on_stderr
+
+    policy = loaded.policy
+    with told_on_stderr() as progress:
+        proofs = [evaluate.run(loaded, home, progress)]
+    if proofs[-1].status is not Status.PASSED:
+        return proofs
+    ships_images = policy.rollout is not None and policy.rollout.engine != "local"
+    if policy.image is not None or ships_images:
+        with build.told_on_stderr() as told:
+            build.run(loaded, home, told, candidate=proofs[0].candidate.version.version)
+            champion = proofs[0].candidate.champion
+            if champion is not None and ships_images and not _has_image(champion, home):
+                told(f"the champion, version {champion.version}, has no image yet")
+                build.run(loaded, home, told, candidate=champion.version)
+    if policy.gates.latency is not None:
+        with told_on_stderr("measuring") as progress:
+            proofs.append(latency.run(loaded, home, progress))
+    return proofs
+
+
+def _has_image(version: ModelVersion, home: Home) -> bool:
+    from mlship.ledger import Ledger, image_of
+
+    return bool(image_of(Ledger(home.ledger).entries(version.model), version.digest))
 
 
 def _wants_evaluation(loaded: LoadedPolicy, home: Home) -> bool:

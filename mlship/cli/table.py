@@ -22,22 +22,26 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "evaluate",
         "Judge the candidate by every gate of the policy, against the champion.",
     ),
-    "latency": (
-        "mlship.cli.latency",
-        "latency",
-        "Prove the latency budget against the server that ships: open-loop load, memory, start, capacity, last mile.",
-    ),
     "build": (
         "mlship.cli.build",
         "build",
         "Build the serving image of the candidate; nothing is built that is there already.",
+    ),
+    "latency": (
+        "mlship.cli.latency",
+        "latency",
+        "Prove the latency budget against the server that ships: open-loop load, memory, start, capacity, last mile.",
     ),
     "rollout": (
         "mlship.cli.rollout",
         "rollout",
         "Let the candidate onto traffic step by step; promote it, or go back by itself.",
     ),
-    "ship": ("mlship.cli.ship", "ship", "Evaluate the candidate, and when it passes every gate, roll it out."),
+    "ship": (
+        "mlship.cli.ship",
+        "ship",
+        "The whole job: evaluate, build the image, prove the latency budget, roll out; each only if the last passed.",
+    ),
     "promote": (
         "mlship.cli.promote",
         "promote",

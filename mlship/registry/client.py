@@ -151,6 +151,11 @@ class Registry:
         with self._told():
             return evidence.log(self.client, evaluation, policy_text, texts, location, label=label)
 
+    def results(self, run_id: str) -> list[tuple[str, str, str]]:
+        """(gate, rule, status) of every result of an evaluation that was kept here. Raises ``RegistryError``."""
+        with self._told():
+            return evidence.results(self.client, run_id)
+
     def tag(self, version: ModelVersion, tags: dict[str, str]) -> None:
         """Set tags of a model version. Raises ``RegistryError``."""
         with self._told():

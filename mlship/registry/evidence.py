@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
+import tempfile
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mlship.errors import RegistryError
 from mlship.registry import files
 from mlship.types import Evaluation, Measurement
 
@@ -66,6 +70,22 @@ def log(
             client.set_terminated(run_id, "FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     return run_id
+
+
+def results(client: MlflowClient, run_id: str) -> list[tuple[str, str, str]]:
+    """(gate, rule, status) of every result of the evaluation that a run keeps.
+
+    Raises whatever MLflow raises, and ``RegistryError`` when the run holds something else.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(client.download_artifacts(run_id, "evaluation.json", scratch))
+        try:
+            document = json.loads(path.read_text(encoding="utf-8"))
+            return [(str(one["gate"]), str(one["rule"]), str(one["status"])) for one in document["results"]]
+        except (ValueError, KeyError, TypeError):
+            raise RegistryError(
+                "the evaluation that this run keeps cannot be read", where=f"run {run_id}", hint="evaluate again"
+            ) from None
 
 
 def _experiment(client: MlflowClient, location: str | None) -> str:
