@@ -17,9 +17,10 @@ from mlship.serving.protocol import Answer, Request, failed, too_late, unavailab
 
 #: Most requests in one take. A take is cut into model calls by rows; this only bounds how long the last one waits.
 MAX_TAKE = 256
-#: After a take of several requests, their callers are expected back: as many as there were are waited for, this share
-#: of the time that the take took, and never longer than so many seconds.
-PATIENCE, MAX_PATIENCE = 0.25, 0.005
+#: After a take, as many requests as were taken or waiting are expected to come together again. They are waited for at
+#: most this share of the time that the take took, and never longer than so many seconds; trust that they come halves
+#: each time they do not, down to this.
+PATIENCE, MAX_PATIENCE, MIN_TRUST = 0.5, 0.01, 1 / 16
 
 Work = Callable[[Sequence[Request]], Iterator[list[tuple[int, Answer]]]]
 
@@ -60,6 +61,7 @@ class Batcher:
         self._taken: list[Waiting] = []
         self._busy = False
         self._expected = 0
+        self._trust = 1.0
         self._gathering: asyncio.TimerHandle | None = None
         self._alarm: asyncio.TimerHandle | None = None
         self._takes: SimpleQueue[list[Waiting] | None] = SimpleQueue()
@@ -121,14 +123,17 @@ class Batcher:
             if self._gathering:
                 self._gathering.cancel()
                 self._gathering = None
+                self._trust = min(1.0, 2 * self._trust)
             self._loop.call_soon(self._take)
         elif self._gathering is None:
-            patience = min(PATIENCE * (self._free_at - self._took_at), MAX_PATIENCE)
+            patience = self._trust * min(PATIENCE * (self._free_at - self._took_at), MAX_PATIENCE)
             self._gathering = self._loop.call_at(self._free_at + patience, self._gathered)
 
     def _gathered(self) -> None:
+        """Time is up for those who were expected."""
         self._gathering = None
         self._expected = 0
+        self._trust = max(MIN_TRUST, self._trust / 2)
         if self._waiting and not self._busy:
             self._wake()
 
@@ -154,7 +159,8 @@ class Batcher:
     def _free(self) -> None:
         """The worker is done with its take."""
         self._free_at = self._loop.time()
-        self._expected = len(self._taken) if len(self._taken) > 1 else 0
+        together = len(self._taken) + len(self._waiting)
+        self._expected = together if together > 1 else 0
         self._taken = []
         self._busy = False
         if self._waiting:

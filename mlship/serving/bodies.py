@@ -55,7 +55,12 @@ async def read(receive: Receive, headers: Headers, limit: int, deadline: float) 
     for name, value in headers:
         if name == b"content-length" and (len(value) > 18 or int(value) > limit):
             raise TooLarge
-    message = await first(receive, deadline)
+    if getattr(getattr(receive, "__self__", None), "more_body", True):
+        message = await first(receive, deadline)
+    else:  # uvicorn has it all, as nearly always: a timer would cost more than the reading
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
     body: bytes = message.get("body", b"")
     if len(body) > limit:
         raise TooLarge

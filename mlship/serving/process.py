@@ -148,6 +148,7 @@ def config(app: Any) -> uvicorn.Config:
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nobody asks for the address of a caller
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=FINISH,
     )
