@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 #: Seconds that a server may take to say whether it is ready, or what labels it has counted.
 PING_SECONDS = 0.5
-#: Seconds after its making within which a server that began again has not come up yet.
+#: Seconds after its making within which a server that had to begin again has never come up.
 _YOUNG = 60
-#: A container that is started again and again has failed, also while it runs for a moment.
+#: How often it had to. Each time the engine waits twice as long; once or twice may have been an accident.
 _RESTARTS = 3
 
 #: What labels are counted by one server, and since when.
@@ -90,9 +90,11 @@ def server(client: DockerClient, one: Container, *, ready: bool) -> Server:
     kind, detail = ServerState.READY, ""
     if not ready:
         inspected = world.inspect(client, one)
-        begins_again = int(inspected.get("RestartCount", 0)) >= _RESTARTS and is_new(inspected)
-        if one.state in ("restarting", "dead") or (one.state == "running" and begins_again):
+        again = int(inspected.get("RestartCount", 0)) if is_new(inspected) else 0
+        if one.state in ("restarting", "dead"):
             kind, detail = ServerState.FAILED, f"it {cause(inspected)}:\n" + world.tail(client, one)
+        elif one.state == "running" and again >= _RESTARTS:
+            kind, detail = ServerState.FAILED, f"it does not come up (try {again + 1}):\n" + world.tail(client, one)
         elif one.state == "running":
             kind, detail = ServerState.STARTING, "it runs, but does not answer"
         else:
