@@ -27,9 +27,9 @@ def start(tmp_path: Path) -> Iterator[Start]:
     """Starts a server for a model directory: -> (process, port). Its stderr goes to `tmp_path/log`."""
     started: list[subprocess.Popen[str]] = []
 
-    def run(model: Path, port: int | None = None) -> tuple[subprocess.Popen[str], int]:
+    def run(model: Path, port: int | None = None, *more: str) -> tuple[subprocess.Popen[str], int]:
         chosen = port or free_port()
-        arguments = ["--model-dir", str(model), "--name", "m", "--version", "3", "--digest", "sha256:0"]
+        arguments = ["--model-dir", str(model), "--name", "m", "--version", "3", "--digest", "sha256:0", *more]
         with (tmp_path / "log").open("w") as log:
             process = subprocess.Popen(
                 [sys.executable, "-m", "mlship.serving", *arguments, "--listen", f"127.0.0.1:{chosen}"],
@@ -138,6 +138,45 @@ def test_sigterm_while_loading_exits_at_once_with_0(regressor: Path, start: Star
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     assert process.wait(timeout=5) == 0
+
+
+def test_what_waits_for_the_prediction_log_is_written_before_the_process_ends(
+    picky: Path, start: Start, tmp_path: Path
+) -> None:
+    more = ("--log-sample", "1", "--log-directory", str(tmp_path / "predictions"), "--redact", "name")
+    process, port = start(picky, None, *more, "--log-format", "json")
+    wait_ready(process, port)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+    for value in (1.5, 13):
+        row = {"dataframe_records": [{"x": value, "name": "Ann"}]}
+        headers = {"content-type": "application/json", "x-request-id": f"request-{value}"}
+        connection.request("POST", "/invocations", json.dumps(row), headers)
+        connection.getresponse().read()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=30) == 0
+    (file,) = (tmp_path / "predictions").iterdir()
+    (logged,) = map(json.loads, file.read_text().splitlines())
+    assert (logged["request_id"], logged["predictions"]) == ("request-1.5", [3.0])
+    assert logged["features"] == {"x": [1.5], "name": ["[redacted]"]}
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    (error,) = [line for line in lines if line["level"] == "ERROR"]
+    assert error["request_id"] == "request-13"
+    assert "thirteen is not a number" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("--workers", "0"), "--workers 0: expected 1 to 64"),
+        (("--log-sample", "2"), "--log-sample 2.0: expected 0 to 1"),
+    ],
+)
+def test_arguments_that_make_no_sense_are_refused_with_exit_code_2(
+    arguments: tuple[str, ...], expected: str, tmp_path: Path, start: Start
+) -> None:
+    process, _ = start(tmp_path, None, *arguments)
+    assert process.wait(timeout=30) == 2
+    assert expected in (tmp_path / "log").read_text()
 
 
 @pytest.mark.parametrize(
