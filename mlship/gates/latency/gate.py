@@ -136,7 +136,7 @@ def _ratio(section: LatencyGate, found: Measured) -> Iterator[GateResult]:
     ours = _measurement("p99 over the champion's", figure, found.candidate, 1)
     ends = [arm.quantiles.get("p99", Figure(None)).value for arm in (found.candidate, found.champion)]
     told = [f"{number(end * 1000)} ms" if end is not None else "unknown" for end in ends]
-    result = _bounded("ratio", ours, found.candidate.quantiles.get("p99", Figure(None)).worth, limit, section)
+    result = _bounded("ratio", ours, ours.n, limit, section)
     yield noted(result, f"candidate {told[0]}, champion {told[1]}, in the same run")
 
 
