@@ -13,6 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
+import uvloop
 
 from mlship.errors import Exit, MlshipError, UsageError
 from mlship.fallback.app import App
@@ -99,7 +100,8 @@ def main(argv: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     try:
-        with asyncio.Runner() as runner:
+        # asyncio's own would hold every answer back for 40 ms: it leaves Nagle's algorithm on for such a socket.
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(arguments, listen(arguments.listen)))
     except MlshipError as fault:
         sys.stderr.write(f"mlship.fallback: {fault.where}: {fault.what}\n")

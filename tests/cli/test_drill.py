@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from mlship.engines.front import Front
 from mlship.engines.local import LocalEngine
 from mlship.home import Home
 from mlship.ledger import Ledger
+from mlship.rollout import journal
+from mlship.rollout.plan import PlanStep
 from mlship.types import Routes, ServerState
 from tests.engines.support import behave, free_port, local_engine, pid_of, release, routed
+from tests.rollout.worker import make_plan
 
 pytestmark = pytest.mark.slow
 
@@ -159,6 +163,30 @@ def test_it_calls_with_the_policys_key(made: Make) -> None:
     assert (status, "callers need credentials" in errors) == (2, True)
     assert pid_of(place.engine, place.stable) == pid, "nothing was touched"
     assert "secret-key" not in place.home.ledger.read_text()
+
+
+def test_without_rows_the_models_own_example_is_sent(made: Make) -> None:
+    place = made()
+    policy = place.directory / "mlship.yaml"
+    kept = [line for line in policy.read_text().splitlines() if not line.startswith(("data:", "gates:"))]
+    policy.write_text("\n".join([*kept, "gates: {security: {scan: true}}", ""]))
+    status, _, errors = place.drill("--yes")
+    assert (status, "neither evaluation rows in a file or a database, nor an input example" in errors) == (3, True)
+    model = place.home.models / release("1").digest.removeprefix("sha256:")
+    model.mkdir(parents=True)
+    (model / "serving_input_example.json").write_text('{"inputs": [1]}')
+    assert place.document()["verdict"] == "passed"
+
+
+def test_a_rollout_under_way_is_not_disturbed_but_by_its_canarys_own_drill(made: Make) -> None:
+    place = made()
+    routed(place.engine, Routes(place.stable, place.canary, 0.5))
+    plan = make_plan(place.directory, 1, (PlanStep(0.5, 60, 1000),))
+    plan = replace(plan, model="m")
+    journal.begin(place.home, plan, time.time())
+    status, _, errors = place.drill("--yes")
+    assert (status, "a rollout of version 2 is under way" in errors) == (2, True)
+    assert place.document("--arm", "canary")["verdict"] == "passed"
 
 
 def test_an_endpoint_that_is_not_well_is_not_drilled(made: Make) -> None:

@@ -6,11 +6,13 @@ import signal
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from pathlib import Path
+from statistics import median
 
 import pytest
 
-from tests.fallback.support import Program, program, until
+from tests.fallback.support import Program, ask, program, until
 
 pytestmark = pytest.mark.slow
 
@@ -57,6 +59,19 @@ def test_a_fixed_answer_is_given_to_everybody(tmp_path: Path) -> None:
             assert (answer.status, answer.document) == (200, {"predictions": [0]})
             assert answer.headers["x-mlship-fallback"] == "rule"
         assert made.memory() < 60e6, "small: no mlflow, no pandas"
+
+
+def test_an_answer_is_not_held_back(tmp_path: Path) -> None:
+    """Two small writes on a kept connection take 40 ms where Nagle's algorithm is on."""
+    with program(tmp_path, kind="rule", answer={"predictions": [0]}) as made:
+        connection, times = HTTPConnection("127.0.0.1", made.port, timeout=10), []
+        for _ in range(20):
+            began = time.monotonic()
+            connection.request("POST", "/invocations", b"{}")
+            connection.getresponse().read()
+            times.append(time.monotonic() - began)
+        connection.close()
+        assert median(times) < 0.02
 
 
 def test_a_changed_answer_holds_without_a_restart_and_nobody_is_lost(tmp_path: Path) -> None:
@@ -108,8 +123,6 @@ def test_many_at_once_are_all_answered_with_their_own(served: Program) -> None:
 def test_a_function_that_cannot_be_imported_is_told_before_it_is_needed(tmp_path: Path) -> None:
     (tmp_path / "rules.py").write_text("import no_such_module\n")
     with program(tmp_path, kind="rule", function="rules:answer", directory=str(tmp_path), limit=LIMIT) as made:
-        from tests.fallback.support import ask
-
         until(lambda: "no_such_module" in made.log() or ask(made.port, "GET", "/ping").status == 200, "it is told")
         ping = ask(made.port, "GET", "/ping")
         assert (ping.status, b"cannot be imported" in ping.body) == (503, True)
