@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from mlship.policy.schema import Policy
 
+#: A stage with wheels that is older than this belongs to no build that is under way.
+_STALE_SECONDS = 7200.0
 #: What a tag may not hold.
 _NO_TAG = re.compile(r"[^A-Za-z0-9_.-]+")
 
@@ -128,7 +130,7 @@ def _build(client: DockerClient, order: Order, found: Parts, reference: str, rev
         order.say(f"installing {len(found.wheels)} packages ({size.shown(found.below.size)}), without network")
         labels = {f"{LABELS}context": found.below.digest}
         run(found.below, tag=found.parent, labels=labels, doing="the dependencies")
-        _sweep(client)
+        _sweep(client, found.inputs)
     labels = {f"{LABELS}context": found.above.digest}
     if revision:
         labels["org.opencontainers.image.revision"] = revision
@@ -148,15 +150,18 @@ def _find(client: DockerClient, reference: str, context: str) -> str | None:
     return str(found["Id"]) if labels.get(f"{LABELS}context") == context else None
 
 
-def _sweep(client: DockerClient) -> None:
-    """Remove the stages that held the wheels: nothing refers to them any more."""
+def _sweep(client: DockerClient, inputs: str) -> None:
+    """Remove the stage that held these wheels, and those that failed builds have left: nothing refers to them."""
     from docker.errors import APIError
 
     with faults("remove the stage that held the wheels"):
-        for one in client.api.images(filters={"dangling": True, "label": dockerfile.SCRATCH}, quiet=True):
+        for one in client.api.images(filters={"dangling": True, "label": dockerfile.SCRATCH}):
+            another = (one.get("Labels") or {}).get(dockerfile.SCRATCH) != inputs
+            if another and time.time() - int(one.get("Created", 0)) < _STALE_SECONDS:
+                continue  # a build that is under way
             try:
-                client.api.remove_image(one)
-            except APIError:  # another build is using it; the next one removes it
+                client.api.remove_image(one["Id"])
+            except APIError:  # it is in use; the next build removes it
                 continue
 
 

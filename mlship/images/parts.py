@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -64,6 +64,11 @@ class Parts:
         return _parent(self.below)
 
     @property
+    def inputs(self) -> str:
+        """Digest of everything that the dependencies are made of, but for their Dockerfile, which names it."""
+        return _inputs(self.below.entries)
+
+    @property
     def dockerfiles(self) -> tuple[str, str]:
         """Of the dependencies and of the model."""
         return _dockerfile(self.below), _dockerfile(self.above)
@@ -111,8 +116,12 @@ def _below(base: Base, wanted: Wanted, files: Sequence[Wheel], pip: Wheel) -> Co
         _wheel("pip", pip),
         *(_wheel("wheels", one) for one in files),
     ]
-    text = dockerfile.dependencies(base.pin, wanted.modules, Context.of(entries).digest)
+    text = dockerfile.dependencies(base.pin, wanted.modules, _inputs(entries))
     return Context.of([*entries, Entry.of("Dockerfile", text.encode())])
+
+
+def _inputs(entries: Iterable[Entry]) -> str:
+    return Context.of(one for one in entries if one.name != "Dockerfile").digest
 
 
 def _wheel(directory: str, one: Wheel) -> Entry:
@@ -142,7 +151,7 @@ def _above(order: Order, base: Base, below: Context) -> Context:
     }
     identity = ["--name", version.model, "--version", version.version, "--digest", version.digest]
     text = dockerfile.model(_parent(below), base.python, identity, order.arguments, labels)
-    server = [Entry.of(f"mlship/{name}", path) for name, path in code.modules().items()]
+    server = [Entry.of(f"mlship/{name}", path.read_bytes()) for name, path in code.modules().items()]
     return Context.of([*model, *server, Entry.of("Dockerfile", text.encode())])
 
 

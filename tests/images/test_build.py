@@ -218,12 +218,12 @@ def test_a_build_that_fails_shows_the_step_its_last_lines_and_the_likely_cause(t
     from tests.docker import base_image
 
     say = "import sys; print('looking'); sys.exit('ImportError: libgomp.so.9: cannot open shared object file: No such')"
-    text = f"FROM {base_image()}\nENV A=1\nRUN {json.dumps(['python3', '-c', say])}\n"
+    text = f"FROM {base_image()}\nRUN {json.dumps(['python3', '-c', say])}\n"
     context, log = Context.of([Entry.of("Dockerfile", text.encode())]), tmp_path / "build.log"
     with pytest.raises(EngineError) as caught:
         builder.run(docker_client(), context, tag="mlship-test:fails", labels={}, log=log, doing="the image")
     what = caught.value.what
-    assert "the image cannot be built: it failed at step 3 of 3, RUN [" in what
+    assert "the image cannot be built: it failed at step 2 of 2, RUN [" in what
     assert "the base lacks the system library libgomp.so.9" in what
     said = "ImportError: libgomp.so.9: cannot open shared object file: No such"
     assert {"  looking", f"  {said}"} <= set(what.splitlines())
@@ -231,6 +231,22 @@ def test_a_build_that_fails_shows_the_step_its_last_lines_and_the_likely_cause(t
     assert str(log) in caught.value.hint
     assert "looking" in log.read_text()
     assert caught.value.exit_code == 3
+
+
+def test_a_full_disk_of_the_engine_is_told_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Played back: an engine whose disk is full cannot be had here."""
+    events = [
+        {"stream": "Step 1/2 : FROM x"},
+        {"stream": "\n"},
+        {"stream": "Step 2/2 : COPY . /tmp/context"},
+        {"error": "failed to copy files: copy file range failed: no space left on device"},
+    ]
+    monkeypatch.setattr(builder, "_events", lambda *_: iter(events))
+    with pytest.raises(
+        EngineError, match=r"step 2 of 2, COPY \. /tmp/context: the Docker engine's disk is full"
+    ) as caught:
+        builder.run(docker_client(), Context(()), tag="x:y", labels={}, log=tmp_path / "log", doing="the image")
+    assert "`docker system df`" in caught.value.hint
 
 
 def test_a_dockerfile_that_the_builder_does_not_read_is_told(tmp_path: Path) -> None:
