@@ -7,6 +7,7 @@ import contextlib
 import ssl
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 import httptools
 
@@ -40,19 +41,19 @@ class Connection(asyncio.Protocol):
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
         self._flight: Flight | None = None
-        self._transport: asyncio.Transport
+        self._transport: Any  # asyncio's own and uvloop's have no common class that writes
         self._parser = httptools.HttpResponseParser(self)
         self._fresh = True
         self._answering = False
         self._until_closed = True
         self._body = bytearray()
         self._whole = False
+        self._kept = False
         self._headers_done = False
         self.lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Remember how to write."""
-        assert isinstance(transport, asyncio.Transport)
+        """Called by the loop."""
         self._transport = transport
 
     def carry(self, flight: Flight) -> None:
@@ -75,7 +76,7 @@ class Connection(asyncio.Protocol):
             self._finish(BROKEN, keep=False)
             return
         if self._whole:
-            self._finish(self._judged(), keep=self._parser.should_keep_alive())
+            self._finish(self._judged(), keep=self._kept)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end of an answer without a length, of a kept connection, or of a request that is lost."""
@@ -115,6 +116,7 @@ class Connection(asyncio.Protocol):
     def on_message_complete(self) -> None:
         """Called by the parser; answers below 200 only announce the real one."""
         self._whole = self._parser.get_status_code() >= 200
+        self._kept = self._parser.should_keep_alive()  # the parser forgets it right after this call
 
     def _judged(self) -> str:
         status = self._parser.get_status_code()
