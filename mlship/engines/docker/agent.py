@@ -9,22 +9,26 @@ One line of JSON in, one line of JSON out, until the client hangs up or says not
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 import select
 import sys
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, Iterator, List  # noqa: UP035 - this file runs on older Pythons too
+
+# Nothing else at the top: a rollback waits for this program to start.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
 
 IDLE = 600
 
 
 def get(host: str, port: int, paths: list[str], timeout: float) -> list[Any] | str:
     """Answers of some GET requests over one connection; why there are none when one fails."""
+    import http.client
+
     connection = http.client.HTTPConnection(host, port, timeout=timeout)
-    answers: List[Any] = []  # noqa: UP006 - see above
+    answers: list[Any] = []
     try:
         for path in paths:
             connection.request("GET", path)
@@ -40,26 +44,34 @@ def get(host: str, port: int, paths: list[str], timeout: float) -> list[Any] | s
 def put(path: str, text: str) -> None:
     """Replace a file by a rename."""
     folder, name = os.path.split(path)
-    os.makedirs(folder, mode=0o700, exist_ok=True)  # noqa: PTH103 - Path.mkdir gives its mode to the last one only
-    temporary = Path(folder, f".{name}.{os.getpid()}")
+    if not os.path.isdir(folder):  # noqa: PTH112 - importing pathlib takes longer than all of this
+        os.mkdir(folder, 0o700)  # noqa: PTH102 - see above
+    temporary = os.path.join(folder, f".{name}.{os.getpid()}")  # noqa: PTH118 - see above
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
-    temporary.replace(path)
+    os.replace(temporary, path)  # noqa: PTH105 - see above
 
 
 def read(path: str) -> str | None:
     """A file's text; None when there is none."""
     try:
-        return Path(path).read_text()
+        with open(path) as file:  # noqa: PTH123 - see above
+            return file.read()
     except FileNotFoundError:
         return None
 
 
-def answer(request: dict[str, Any], pool: ThreadPoolExecutor) -> list[Any]:
+def answer(request: dict[str, Any]) -> list[Any]:
     """Do what one line asks."""
-    if "get" in request:
-        return list(pool.map(lambda call: get(*call), request["get"]))
+    calls = request.get("get", ())
+    if len(calls) > 1:
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(len(calls)) as pool:
+            return list(pool.map(lambda call: get(*call), calls))
+    if calls:
+        return [get(*calls[0])]
     for path, text in request.get("put", ()):
         put(path, text)
     return [read(request["read"])] if "read" in request else []
@@ -78,14 +90,13 @@ def lines() -> Iterator[bytes]:
 
 def main() -> None:
     """Answer line by line; a fault is an answer too."""
-    with ThreadPoolExecutor(16) as pool:
-        for line in lines():
-            try:
-                said = {"ok": answer(json.loads(line), pool)}
-            except Exception as error:  # noqa: BLE001 - told to the client, who knows what to do
-                said = {"error": [f"{type(error).__name__}: {error}"]}
-            sys.stdout.write(json.dumps(said) + "\n")
-            sys.stdout.flush()
+    for line in lines():
+        try:
+            said = {"ok": answer(json.loads(line))}
+        except Exception as error:  # noqa: BLE001 - told to the client, who knows what to do
+            said = {"error": [f"{type(error).__name__}: {error}"]}
+        sys.stdout.write(json.dumps(said) + "\n")
+        sys.stdout.flush()
 
 
 if __name__ == "__main__":
