@@ -61,7 +61,7 @@ def ship(
 
 
 def _proofs(loaded: LoadedPolicy, home: Home) -> list[Evaluation]:
-    """The evaluation, and after the build the latency budget where there is one; nothing after one that did not pass."""
+    """The evaluation, and after the build the latency budget where there is one; nothing after one that failed."""
     from mlship.cli import build, evaluate, latency
     from mlship.cli.progress import told_on_stderr
 
