@@ -208,17 +208,18 @@ def _no_rollout(home: Home, model: str, arm: Arm) -> None:
 def _endpoint(loaded: LoadedPolicy, engine: Engine, front: Front, token_env: str | None) -> Endpoint:
     """Where callers reach the model, with a credential of the policy's."""
     from mlship.drill.callers import Endpoint
+    from mlship.policy.lint_endpoint import split_keys
+    from mlship.policy.references_endpoint import split_lines
 
-    auth, headers = loaded.policy.endpoint.auth, {}
+    auth, headers = loaded.policy.endpoint.auth, dict[str, str]()
     if token_env is not None:
         if not os.environ.get(token_env):
             raise UsageError(f"the environment has no {token_env}", where="--token-env")
         headers["authorization"] = f"Bearer {os.environ[token_env]}"
     elif auth is not None and auth.api_keys is not None:
-        headers[auth.header] = auth.api_keys.split(",")[0].strip()
+        headers[auth.header] = split_keys(auth.api_keys)[0]
     elif auth is not None and auth.api_keys_file is not None:
-        text = loaded.resolve(auth.api_keys_file).read_text()
-        headers[auth.header] = next(line.strip() for line in text.splitlines() if line.strip() and line[0] != "#")
+        headers[auth.header] = split_lines(loaded.resolve(auth.api_keys_file).read_text())[0]
     url = engine.address.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
     return Endpoint(url, front.timeout, headers, front.certificate)
 

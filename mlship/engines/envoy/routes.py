@@ -49,7 +49,8 @@ def routes(
     if wanted is None:
         host["routes"] = [_direct(503, "no model is routed yet")]
     else:
-        predictions, others = _predictions(wanted, names, front), _others(wanted, names, front.timeout)
+        predictions = _predictions(wanted, names, front, fallback=fallback)
+        others = _others(wanted, names, front.timeout)
         host["metadata"] = {"filter_metadata": {KEY: {"stable": wanted.stable, "canary": wanted.canary or ""}}}
         host["routes"] = [
             {"name": "invocations", "match": {"path": "/invocations"}, "route": predictions},
@@ -72,11 +73,11 @@ def routes(
     return {"version_info": version, "resources": [{"@type": _ROUTES, "name": ROUTE_NAME, "virtual_hosts": [host]}]}
 
 
-def _predictions(wanted: Routes, names: dict[str, str], front: Front) -> dict[str, Any]:
+def _predictions(wanted: Routes, names: dict[str, str], front: Front, *, fallback: bool) -> dict[str, Any]:
     """Predictions: what a server cannot answer is answered as the policy's `fallback` says."""
     if front.fallback == "fail":
         return {**_shares(wanted, names, lambda one, _: one), "timeout": f"{front.timeout:.3f}s"}
-    if has_last(front):
+    if fallback and has_last(front):
         return {**_shares(wanted, names, chain), **_attempts(front.timeout, 3, patience(front.timeout)[0])}
     return _others(wanted, names, front.timeout)
 
