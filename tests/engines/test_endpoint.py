@@ -373,3 +373,22 @@ def test_the_issuers_certificate_must_be_trusted(
         monkeypatch.setenv("SSL_CERT_FILE", str(pair[0]))
         world.apply(jwt_issuer=ISSUER, jwks=url)
         eventually(200, world, world.issuer.token())
+
+
+def test_a_check_that_fails_refuses(world: World) -> None:
+    """Envoy itself would let a request pass when a script breaks; a digest that is none breaks this one."""
+    world.apply(key_digests=("this is no digest at all",))
+    assert world.status() == world.status(x_api_key=KEY) == world.bearer(KEY) == 401
+    assert world.ask("GET", "/ping")[0] == 200
+    world.apply(key_digests=digests(KEY))
+    assert world.status(x_api_key=KEY) == 200
+
+
+def test_callers_cannot_change_deadline_or_attempts(world: World) -> None:
+    """Envoy has headers for that, which it takes from whom it trusts: here from nobody."""
+    behave(world.engine, world.stable, "sleep 0.3")
+    routed(world.engine, Routes(world.stable))
+    for name in ("x_envoy_upstream_rq_timeout_ms", "x_envoy_upstream_rq_per_try_timeout_ms"):
+        assert world.status(**{name: "50"}) == 200
+    world.apply(timeout=0.2)
+    assert world.status(x_envoy_upstream_rq_timeout_ms="5000") == 504
