@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
+from mlship.cli.build import _passed
 from mlship.ledger import Ledger
-from mlship.types import Image
+from mlship.types import Image, LedgerEntry, ModelVersion
 from tests.docker import docker_client
 from tests.images.conftest import MODEL, Workshop
 
@@ -109,6 +110,19 @@ def test_a_model_that_the_scan_refuses_gets_no_image(workshop: Workshop, tmp_pat
 class Evil:
     def __reduce__(self) -> Any:
         return os.system, ("true",)
+
+
+def test_the_image_names_the_latest_evaluation_only_if_it_was_passed() -> None:
+    version = ModelVersion("m", "7", "sha256:m", Path())
+
+    def evaluated(name: str, status: str, model: str = "sha256:m", policy: str = "sha256:p") -> LedgerEntry:
+        evidence = {"evaluation": name, "status": status, "model": model, "policy": policy}
+        return LedgerEntry(0.0, "ada", "evaluated", "m", None, "7", "", evidence)
+
+    passed = [evaluated("e1", "passed"), evaluated("e2", "passed"), evaluated("e3", "passed", policy="sha256:other")]
+    assert _passed(passed, version, "sha256:p") == "e2"
+    assert _passed([*passed, evaluated("e4", "failed")], version, "sha256:p") == ""
+    assert _passed([evaluated("e5", "passed", model="sha256:other")], version, "sha256:p") == ""
 
 
 def test_an_empty_candidate_is_an_error(workshop: Workshop) -> None:
