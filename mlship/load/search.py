@@ -56,10 +56,12 @@ def planned(load: Load, budget: Budget, rate: float) -> Load:
     outermost = min((1 - share for share, _ in budget.quantiles), default=1.0)
     seconds = min(max(load.seconds, _PER_TAIL / outermost / rate), 4 * load.seconds)
     due = rate * seconds
-    rules = [
-        Hopeless(limit, math.ceil((1 - share + budget.errors) * due * 1.1) + 1) for share, limit in budget.quantiles
-    ]
-    errors = Hopeless(load.timeout, math.ceil(budget.errors * due * 1.1) + 1)
+
+    def more_than(tail: float) -> int:  # a tenth above the limit: arrivals are random, and so is their number
+        return math.ceil(tail * due * 1.1 - 1e-6) + 1
+
+    rules = [Hopeless(limit, more_than(1 - share + budget.errors)) for share, limit in budget.quantiles]
+    errors = Hopeless(load.timeout, more_than(budget.errors))
     return replace(load, rate=rate, seconds=seconds, hopeless=(*rules, errors))
 
 
