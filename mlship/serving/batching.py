@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 
+from mlship.serving.bodies import ClientGone
 from mlship.serving.limits import Limits
 from mlship.serving.protocol import Answer, Request, failed, too_late, unavailable
 
@@ -21,6 +22,8 @@ MAX_TAKE = 256
 #: most this share of the time that the take took, and never longer than so many seconds; trust that they come halves
 #: each time they do not, down to this.
 PATIENCE, MAX_PATIENCE, MIN_TRUST = 0.5, 0.01, 1 / 16
+#: Seconds between two looks through a full queue for callers that have gone.
+LOOK = 0.05
 
 Work = Callable[[Sequence[Request]], Iterator[list[tuple[int, Answer]]]]
 
@@ -67,6 +70,7 @@ class Batcher:
         self._takes: SimpleQueue[list[Waiting] | None] = SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._took_at = self._free_at = self._loop.time()
+        self._looked_at = self._took_at - LOOK
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
         self._thread.start()
 
@@ -88,6 +92,11 @@ class Batcher:
             Whether the caller has hung up: then it is not put to the model.
         deadline
             Until when an answer is of use, by the loop's clock; default: the timeout from now.
+
+        Raises
+        ------
+        ClientGone
+            Nobody is there to be answered.
         """
         if len(self._waiting) >= self._limits.max_queue and not self._make_room():
             return unavailable(f"{len(self._waiting)} requests are waiting already; try again")
@@ -107,10 +116,13 @@ class Batcher:
         self._takes.put(None)
 
     def _make_room(self) -> bool:
-        """Drop those whose callers have gone; whether there was one."""
+        """Drop those whose callers have gone; whether there was one. Looks seldom: to refuse must stay cheap."""
+        if self._loop.time() < self._looked_at + LOOK:
+            return False
+        self._looked_at = self._loop.time()
         for waiting in self._waiting:
             if not waiting.answer.done() and waiting.gone():
-                waiting.answer.cancel()
+                waiting.answer.set_exception(ClientGone())
         before = len(self._waiting)
         self._waiting = deque(waiting for waiting in self._waiting if not waiting.answer.done())
         return len(self._waiting) < before
@@ -145,7 +157,7 @@ class Batcher:
             if waiting.answer.done():
                 continue
             if waiting.gone():
-                waiting.answer.cancel()
+                waiting.answer.set_exception(ClientGone())
             elif waiting.deadline <= now:
                 _give_up(waiting)
             else:

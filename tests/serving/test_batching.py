@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
-from mlship.serving.batching import Batcher
+import pytest
+
+from mlship.serving.batching import LOOK, Batcher
+from mlship.serving.bodies import ClientGone
 from mlship.serving.limits import Limits
 from mlship.serving.protocol import Answer, Request
 
@@ -14,13 +19,15 @@ from mlship.serving.protocol import Answer, Request
 class Model:
     """Echoes bodies; each take waits for its permission."""
 
-    def __init__(self, *, held: bool = False) -> None:
+    def __init__(self, *, held: bool = False, seconds: float = 0.0) -> None:
+        self.seconds = seconds
         self.takes: list[list[bytes]] = []
         self.go = threading.Semaphore(0 if held else 1_000_000)
 
     def __call__(self, requests: Sequence[Request]) -> Iterator[list[tuple[int, Answer]]]:
         self.takes.append([request.body for request in requests])
         assert self.go.acquire(timeout=10)
+        time.sleep(self.seconds)
         for position, request in enumerate(requests):
             if request.body == b"exit":
                 raise SystemExit
@@ -85,3 +92,113 @@ def test_a_caller_that_goes_away_harms_nobody() -> None:
         batcher.close()
 
     asyncio.run(scenario())
+
+
+def test_a_full_queue_refuses_at_once_and_makes_room_for_callers_that_stay() -> None:
+    async def scenario() -> None:
+        model = Model(held=True)
+        batcher = Batcher(model, Limits(max_queue=2))
+        hung_up = False
+        taken = asyncio.create_task(batcher.answer(request("taken")))
+        while not model.takes:
+            await asyncio.sleep(0.001)
+        leaver = asyncio.create_task(batcher.answer(request("leaver"), lambda: hung_up))
+        stays = asyncio.create_task(batcher.answer(request("stays")))
+        await asyncio.sleep(0)
+        refused = await batcher.answer(request("refused"))
+        assert (refused.status, json.loads(refused.body)["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+        assert batcher.waiting == 2
+        hung_up = True
+        await asyncio.sleep(LOOK)
+        later = asyncio.create_task(batcher.answer(request("later")))
+        await asyncio.sleep(0)
+        model.go.release(2)
+        assert [(await one).body for one in (taken, stays, later)] == [b"taken", b"stays", b"later"]
+        with pytest.raises(ClientGone):
+            await leaver
+        assert model.takes == [[b"taken"], [b"stays", b"later"]]
+        batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_a_request_whose_caller_has_gone_is_not_put_to_the_model() -> None:
+    async def scenario() -> None:
+        model = Model(held=True)
+        batcher = Batcher(model, Limits())
+        first = asyncio.create_task(batcher.answer(request("first")))
+        while not model.takes:
+            await asyncio.sleep(0.001)
+        gone = asyncio.create_task(batcher.answer(request("gone"), lambda: True))
+        stays = asyncio.create_task(batcher.answer(request("stays")))
+        await asyncio.sleep(0)
+        model.go.release(2)
+        assert [(await one).body for one in (first, stays)] == [b"first", b"stays"]
+        with pytest.raises(ClientGone):
+            await gone
+        assert model.takes == [[b"first"], [b"stays"]]
+        batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_who_waits_too_long_is_told_so_in_time_and_spares_the_model() -> None:
+    """503: the model has not seen it; 504: the model had it when the time ran out."""
+
+    async def scenario() -> None:
+        model = Model(held=True)
+        batcher = Batcher(model, Limits(timeout=0.1))
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        taken = asyncio.create_task(batcher.answer(request("taken")))
+        while not model.takes:
+            await asyncio.sleep(0.001)
+        waits = asyncio.create_task(batcher.answer(request("waits")))
+        longer = asyncio.create_task(batcher.answer(request("longer"), deadline=began + 30))
+        assert [(await taken).status, (await waits).status] == [504, 503]
+        assert 0.09 < loop.time() - began < 1.0
+        model.go.release(2)
+        assert (await longer).body == b"longer"
+        assert model.takes == [[b"taken"], [b"longer"]]
+        batcher.close()
+
+    asyncio.run(scenario())
+
+
+def test_callers_that_came_together_are_waited_for_together_and_no_longer_when_they_do_not_come() -> None:
+    async def scenario() -> Model:
+        model = Model(seconds=0.01)
+        batcher = Batcher(model, Limits())
+
+        async def caller(name: str, times: int) -> None:
+            for _ in range(times):
+                assert (await batcher.answer(request(name))).status == 200
+                await asyncio.sleep(0.0005)
+
+        await asyncio.gather(*(caller(str(number), 20) for number in range(8)))
+        for _ in range(6):
+            await batcher.answer(request("lone"))
+        batcher.close()
+        return model
+
+    takes = asyncio.run(scenario()).takes
+    assert takes[-6:] == [[b"lone"]] * 6
+    together = [len(take) for take in takes[:-6]]
+    assert sum(together) == 160
+    assert sorted(together)[len(together) // 2] == 8, "most takes hold all eight callers"
+
+
+def test_a_lone_request_starts_at_once_after_a_crowd_that_went_home() -> None:
+    async def scenario() -> float:
+        model = Model(seconds=0.02)
+        batcher = Batcher(model, Limits())
+        loop = asyncio.get_running_loop()
+        await asyncio.gather(*(batcher.answer(request(str(number))) for number in range(8)))
+        await asyncio.sleep(0.05)
+        model.seconds = 0.0
+        began = loop.time()
+        await batcher.answer(request("lone"))
+        batcher.close()
+        return loop.time() - began
+
+    assert min(asyncio.run(scenario()) for _ in range(3)) < 0.004
