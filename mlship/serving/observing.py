@@ -8,7 +8,7 @@ import time
 import uuid
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from mlship.serving.exposition import CONTENT_TYPE, ROWS, SECONDS, Described, exposition, process
 from mlship.serving.feedback import Feedback, Label, read_labels
@@ -20,6 +20,7 @@ from mlship.serving.state import State, merged
 if TYPE_CHECKING:
     from mlship.serving.predictionlog import PredictionLog
 
+Result = TypeVar("Result")
 #: Rows labelled and rows wrong, for each label that was joined; None for one that was not.
 Joined = list[tuple[int, int] | None]
 
@@ -121,7 +122,7 @@ class Observing:
     async def metrics(self) -> Answer:
         """See ``Observer.metrics``."""
         total = await self._total()
-        return Answer(200, exposition(self._described, total, self._others.started), CONTENT_TYPE)
+        return Answer(200, await _aside(exposition, self._described, total, self._others.started), CONTENT_TYPE)
 
     async def counters(self) -> Answer:
         """See ``Observer.counters``."""
@@ -179,7 +180,7 @@ class Observing:
     async def state(self) -> dict[str, Any]:
         """The state of this worker, as JSON; see `State`. One with a higher `sequence` is later in all its parts."""
         async with self._one_at_a_time:
-            noted = await asyncio.get_running_loop().run_in_executor(None, self._notes.snapshot)
+            noted = await _aside(self._notes.snapshot)
             return self._state(noted)
 
     def _state(self, noted: dict[str, Any]) -> dict[str, Any]:
@@ -223,7 +224,13 @@ class Observing:
 
     async def _total(self) -> State:
         own = await self.state()
-        return merged(map(State.from_json, (*await self._others.states(own), own)))
+        states = (*await self._others.states(own), own)
+        return await _aside(lambda: merged(map(State.from_json, states)))
+
+
+async def _aside(work: Callable[..., Result], *arguments: Any) -> Result:
+    """Do what takes milliseconds in a thread, so that requests are answered meanwhile."""
+    return await asyncio.get_running_loop().run_in_executor(None, work, *arguments)
 
 
 def alone(described: Described, tolerance: float | None = None) -> Observing:

@@ -132,7 +132,8 @@ def build(arguments: argparse.Namespace, others: Others, worker: int) -> tuple[A
         others,
     )
     identity = Identity(arguments.name, arguments.version, arguments.digest)
-    limits = Limits(arguments.max_queue, arguments.max_body, arguments.timeout)
+    queue = -(-arguments.max_queue // arguments.workers)  # they are one server, and its bound is for all of them
+    limits = Limits(queue, arguments.max_body, arguments.timeout)
     return App(identity, observer, limits), observer
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
 from typing import Any
 
 from mlship.serving.channel import Channel, Closed, Handler
@@ -19,6 +18,8 @@ class Told:
     def __init__(self, together: Together, ready: Handler) -> None:
         self.state: dict[str, Any] | None = None
         """What it last said that it had counted."""
+        self.silent = 0
+        """In how many looks in a row it did not answer."""
         self.fault: dict[str, Any] | None = None
         """Why it could not load the model."""
 
@@ -68,7 +69,9 @@ class Together:
 
     async def look(self) -> None:
         """Ask every worker what it has counted, so that its death loses no more than what comes after."""
-        await self._ask(self._living)
+        living = list(self._living)
+        for told, answered in zip(living, await self._ask(living), strict=True):
+            told.silent = 0 if answered else told.silent + 1
 
     async def others(self, asking: Told) -> list[dict[str, Any]]:
         """The states of all but one worker, and of the dead together."""
@@ -103,11 +106,14 @@ class Together:
             left = [position for position in left if found[position] is None]
         return found
 
-    async def _ask(self, living: Iterable[Told]) -> None:
-        async def ask(told: Told) -> None:
+    async def _ask(self, living: list[Told]) -> list[bool]:
+        """Ask some workers for their states at once; return which of them answered."""
+
+        async def ask(told: Told) -> bool:
             try:
                 told.keep(await told.channel.ask("state", timeout=ANSWER))
             except Closed:
-                return
+                return False
+            return True
 
-        await asyncio.gather(*(ask(told) for told in list(living)))
+        return await asyncio.gather(*(ask(told) for told in living))

@@ -26,8 +26,11 @@ from mlship.serving.together import Together, Told
 DRAIN, FINISH, GRACE = 1.0, 30, 8.0
 #: Seconds after which a dead worker is replaced; doubled with each that dies young, up to the longest.
 BACK_OFF, LONGEST, YOUNG = 0.1, 30.0, 60.0
-#: Seconds between two looks at what each worker has counted.
-LOOK = 5.0
+#: Seconds between two looks at what each worker has counted, and how many of them a worker may leave unanswered: then
+#: its event loop hangs, and so do its callers. Counted in looks, so that a frozen machine does not count as silence.
+LOOK, SILENT = 5.0, 12
+#: Seconds until the last words of a worker that has ended are read; what it started may hold its descriptors open.
+LAST_WORDS = 2.0
 #: Connections accepted in one go, and seconds until it is tried again when there are no descriptors left.
 MAX_ACCEPT, AGAIN = 128, 0.1
 
@@ -140,8 +143,9 @@ class Parent:
         while not self._stop.is_set():
             worker = await self._start(number)
             code = await worker.process.wait()
-            await worker.talk  # its last words
-            await self._bury(worker)
+            await asyncio.wait([worker.talk], timeout=LAST_WORDS)
+            worker.talk.cancel()
+            self._bury(worker)
             if self._stop.is_set():
                 return
             if code > 0 and not worker.ready and not (self._serving and self._some_ready()):
@@ -182,7 +186,7 @@ class Parent:
             seconds = time.time() - self._started
             log.info("%s is ready in %d workers on %s after %.1f s", self._title, self._count, self._where, seconds)
 
-    async def _bury(self, worker: Worker) -> None:
+    def _bury(self, worker: Worker) -> None:
         del self._workers[worker.number]
         self._orphans += worker.hand.close()
         self._together.bury(worker.told, died=not self._stop.is_set())
@@ -200,6 +204,10 @@ class Parent:
         while True:
             await asyncio.sleep(LOOK)
             await self._together.look()
+            for worker in self._workers.values():
+                if worker.ready and worker.told.silent >= SILENT:
+                    log.error("worker %d has not answered %d times; it is ended", worker.number, worker.told.silent)
+                    worker.kill()
 
     # Connections
 

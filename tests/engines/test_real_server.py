@@ -14,7 +14,7 @@ import pytest
 from mlship.engines import processes
 from mlship.engines.front import Front
 from mlship.engines.local import LocalEngine
-from mlship.engines.options import Setup
+from mlship.engines.options import ServerOptions, Setup
 from mlship.engines.start import serving
 from mlship.errors import EngineError
 from mlship.home import Home
@@ -41,7 +41,9 @@ def test_predictions_and_their_labels_come_round(
     mlflow.sklearn.save_model(train(rows), model, serialization_format="cloudpickle")
     releases = [Release("flight-delay", version, f"sha256:{version * 64}", model) for version in ("1", "2")]
     setup = Setup(Front(f"127.0.0.1:{free_port()}", 5.0))
-    engine = LocalEngine(Home(tmp_path / ".mlship"), "flight-delay", setup, command=serving())
+    engine = LocalEngine(
+        Home(tmp_path / ".mlship"), "flight-delay", setup, command=serving(ServerOptions(log_sample=1.0))
+    )
     try:
         stable, canary = [engine.deploy(release) for release in releases]
         for server in (stable, canary):
@@ -67,7 +69,14 @@ def test_predictions_and_their_labels_come_round(
         assert sum(window.canary[0] for window in seen.labels) == versions.count("2")
     finally:
         engine.down()
-    assert processes.marked(Home(tmp_path / ".mlship").engine("flight-delay")) == []
+    directory = Home(tmp_path / ".mlship").engine("flight-delay")
+    assert processes.marked(directory) == []
+    files = (directory / "predictions").glob("*-????????/predictions-0-*.jsonl")
+    logged = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    of = {row["request_id"]: row["version"] for row in logged if row["kind"] == "prediction"}
+    assert of == {f"flight-{number}": version for number, version in enumerate(versions)}, (
+        "the log outlives the servers"
+    )
 
 
 def _predict(address: str, row: pd.DataFrame, request_id: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import socket
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from mlship.serving.channel import Channel
 from mlship.serving.exposition import SECONDS, Described, exposition
 from mlship.serving.feedback import Feedback, Label
 from mlship.serving.notes import FEATURE_ROWS, MAX_CLASSES, MAX_ROWS, Notes, Subject, count_classes
@@ -263,6 +265,40 @@ def test_what_a_dead_worker_had_counted_stays_and_what_it_held_goes() -> None:
     assert after.present == {}
     assert after.counts["deaths"] == 1
     assert after.features["a"].count == 2
+
+
+def test_silence_is_counted_in_looks_only_and_ends_with_an_answer() -> None:
+    async def scenario() -> list[int]:
+        together = Together()
+        state = await make().state()
+
+        async def ready(_: Any) -> None:
+            return None
+
+        async def answer(_: Any) -> Any:
+            return state
+
+        told = Told(together, ready)
+        together.add(told)
+        counts = []
+        for _ in range(2):  # nobody is there yet
+            await together.look()
+            counts.append(told.silent)
+        assert len(await together.others(Told(together, ready))) == 1, "the dead only"
+        counts.append(told.silent)
+        ours, theirs = socket.socketpair()
+        worker = Channel({"state": answer})
+        talks = [asyncio.ensure_future(told.channel.run(ours)), asyncio.ensure_future(worker.run(theirs))]
+        await asyncio.sleep(0.01)
+        await together.look()
+        counts.append(told.silent)
+        assert told.state == state
+        for talk in talks:
+            talk.cancel()
+        await asyncio.wait(talks)
+        return counts
+
+    assert asyncio.run(scenario()) == [1, 2, 2, 0]
 
 
 def test_outcomes_have_a_name_each() -> None:
