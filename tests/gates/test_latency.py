@@ -10,10 +10,11 @@ import pytest
 
 from mlship.exhibits import Curves, Table
 from mlship.gates.latency.agree import Agreement, Difference
-from mlship.gates.latency.gate import Latency, results
-from mlship.gates.latency.measured import Arm, Capacity, Figure, Measured, Probe
 from mlship.gates.latency.container import WHAT
+from mlship.gates.latency.gate import Latency, results
+from mlship.gates.latency.measured import Arm, Figure, Measured
 from mlship.gates.latency.target import Memory
+from mlship.load.capacity import Found, Held, Probe
 from mlship.policy.gates import LatencyGate
 from mlship.report.text import table
 from mlship.types import GateResult, Status
@@ -49,13 +50,19 @@ CHAMPION = replace(
     cold_start=4.8,
     memory=Memory(205_000_000, WHAT),
 )
-PROBES = (Probe(200, True, 0.05, 0.0), Probe(400, False, 0.9, 0.02, "p99 is 900 ms"), Probe(290, True, 0.12, 0.0))
+PROBES = (
+    Probe(100, Held.WITHIN, "p99 41 ms", 0.041),
+    Probe(200, Held.WITHIN, "p99 52 ms", 0.052),
+    Probe(400, Held.OUTSIDE, "p99 900 ms, over 200 ms", 0.9, 0.02),
+    Probe(400, Held.OUTSIDE, "p99 880 ms, over 200 ms", 0.88),
+    Probe(283, Held.WITHIN, "p99 120 ms", 0.12),
+)
 FOUND = Measured(
     kind="container",
     candidate=CANDIDATE,
     champion=CHAMPION,
     ratio=Figure(1.12, 1.02, 1.23),
-    capacity=Capacity(290.0, PROBES, 2),
+    capacity=Found(283, 400, "holds 283/s, not 400/s: p99 880 ms, over 200 ms", PROBES),
     agreement=Agreement(5000, 0, (), 3e-9),
     numbers=tuple(range(1, 5001)),
     image_size=412_000_000,
@@ -95,7 +102,7 @@ def test_a_server_inside_its_budget_passes_every_rule() -> None:
     )
     assert found["p99"].champion is not None
     assert found["p99"].champion.value == pytest.approx(36.9)
-    assert "10,000,000 a day at 3x peak (347/s): 2 replicas" in found["replicas"].reason
+    assert found["replicas"].reason.startswith("10,000,000 a day at 3x peak: 2 replicas (347/s at the peak")
     assert found["memory"].limit == "<= 600 MB"
     assert found["size"].reason == "the image takes 412MB, within the limit 700MB"
 
@@ -134,15 +141,24 @@ def test_a_server_inside_its_budget_passes_every_rule() -> None:
         ),
         (FOUND, {"errors": "0.1%"}, "errors", Status.INCONCLUSIVE, "its upper end does not"),
         (FOUND, {"errors": "1%"}, "errors", Status.PASSED, "its upper end keeps"),
-        (FOUND, {"max_replicas": 1}, "replicas", Status.FAILED, "one keeps the budget up to 290/s"),
+        (FOUND, {"max_replicas": 1}, "replicas", Status.FAILED, "it holds 283/s, not 400/s: p99 880 ms"),
         (FOUND, {"max_replicas": None}, "replicas", Status.SKIPPED, "2 replicas"),
         (
-            replace(FOUND, capacity=Capacity(None, PROBES, None, "not even 12/s is inside the budget")),
-            {},
+            replace(FOUND, capacity=Found(283, None, "holds 283/s at least", PROBES)),
+            {"max_replicas": 1},
             "replicas",
             Status.INCONCLUSIVE,
-            "not even 12/s",
+            "at least",
         ),
+        (
+            replace(FOUND, capacity=Found(0, 0.5, "does not hold 0.5/s: p99 1 s")),
+            {},
+            "replicas",
+            Status.FAILED,
+            "no number of replicas is enough: one does not hold 0.5/s",
+        ),
+        (replace(FOUND, capacity=Found(0, None, "no rate")), {}, "replicas", Status.INCONCLUSIVE, "no rate"),
+        (replace(FOUND, capacity=None, no_capacity="it died"), {}, "replicas", Status.INCONCLUSIVE, "it died"),
         (FOUND, {"cold_start": "5s"}, "cold_start", Status.FAILED, "is 5.21 s, beyond the limit 5 s (1 start)"),
         (FOUND, {"memory": "200MB"}, "memory", Status.FAILED, "212 MB, beyond the limit 200 MB"),
         (candidate(memory=None), {}, "memory", Status.INCONCLUSIVE, "does not tell"),
@@ -177,7 +193,7 @@ def test_a_late_generator_decides_nothing_about_time() -> None:
     """But errors were errors, and memory was memory."""
     late = candidate(lag=0.25, errors=Figure(0.5, 0.4, 0.6), kinds={"status 500": 1500})
     found = judged(late, p99="1ms")
-    for rule in ("p50", "p99", "ratio", "replicas"):
+    for rule in ("p50", "p99", "ratio"):
         assert found[rule].status is Status.INCONCLUSIVE
         assert "the load generator itself was late: 99 % of its requests" in found[rule].reason
         assert "10ms is the limit" in found[rule].reason
@@ -200,7 +216,7 @@ def test_tables_and_curves_stand_beside_the_rule_that_needs_them() -> None:
     assert tail.series[0].x[:5] == pytest.approx((0, 0.25, 0.5, 0.75, 1))
     (probes,) = found["replicas"].exhibits
     assert isinstance(probes, Table)
-    assert [row[1] for row in probes.rows] == ["kept", "not kept", "kept"]
+    assert [row[1] for row in probes.rows] == ["within", "within", "outside", "outside", "within"]
     assert judged()["p50"].exhibits
 
 
@@ -225,7 +241,7 @@ SLOW = replace(
         memory=Memory(731_000_000, WHAT),
     ),
     ratio=Figure(10.1, 8.7, 11.6),
-    capacity=Capacity(61.0, PROBES[:1], 6),
+    capacity=Found(25, 50, "holds 25/s, not 50/s: p99 312 ms, over 200 ms", PROBES[:3]),
     agreement=Agreement(5000, 212, (Difference(17, 0, 1), Difference(40, 1, 0))),
 )
 

@@ -58,10 +58,10 @@ def probes(found: Measured) -> tuple[Table, ...]:
     rows = tuple(
         (
             round(probe.rate, 1),
-            "kept" if probe.kept else "not kept",
+            str(probe.held),
             None if probe.p99 is None else round(probe.p99 * 1000, 2),
             probe.errors,
-            probe.said or None,
+            probe.why or None,
         )
         for probe in found.capacity.probes
     )

@@ -8,14 +8,15 @@ from dataclasses import replace
 from mlship.gates.base import GateContext, Limit, judge, noted, without
 from mlship.gates.latency import exhibits
 from mlship.gates.latency.measured import QUANTILES, Arm, Figure, Measured
+from mlship.load.replicas import replicas
 from mlship.policy.gates import LatencyGate
 from mlship.policy.units import format_duration, format_rate, format_size
 from mlship.report.figures import count, listed, number, quoted, share, things
 from mlship.types import GateResult, Measurement, Status
 
 GATE = "latency"
-#: Rules that a late generator says nothing about.
-_TIMED = (*QUANTILES, "errors", "ratio", "replicas")
+#: Rules that a late generator says nothing about; the search for the capacity looks at its own lag.
+_TIMED = (*QUANTILES, "errors", "ratio")
 
 
 class Latency:
@@ -141,26 +142,29 @@ def _ratio(section: LatencyGate, found: Measured) -> Iterator[GateResult]:
 
 
 def _replicas(section: LatencyGate, found: Measured) -> Iterator[GateResult]:
-    capacity = found.capacity
-    if capacity is None or section.volume is None:
+    """Servers for the busiest time; a search that ended before a ceiling was seen says only that no more are needed."""
+    if section.volume is None:
         return
-    needed = section.volume * section.peak
-    peak = f" at {number(section.peak)}x peak" if section.peak > 1 else ""
-    asked = f"{count(round(section.volume * 86400))} a day{peak} ({number(needed)}/s)"
-    limit = "any number" if section.max_replicas is None else f"<= {section.max_replicas}"
-    if capacity.rate is None or capacity.replicas is None:
-        why = capacity.reason or "no rate was found at which the budget is kept"
-        yield without(GATE, "replicas", Status.INCONCLUSIVE, limit, f"{asked}: {why}")
+    capacity, most = found.capacity, section.max_replicas
+    limit = "any number" if most is None else f"<= {most}"
+    if capacity is None:
+        yield without(GATE, "replicas", Status.INCONCLUSIVE, limit, found.no_capacity)
         return
-    said = f"{asked}: {things(capacity.replicas, 'replica')}; one keeps the budget up to {number(capacity.rate)}/s"
-    said += f"; {capacity.reason}" if capacity.reason else ""
-    probes = len(capacity.probes)
-    measured = Measurement("replicas", float(capacity.replicas), n=probes, source=f"{things(probes, 'rate')} tried")
-    if section.max_replicas is None:
+    tried = len(capacity.probes)
+    if not capacity.rate:
+        status = Status.FAILED if capacity.ceiling is not None else Status.INCONCLUSIVE
+        reason = f"no number of replicas is enough: one {capacity.sentence}"
+        measured = Measurement("replicas", None, n=tried, reason=capacity.sentence)
+        yield GateResult(GATE, "replicas", status, limit, reason, measured)
+        return
+    needed = replicas(section.volume, section.peak, capacity.rate)
+    measured = Measurement("replicas", float(needed.count), n=tried, source=f"{things(tried, 'rate')} tried")
+    status = Status.PASSED if most is None or needed.count <= most else Status.FAILED
+    if status is Status.FAILED and capacity.at_least:
+        status = Status.INCONCLUSIVE
+    if most is None:
         status = Status.SKIPPED
-    else:
-        status = Status.PASSED if capacity.replicas <= section.max_replicas else Status.FAILED
-    yield GateResult(GATE, "replicas", status, limit, said, measured)
+    yield GateResult(GATE, "replicas", status, limit, f"{needed.sentence}; it {capacity.sentence}", measured)
 
 
 def _cold_start(section: LatencyGate, found: Measured) -> Iterator[GateResult]:

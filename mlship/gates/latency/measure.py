@@ -17,9 +17,11 @@ from mlship.gates.latency.bodies import MOST_BODIES, Sender, sender
 from mlship.gates.latency.measured import QUANTILES, Arm, Measured
 from mlship.gates.latency.target import Ready, Target
 from mlship.load import run
+from mlship.load.capacity import Budget, Found, Probe, Search
 from mlship.load.plan import Load
 from mlship.load.plan import Target as Address
 from mlship.load.recording import Recording
+from mlship.load.search import capacity
 from mlship.policy.gates import LatencyGate
 from mlship.policy.units import format_duration, format_rate
 from mlship.types import Candidate
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 MOST_ROWS, ASKING = 5000, 60.0
 #: Seconds that a server may take to get ready, whatever its limit: a slow start is measured, not cut off.
 PATIENCE = 180.0
+#: Rates that are tried at most in the search for the capacity, seconds of each (up to four times as many where the rate
+#: is low), and the lowest rate that makes sense.
+PROBES, PROBING, LEAST = 14, 3.0, 0.5
 
 #: Told (what, done, total).
 Watch = Callable[[str, int, int], None]
@@ -85,13 +90,18 @@ def measure(bench: Bench) -> Measured:
                 bench.theirs.close()
         recordings = _loaded(bench, load, ready, champion)
         arms = _arms(bench, recordings, ready, champion)
+        if bench.theirs is not None:
+            bench.theirs.close()  # what follows is about the candidate alone
         compared = _compared(bench, ready) if bench.section.agree else None
+        highest = _capacity(bench, load, ready) if bench.section.volume is not None else None
     agreement, refused, numbers = compared or (None, "", ())
     return Measured(
         kind=bench.ours.kind,
         candidate=arms[0],
         champion=arms[1] if champion else None,
         ratio=reading.ratio(recordings["candidate"], recordings["champion"]) if champion else None,
+        capacity=highest if isinstance(highest, Found) else None,
+        no_capacity=highest if isinstance(highest, str) else "",
         agreement=agreement,
         refused=refused,
         numbers=numbers,
@@ -115,7 +125,7 @@ def _loaded(bench: Bench, load: Sender, ready: Ready, champion: Ready | None) ->
         bench.watch("load", len(done), total)
 
     return run.slices(
-        {name: Address(f"http://{one.address}", expects='"predictions"') for name, one in servers.items()},
+        {name: _address(one) for name, one in servers.items()},
         Load(section.rate, section.for_, section.arrivals, warmup=section.warmup, timeout=bench.timeout),
         load.bodies(section.rows),
         count,
@@ -136,6 +146,43 @@ def _arms(bench: Bench, recordings: dict[str, Recording], ready: Ready, champion
         arm = reading.arm(version.version, recording, limits, cold_start=started.seconds, memory=memory, said=said)
         arms.append(arm)
     return arms
+
+
+def _capacity(bench: Bench, load: Sender, ready: Ready) -> Found | str:
+    """The highest rate inside the budget; why none could be looked for when the server is gone."""
+    if ended := bench.ours.ended():
+        return f"the server did not survive: {ended}"
+    section = bench.section
+    limits = tuple((share, limit) for name, share in QUANTILES.items() if (limit := getattr(section, name)) is not None)
+    budget, search = Budget(limits, section.errors), Search(max(section.rate, LEAST), least=LEAST, probes=PROBES)
+    bench.say(f"looking for the highest rate with {budget}")
+    tried: list[Probe] = []
+
+    def told(probe: Probe) -> None:
+        tried.append(probe)
+        bench.watch("capacity", len(tried), PROBES)
+
+    found = capacity(
+        _address(ready),
+        load.bodies(section.rows),
+        budget,
+        search,
+        load=Load(
+            section.rate,
+            min(section.for_, PROBING),
+            section.arrivals,
+            warmup=min(section.warmup, 1.0),
+            timeout=bench.timeout,
+        ),
+        max_lag=section.max_lag,
+        watch=told,
+    )
+    bench.watch("capacity", PROBES, PROBES)
+    return found
+
+
+def _address(ready: Ready) -> Address:
+    return Address(f"http://{ready.address}", expects='"predictions"')
 
 
 def _compared(bench: Bench, ready: Ready) -> tuple[Agreement, str, tuple[int, ...]]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from mlship.gates.latency.agree import Agreement
 from mlship.gates.latency.target import Memory
+from mlship.load.capacity import Found
 
 #: Share of the requests that is answered within, by the rule's name.
 QUANTILES: Mapping[str, float] = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
@@ -53,35 +54,6 @@ class Arm:
 
 
 @dataclass(frozen=True, slots=True)
-class Probe:
-    """One rate that was tried in the search for the capacity."""
-
-    rate: float
-    """Requests per second."""
-    kept: bool
-    """Whether the budget was kept at this rate."""
-    p99: float | None
-    """Seconds."""
-    errors: float
-    """Share of the requests."""
-    said: str = ""
-    """Why it was not kept."""
-
-
-@dataclass(frozen=True, slots=True)
-class Capacity:
-    """The highest rate inside the budget."""
-
-    rate: float | None
-    """Requests per second; None when it could not be found."""
-    probes: tuple[Probe, ...] = ()
-    replicas: int | None = None
-    """Servers for the policy's volume at its peak."""
-    reason: str = ""
-    """Why there is no rate, or what it leaves open."""
-
-
-@dataclass(frozen=True, slots=True)
 class Measured:
     """Everything that one measurement found."""
 
@@ -91,8 +63,10 @@ class Measured:
     champion: Arm | None = None
     ratio: Figure | None = None
     """The candidate's p99 over the champion's; None without a champion."""
-    capacity: Capacity | None = None
-    """None when the policy names no volume."""
+    capacity: Found | None = None
+    """The highest rate inside the budget; None when the policy names no volume."""
+    no_capacity: str = ""
+    """Why it was not looked for though there is a volume."""
     agreement: Agreement | None = None
     """None when it is not asked for."""
     refused: str = ""

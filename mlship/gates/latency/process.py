@@ -85,8 +85,9 @@ class Process:
         """See ``Target.close``."""
         if self._gauge is not None:
             self._gauge.close()
-        if self._process is not None:
-            _end(self._process)
+        process, self._process = self._process, None
+        if process is not None:
+            _end(process)
         if self._directory is not None:
             shutil.rmtree(self._directory, ignore_errors=True)
 
@@ -96,7 +97,8 @@ class Process:
         return self._directory / "server.log"
 
     def _weigh(self) -> int | None:
-        assert self._process is not None, "the gauge begins after the start"
+        if self._process is None:
+            return None
         sizes = [_pss(pid) for pid in family(self._process.pid)]
         known = [size for size in sizes if size is not None]
         return sum(known) if known else None
