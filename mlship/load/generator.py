@@ -33,7 +33,7 @@ def main() -> None:
         os._exit(1)  # whoever asked is gone
     _allow(job["load"]["connections"])
     gc.freeze()
-    gc.disable()  # nothing here is part of a cycle for long, and a collection would show up as lag
+    gc.disable()  # a collection would show up as lag; it is made up for between stretches
     loop = event_loop()
     loop.set_exception_handler(_fatal)
     loop.add_reader(sys.stdin.fileno(), _orphaned)
@@ -62,6 +62,7 @@ async def _run(job: dict[str, Any], bodies: list[bytes]) -> None:
                 continue
             _say(event="begin", target=name, index=number)
             slices = await senders[name].stretch(moments, load.settle, width, blocks, body)
+            gc.collect()
             for part in slices:
                 _say(event="slice", target=name, slice={**asdict(part), "index": number * blocks + part.index})
         body += len(moments)
