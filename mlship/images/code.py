@@ -6,10 +6,10 @@ import ast
 from pathlib import Path
 
 
-def modules(package: Path | None = None) -> dict[str, Path]:
-    """The files of mlship that `python -m mlship.serving` can reach, by their path inside `mlship/`; sorted.
+def modules(package: Path | None = None, program: str = "serving") -> dict[str, Path]:
+    """The files of mlship that `python -m mlship.PROGRAM` can reach, by their path inside `mlship/`; sorted.
 
-    Every module of `mlship.serving` counts, and what these import of mlship, directly or not, at the top or inside a
+    Every module of the program counts, and what these import of mlship, directly or not, at the top or inside a
     function; what is imported for type checking only does not.
 
     Parameters
@@ -19,7 +19,7 @@ def modules(package: Path | None = None) -> dict[str, Path]:
     """
     root = package if package is not None else Path(__file__).parent.parent
     found: dict[str, Path] = {}
-    pending = [f"mlship.serving.{path.stem}" for path in sorted((root / "serving").glob("*.py"))]
+    pending = [f"mlship.{program}.{path.stem}" for path in sorted((root / program).glob("*.py"))]
     while pending:
         name = pending.pop()
         path = _file(root, name)

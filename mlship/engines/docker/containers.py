@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 #: Numeric, and nobody on any image; servers run as the user of their image unless that is root.
 ROUTER_USER, SERVER_USER = "65532:65532", "10001:0"
+FALLBACK_USER = ROUTER_USER
 #: Where the router's volume is, and its files in it.
 VOLUME, CONFIG = "/mlship", "/mlship/config"
 #: Where a server writes, the prediction log among it.
@@ -40,7 +41,6 @@ def create_server(
 ) -> str:
     """Make a server's container, not started; return its id."""
     api = client.api
-    user = str(api.inspect_image(release.image)["Config"].get("User") or "")
     writable: dict[str, Any] = {}
     if options.log_sample:  # the log outlives a restart; it is brought home when the server is stopped
         api.create_volume(names.server(release.server), labels=names.labels)
@@ -67,15 +67,15 @@ def create_server(
         release.image,
         options.arguments(),
         name=names.server(release.server),
-        user=SERVER_USER if user.partition(":")[0] in ("", "0", "root") else user,
+        user=_user(client, release.image),
         labels=names.labels | labels,
         host_config=host,
-        networking_config=api.create_networking_config({names.base: api.create_endpoint_config(ipv4_address=address)}),
+        networking_config=_at(client, names, address),
     )
     return str(made["Id"])
 
 
-def create_router(client: DockerClient, names: Names, image: str, listen: str) -> str:
+def create_router(client: DockerClient, names: Names, image: str, listen: str, address: str) -> str:
     """Make the router's container and its volume, not started and without its files; return its id."""
     api = client.api
     api.create_volume(names.base, labels=names.labels)
@@ -88,7 +88,7 @@ def create_router(client: DockerClient, names: Names, image: str, listen: str) -
         name=names.router,
         user=ROUTER_USER,
         ports=[n.PORT],
-        labels=names.labels | {n.ROLE: n.ROUTER},
+        labels=names.labels | {n.ROLE: n.ROUTER, n.ADDRESS: address},
         healthcheck={"test": ["NONE"]},
         host_config=_host_config(
             client,
@@ -97,9 +97,49 @@ def create_router(client: DockerClient, names: Names, image: str, listen: str) -
             mounts=[_volume(names.base, VOLUME)],
             port_bindings={n.PORT: (host, port)},
         ),
-        networking_config=api.create_networking_config({names.base: api.create_endpoint_config()}),
+        networking_config=_at(client, names, address),
     )
     return str(made["Id"])
+
+
+def create_fallback(client: DockerClient, names: Names, image: str, argv: list[str], *, code: str, address: str) -> str:
+    """Make the container of the fallback program, which runs in an image of a server; return its id.
+
+    Parameters
+    ----------
+    argv
+        The program's command.
+    code
+        Where its modules are, in its volume.
+    """
+    api = client.api
+    api.create_volume(names.fallback, labels=names.labels)
+    made = api.create_container(
+        image,
+        argv[1:],
+        entrypoint=argv[:1],
+        name=names.fallback,
+        user=FALLBACK_USER,
+        environment={"PYTHONPATH": code, "PYTHONUNBUFFERED": "1"},
+        working_dir=VOLUME,
+        labels=names.labels | {n.ROLE: n.FALLBACK, n.ADDRESS: address},
+        healthcheck={"test": ["NONE"]},
+        host_config=_host_config(
+            client, names, init=True, tmpfs={"/tmp": "mode=1777"}, mounts=[_volume(names.fallback, VOLUME)]
+        ),
+        networking_config=_at(client, names, address),
+    )
+    return str(made["Id"])
+
+
+def _user(client: DockerClient, image: str) -> str:
+    user = str(client.api.inspect_image(image)["Config"].get("User") or "")
+    return SERVER_USER if user.partition(":")[0] in ("", "0", "root") else user
+
+
+def _at(client: DockerClient, names: Names, address: str) -> Any:
+    endpoint = client.api.create_endpoint_config(ipv4_address=address)
+    return client.api.create_networking_config({names.base: endpoint})
 
 
 def _host_config(client: DockerClient, names: Names, **more: Any) -> Any:

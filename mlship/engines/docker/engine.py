@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mlship.engines import envoy, fallback, state
-from mlship.engines.docker import kept, look, router, start, world
+from mlship.engines.docker import kept, last, look, router, start, world
 from mlship.engines.docker.hands import NoRouter
 from mlship.engines.docker.names import Container
 from mlship.engines.docker.site import Site, absent, elsewhere, one_server, servers
@@ -123,12 +123,15 @@ class DockerEngine:
             before = known.front
             if front.url != before.url:
                 raise elsewhere(self._model, before, front)
-            up = servers(found)
-            files = router.front_files(front, up)
-            with state.locked(self.directory, "routes"):
-                wanted = self.site.router.wanted(one)
-                kept.save(self.directory, replace(known, front=front))
-                self.site.router.put(one, files | router.route_file(front, up, wanted))
+            last.check(front)
+            kept.save(self.directory, replace(known, front=front))
+            if up := servers(found):
+                image = str(world.inspect(self.site.client, up[0]).get("Image", ""))
+                with faults("start the fallback program", model=self._model):
+                    last.ensure(self.site, front, found, image)
+            files = router.front_files(front, self.site.containers())
+            self.site.router.put(one, files)
+            start.settle(self.site, front)
             self._wait_applied(one, files)
         return before
 
@@ -159,7 +162,7 @@ class DockerEngine:
             one = world.router(found)
             if one is None:
                 raise absent(self._model)
-            self.site.router.put(one, router.route_file(known.front, servers(found), routes))
+            self.site.router.put(one, router.route_files(known.front, found, routes))
 
     def routes(self) -> Routes | None:
         """What Envoy says it applies."""
@@ -229,5 +232,6 @@ class DockerEngine:
         self.site.home.ensure(self.directory)
         with state.locked(self.directory, "engine"):
             self.site.router.hands.close()
+            last.bring_home(self.site)
             world.end_all(self.site.client, self.site.names, self.site.logs(), DOWN_SECONDS)
             kept.forget(self.directory)

@@ -10,13 +10,13 @@ from pathlib import Path
 
 #: On every object that is made: the state directory that it belongs to, and the model that it serves.
 HOME, MODEL = "mlship.home", "mlship.model"
-#: On containers: `router`, or `server` with what it serves.
+#: On containers: `router`, `fallback`, or `server` with what it serves.
 ROLE, SERVER, VERSION, DIGEST = "mlship.role", "mlship.server", "mlship.version", "mlship.digest"
-#: On servers: new at each deployment, and the address in the endpoint's network, which survives a restart.
+#: On servers: new at each deployment. On all: the address in the endpoint's network, which survives a restart.
 NONCE, ADDRESS = "mlship.nonce", "mlship.address"
-ROUTER, MODEL_SERVER = "router", "server"
-#: Port of every server and of the router inside their containers.
-PORT = 8080
+ROUTER, MODEL_SERVER, FALLBACK = "router", "server", "fallback"
+#: Port of every program inside its container, and the router's for the fallback program.
+PORT, JOBS_PORT = 8080, 8081
 
 
 def home_id(path: Path) -> str:
@@ -45,9 +45,18 @@ class Names:
         """Name of the router's container."""
         return f"{self.base}-{ROUTER}"
 
+    @property
+    def fallback(self) -> str:
+        """Name of the fallback program's container, and of its volume."""
+        return f"{self.base}-{FALLBACK}"
+
     def server(self, name: str) -> str:
-        """Name of a server's container."""
+        """Name of a server's container, and of its volume."""
         return f"{self.base}-{name}"
+
+    def volume(self, container: Container) -> str:
+        """Name of the volume that a container has, if it has one."""
+        return {ROUTER: self.base, FALLBACK: self.fallback}.get(container.role) or self.server(container.name)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -69,7 +78,7 @@ class Container:
     """created | running | restarting | paused | exited | removing | dead"""
     role: str
     name: str
-    """The server's name; empty for the router."""
+    """The server's name; empty for the router and the fallback program."""
     version: str
     digest: str
     nonce: str
@@ -79,6 +88,11 @@ class Container:
     def cluster(self) -> str:
         """Name of the router's cluster for it; new at each deployment, so that counters never carry over."""
         return f"{self.name}-{self.nonce}"
+
+    @property
+    def called(self) -> str:
+        """What it is called in messages and logs."""
+        return self.name or self.role
 
     @classmethod
     def read(cls, listed: dict[str, object]) -> Container:

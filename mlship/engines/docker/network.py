@@ -17,8 +17,8 @@ from mlship.errors import EngineError
 if TYPE_CHECKING:
     from docker import DockerClient
 
-#: Servers have addresses from here on; the first ones are the gateway's and the router's.
-_FIRST, _LAST = 16, 250
+#: The gateway's is 1. Servers have addresses from `_FIRST` on.
+_ROUTER, _FALLBACK, _FIRST, _LAST = 8, 9, 16, 250
 _PROBE = "-probe"
 #: Somebody else may take the subnet in between.
 _ATTEMPTS = 8
@@ -50,6 +50,16 @@ def ensure(client: DockerClient, names: Names) -> str:
             continue
         return subnet
     raise EngineError("the Docker engine gives its free subnets to others", where=names.model, hint="run this again")
+
+
+def router_address(subnet: str) -> str:
+    """The router's address."""
+    return str(ipaddress.ip_network(subnet)[_ROUTER])
+
+
+def fallback_address(subnet: str) -> str:
+    """The fallback program's address."""
+    return str(ipaddress.ip_network(subnet)[_FALLBACK])
 
 
 def free_address(subnet: str, taken: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from mlship.engines import envoy
 from mlship.engines.docker import agent, world
 from mlship.engines.docker.containers import ADMIN_PORT, CONFIG, ROUTER_USER, VOLUME
 from mlship.engines.docker.hands import AGENT, Hands, NoRouter, RouterAdmin
-from mlship.engines.docker.names import PORT, Container, Names
+from mlship.engines.docker.names import FALLBACK, JOBS_PORT, PORT, ROUTER, Container, Names
 from mlship.engines.front import Front
 from mlship.errors import EngineError
 from mlship.images.daemon import faults
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 #: Files in the container.
 ROUTES, CLUSTERS, BOOTSTRAP, FRONT = (f"{CONFIG}/{name}.json" for name in ("routes", "clusters", "bootstrap", "front"))
+JOBS = f"{CONFIG}/jobs.json"
 CERTIFICATE, KEY = f"{CONFIG}/tls/certificate.pem", f"{CONFIG}/tls/key.pem"
 #: Certificates that Debian's images trust, for the issuer of tokens.
 _AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
@@ -50,8 +51,8 @@ class Router:
                 return
         below = {str(Path(name).relative_to(VOLUME)): text for name, text in files.items()}
         with faults("write the router's files", model=self._names.model):
-            owner = int(ROUTER_USER.partition(":")[0])
-            self._client.api.put_archive(container.id, VOLUME, world.archive(below, owner))
+            owner, group = map(int, ROUTER_USER.split(":"))
+            self._client.api.put_archive(container.id, VOLUME, world.archive(below, owner, group))
 
     def read(self, container: Container, name: str) -> str | None:
         """A file of the container, whether or not it runs; None when it is not there."""
@@ -77,9 +78,10 @@ class Router:
             return None
         return envoy.applied({"configs": [{"route_config": one} for one in json.loads(text)["resources"]]})
 
-    def wait(self, servers: Iterable[Container], seconds: float) -> None:
-        """Wait until Envoy serves and knows every server."""
-        wanted, deadline = {one.cluster for one in servers}, time.monotonic() + seconds
+    def wait(self, found: Iterable[Container], seconds: float) -> None:
+        """Wait until Envoy serves and knows every server, and the fallback program where there is one."""
+        wanted = {envoy.FALLBACK if one.role == FALLBACK else one.cluster for one in found if one.role != ROUTER}
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             container = world.router(world.containers(self._client, self._names))
             if container is None or container.state not in ("running", "created"):
@@ -102,13 +104,14 @@ class Router:
 
 def static_files(front: Front) -> dict[str, str]:
     """What Envoy reads once, and the agent."""
+    jobs = ("0.0.0.0", JOBS_PORT)
     return {
         AGENT: Path(agent.__file__).read_text(encoding="utf-8"),
-        BOOTSTRAP: json.dumps(envoy.bootstrap(_inside(front), ADMIN_PORT, CONFIG)),
+        BOOTSTRAP: json.dumps(envoy.bootstrap(_inside(front), ADMIN_PORT, CONFIG, jobs)),
     }
 
 
-def front_files(front: Front, servers: Iterable[Container]) -> dict[str, str]:
+def front_files(front: Front, found: Iterable[Container]) -> dict[str, str]:
     """What the front says: its own file, certificate and key, filters, clusters; Envoy takes them whenever they change.
 
     Raises ``EngineError`` when the certificate or its key cannot be read here.
@@ -119,29 +122,37 @@ def front_files(front: Front, servers: Iterable[Container]) -> dict[str, str]:
     inside = _inside(front)
     for name, document in envoy.extensions(inside, "").items():
         files[f"{CONFIG}/{name}"] = json.dumps(envoy.versioned(document))
-    return files | cluster_file(front, servers)
+    return files | cluster_file(front, found)
 
 
-def cluster_file(front: Front, servers: Iterable[Container]) -> dict[str, str]:
-    """Where the servers are."""
-    at = {one.cluster: (one.address, PORT) for one in servers}
-    return {CLUSTERS: json.dumps(envoy.versioned(envoy.clusters(at, "", _inside(front), _AUTHORITIES)))}
+def cluster_file(front: Front, found: Iterable[Container]) -> dict[str, str]:
+    """Where the servers are, and the fallback program."""
+    at = {one.cluster: (one.address, PORT) for one in found if one.name}
+    last = next(((one.address, PORT) for one in found if one.role == FALLBACK), None)
+    return {CLUSTERS: json.dumps(envoy.versioned(envoy.clusters(at, "", _inside(front), _AUTHORITIES, last)))}
 
 
-def route_file(front: Front, servers: Iterable[Container], wanted: Routes | None) -> dict[str, str]:
+def route_files(front: Front, found: Iterable[Container], wanted: Routes | None) -> dict[str, str]:
     """Which server answers which request; a server whose container was removed by hand has no part in it."""
-    names = {one.name: one.cluster for one in servers}
+    names = {one.name: one.cluster for one in found if one.name}
     if wanted is not None and wanted.canary not in names:
         wanted = Routes(wanted.stable) if wanted.stable in names else None
     elif wanted is not None and wanted.stable not in names:
         wanted = Routes(wanted.canary) if wanted.canary else None
-    return {ROUTES: json.dumps(envoy.versioned(envoy.routes(wanted, names, _inside(front), "")))}
+    last = any(one.role == FALLBACK for one in found)
+    jobs = envoy.jobs_routes(names[wanted.stable] if wanted else None, front.timeout, "")
+    documents = {JOBS: jobs, ROUTES: envoy.routes(wanted, names, _inside(front), "", fallback=last)}
+    return {name: json.dumps(envoy.versioned(document)) for name, document in documents.items()}
 
 
 def versions(files: dict[str, str]) -> dict[str, str]:
     """Version of each file that Envoy watches, by name without its ending, as `Admin.applied` tells them."""
     watched = {name: json.loads(text) for name, text in files.items() if name.endswith(".json")}
-    return {Path(name).stem: one["version_info"] for name, one in watched.items() if "version_info" in one}
+    return {
+        Path(name).stem: one["version_info"]
+        for name, one in watched.items()
+        if "version_info" in one and name != JOBS  # Envoy tells of the routes of the endpoint only
+    }
 
 
 def _inside(front: Front) -> Front:

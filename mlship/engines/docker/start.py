@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mlship.engines import state
-from mlship.engines.docker import containers, image, kept, network, router, world
+from mlship.engines.docker import containers, image, kept, last, network, router, world
 from mlship.engines.docker.kept import Kept
 from mlship.engines.docker.names import Container
 from mlship.engines.docker.site import Site, absent, elsewhere, servers
@@ -40,6 +40,7 @@ def deploy(site: Site, release: Release, wanted: Wanted) -> None:
     before, found = kept.load(site.directory), site.containers()
     try:
         known = _known(site, before, found, wanted.front)
+        last.check(known.front)
         kept.save(site.directory, known)
         _start_server(site, release, wanted.options, found)
         _start_router(site, release, known.front, wanted.router_image)
@@ -52,12 +53,12 @@ def deploy(site: Site, release: Release, wanted: Wanted) -> None:
 def forget(site: Site, server: str) -> None:
     """Take a server out of mirrors and clusters, before it ends: a crash in between can be repeated."""
     found = site.containers()
-    one, rest = world.router(found), [each for each in servers(found) if each.name != server]
+    one, rest = world.router(found), [each for each in found if each.name != server]
     if one is None:
         return
     front = site.known(found).front
     with state.locked(site.directory, "routes"):
-        files = router.route_file(front, rest, site.router.wanted(one))
+        files = router.route_files(front, rest, site.router.wanted(one))
         site.router.put(one, files | router.cluster_file(front, rest))
 
 
@@ -89,7 +90,9 @@ def _start_server(site: Site, release: Release, options: ServerOptions, found: l
 
 
 def _start_router(site: Site, release: Release, front: Front, given: str) -> None:
-    """Give the router its files, and start it unless it runs."""
+    """Give the router its files, and start it unless it runs; the fallback program behind it alike."""
+    with faults("start the fallback program", model=site.model):
+        last.ensure(site, front, site.containers(), release.image)
     with state.locked(site.directory, "routes"):
         found = site.containers()
         one, before = world.router(found), site.front(found)
@@ -99,19 +102,33 @@ def _start_router(site: Site, release: Release, front: Front, given: str) -> Non
             one = None
         if one is None:
             one = _new_router(site, release, front, given)
-        up = servers(found)
-        files = {} if one.state == "running" else router.static_files(front)
-        site.router.put(one, files | router.front_files(front, up) | router.route_file(front, up, wanted))
+        if one.state != "running":
+            files = router.static_files(front) | router.route_files(front, found, wanted)
+            site.router.put(one, files | router.front_files(front, found))
+        else:
+            site.router.put(one, router.front_files(front, found))
         if one.state in ("created", "exited"):
             with faults("start the router", model=site.model):
                 site.client.api.start(one.id)
-    site.router.wait(up, _SECONDS)
+    settle(site, front)
+
+
+def settle(site: Site, front: Front) -> None:
+    """Wait until the router knows everything that is there, and only then let its routes name it."""
+    found = site.containers()
+    site.router.wait(found, _SECONDS)
+    last.wait(site, found)
+    with state.locked(site.directory, "routes"):
+        one = site.running_router(found)
+        if one is not None:
+            site.router.put(one, router.route_files(front, found, site.router.wanted(one)))
 
 
 def _new_router(site: Site, release: Release, front: Front, given: str) -> Container:
     built = given or image.ensure(site.client, release.image, site.logs() / "router-image.log")
     with faults("start the router", model=site.model):
-        containers.create_router(site.client, site.names, built, front.listen)
+        address = network.router_address(network.ensure(site.client, site.names))
+        containers.create_router(site.client, site.names, built, front.listen, address)
     one = world.router(site.containers())
     if one is None:
         raise EngineError("the router's container has gone the moment it was made", where=site.model)
@@ -121,6 +138,7 @@ def _new_router(site: Site, release: Release, front: Front, given: str) -> Conta
 def _undo(site: Site, before: Kept | None, found: list[Container], server: str) -> None:
     """Leave behind what was there before: a failed first deployment leaves nothing but its logs."""
     if not found:
+        last.bring_home(site)
         world.end_all(site.client, site.names, site.logs(), 2)
     elif all(one.name != server for one in found):
         for one in servers(site.containers()):

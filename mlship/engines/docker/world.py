@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import tarfile
-from collections.abc import Iterable
+import tempfile
+import time
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -64,12 +66,12 @@ def end(client: DockerClient, names: Names, container: Container, logs: Path, gr
     """Drain, stop and remove a container with its volume; what it wrote is kept in the state directory."""
     from docker.errors import NotFound
 
-    with faults(f"stop {container.name or ROUTER}", model=names.model), suppress(NotFound):
+    with faults(f"stop {container.called}", model=names.model), suppress(NotFound):
         client.api.stop(container.id, timeout=grace)
         _keep_logs(client, container, logs)
         client.api.remove_container(container.id, force=True, v=True)
         with suppress(NotFound):
-            client.api.remove_volume(names.server(container.name) if container.name else names.base)
+            client.api.remove_volume(names.volume(container))
 
 
 def end_all(client: DockerClient, names: Names, logs: Path, grace: int) -> None:
@@ -95,15 +97,15 @@ def end_all(client: DockerClient, names: Names, logs: Path, grace: int) -> None:
 
 def left(client: DockerClient, names: Names) -> list[str]:
     """Names of all that the endpoint has on the engine: containers, networks, volumes."""
-    found = [one.name or ROUTER for one in containers(client, names)]
+    found = [one.called for one in containers(client, names)]
     with faults("list networks and volumes", model=names.model):
         found += [str(one["Name"]) for one in client.api.networks(filters=names.mine)]
         found += [str(one["Name"]) for one in client.api.volumes(filters=names.mine)["Volumes"] or ()]
     return found
 
 
-def archive(files: dict[str, str], owner: int) -> bytes:
-    """A tar archive of text files below the volume, readable by that user only; parents come first."""
+def archive(files: Mapping[str, str | bytes], owner: int, group: int) -> bytes:
+    """A tar archive of files below a volume, readable by that user only; parents come first."""
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         made: set[str] = set()
@@ -111,17 +113,18 @@ def archive(files: dict[str, str], owner: int) -> bytes:
             for parent in [str(one) for one in reversed(Path(name).parents) if str(one) not in (".", "/")]:
                 if parent not in made:
                     made.add(parent)
-                    tar.addfile(_info(parent, owner, tarfile.DIRTYPE, 0o700))
-            content = text.encode()
-            info = _info(name, owner, tarfile.REGTYPE, 0o600)
+                    tar.addfile(_info(parent, owner, group, tarfile.DIRTYPE))
+            content = text.encode() if isinstance(text, str) else text
+            info = _info(name, owner, group, tarfile.REGTYPE)
             info.size = len(content)
             tar.addfile(info, io.BytesIO(content))
     return packed.getvalue()
 
 
-def _info(name: str, owner: int, kind: bytes, mode: int) -> tarfile.TarInfo:
+def _info(name: str, owner: int, group: int, kind: bytes) -> tarfile.TarInfo:
     info = tarfile.TarInfo(name)
-    info.type, info.mode, info.uid, info.gid = kind, mode, owner, owner
+    info.type, info.mode = kind, 0o700 if kind == tarfile.DIRTYPE else 0o600
+    info.uid, info.gid, info.mtime = owner, group, time.time()  # a changed file is known by its time
     return info
 
 
@@ -131,10 +134,22 @@ def _keep_logs(client: DockerClient, container: Container, logs: Path) -> None:
 
     with suppress(DockerException, OSError):
         logs.mkdir(mode=0o700, exist_ok=True)
-        (logs / f"{container.name or ROUTER}.log").write_bytes(client.api.logs(container.id, tail=KEPT_LINES))
+        (logs / f"{container.called}.log").write_bytes(client.api.logs(container.id, tail=KEPT_LINES))
     mounts = inspect(client, container).get("Mounts", ())
     if any(mount.get("Destination") == WRITABLE and mount.get("Type") == "volume" for mount in mounts):
-        with suppress(DockerException, OSError, tarfile.TarError):
-            stream, _ = client.api.get_archive(container.id, f"{WRITABLE}/predictions")
-            with tarfile.open(fileobj=io.BytesIO(b"".join(stream))) as tar:
-                tar.extractall(logs, filter="data")
+        with suppress(EngineError):
+            fetch(client, container, f"{WRITABLE}/predictions", logs / container.cluster)
+
+
+def fetch(client: DockerClient, container: Container, path: str, to: Path) -> None:
+    """Copy a file or a directory of a container into a directory here; one that is not there is no error."""
+    from docker.errors import NotFound
+
+    with faults(f"fetch {path} of {container.called}"), suppress(NotFound):
+        stream, _ = client.api.get_archive(container.id, path)
+        with tempfile.TemporaryFile() as file:
+            for piece in stream:
+                file.write(piece)
+            file.seek(0)
+            with tarfile.open(fileobj=file) as tar:
+                tar.extractall(to, filter="data")
