@@ -61,7 +61,7 @@ def build(
     push: Annotated[bool, typer.Option("--push", help="Push it to the repository of the policy.")] = False,
     fmt: FormatOption = Format.TEXT,
 ) -> None:
-    """Build the serving image of the candidate; nothing is built that is there already.
+    """Build the candidate's serving image, unless it is there already.
 
     Progress goes to stderr; the builder's whole log is kept in the state directory.
     """

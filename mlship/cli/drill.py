@@ -50,7 +50,7 @@ def drill(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where nobody can answer.")] = False,
     fmt: FormatOption = Format.TEXT,
 ) -> None:
-    """Take the model away for a moment, and prove that callers get what the policy promises.
+    """Take the model away for a moment, and see what callers get.
 
     This touches live traffic. Whatever becomes of the command, the servers come back by themselves.
     """

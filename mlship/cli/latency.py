@@ -46,7 +46,7 @@ def latency(
         ),
     ] = None,
 ) -> None:
-    """Prove the latency budget against the server that ships: open-loop load, memory, start, capacity, last mile.
+    """Prove the latency budget against the server that ships.
 
     Candidate and champion are loaded in turns in the same run: as containers of their images where the policy builds
     images, else as the local engine's server processes. The result goes to stdout, to MLflow and into the ledger.

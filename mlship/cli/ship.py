@@ -25,9 +25,9 @@ def ship(
     fmt: FormatOption = Format.TEXT,
     interval: Annotated[str, typer.Option(help="Time between two looks.", metavar="DURATION")] = "1s",
 ) -> None:
-    """The whole job: evaluate, build the image, prove the latency budget, roll out; each only if the last passed.
+    """The whole job: evaluate, build, prove the latency budget, and roll out.
 
-    The image is built where the policy has an `image` section or the Docker engine, and the budget proved where it has
+    Each step only when the one before it passed. The image is built where the policy has an `image` section or the Docker engine, and the budget proved where it has
     `gates.latency`. A rollout that was cut short is carried on without doing any of it again.
     """
     from mlship.cli import evaluate, rollout
@@ -41,7 +41,7 @@ def ship(
     refused = next((proof for proof in proofs if proof.status is not Status.PASSED), None)
     if refused is not None:
         if fmt is Format.JSON:
-            emit_json(_refusal(refused, time.monotonic() - began))
+            emit_json(_refusal(proofs, time.monotonic() - began))
         else:
             evaluate.show(refused, evaluate.ReportFormat.TEXT)
         leave(evaluate.EXITS[refused.status])
@@ -103,19 +103,21 @@ def _wants_evaluation(loaded: LoadedPolicy, home: Home) -> bool:
     return candidate.champion is None or candidate.champion.version != candidate.version.version
 
 
-def _refusal(evaluation: Evaluation, seconds: float) -> dict[str, Any]:
+def _refusal(proofs: list[Evaluation], seconds: float) -> dict[str, Any]:
     from mlship.cli.evaluate import EXITS
 
-    candidate = evaluation.candidate
+    refused = proofs[-1]
+    candidate = refused.candidate
     return {
         "model": candidate.model,
         "candidate_version": candidate.version.version,
         "champion_version": candidate.champion.version if candidate.champion else None,
-        "verdict": _VERDICTS[evaluation.status],
-        "exit_code": int(EXITS[evaluation.status]),
-        "reason": _worst_reason(evaluation),
+        "verdict": _VERDICTS[refused.status],
+        "exit_code": int(EXITS[refused.status]),
+        "reason": _worst_reason(refused),
         "seconds": seconds,
-        "evaluation": _document(evaluation),
+        "evaluation": _document(proofs[0]),
+        "latency": _document(refused) if len(proofs) > 1 else None,
         "rollout": None,
     }
 

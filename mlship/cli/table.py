@@ -25,12 +25,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "build": (
         "mlship.cli.build",
         "build",
-        "Build the serving image of the candidate; nothing is built that is there already.",
+        "Build the candidate's serving image, unless it is there already.",
     ),
     "latency": (
         "mlship.cli.latency",
         "latency",
-        "Prove the latency budget against the server that ships: open-loop load, memory, start, capacity, last mile.",
+        "Prove the latency budget against the server that ships.",
     ),
     "rollout": (
         "mlship.cli.rollout",
@@ -40,7 +40,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "ship": (
         "mlship.cli.ship",
         "ship",
-        "The whole job: evaluate, build the image, prove the latency budget, roll out; each only if the last passed.",
+        "The whole job: evaluate, build, prove the latency budget, and roll out.",
     ),
     "promote": (
         "mlship.cli.promote",
@@ -54,7 +54,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "drill": (
         "mlship.cli.drill",
         "drill",
-        "Take the model away for a moment, and prove that callers get what the policy promises.",
+        "Take the model away for a moment, and see what callers get.",
     ),
     "status": (
         "mlship.cli.status",
