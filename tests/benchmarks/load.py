@@ -3,8 +3,8 @@
     python tests/benchmarks/load.py
 
 Against a trivial server, the rate is raised until the generator's own lag (p99) passes `LAG` and less than 95 % is
-sent. Then a server that stands still for a second, once in ten, is measured twice in the same run: by the generator, and by a
-closed loop that waits for each answer before it sends the next. Prints JSON last.
+sent. Then a server that stands still for a second, once in ten, is measured twice in the same run: by the generator,
+and by a closed loop that waits for each answer before it sends the next. Prints JSON last.
 """
 
 from __future__ import annotations
@@ -128,9 +128,8 @@ def main() -> None:
     often, seconds = 200.0, 10.0
     server, port = serve(stall_at=5)
     try:
-        found = run.slices(
-            {"it": Target(f"http://127.0.0.1:{port}")}, Load(often, seconds, "constant", warmup=0), [BODY]
-        )
+        load = Load(often, seconds, "constant", warmup=0)
+        found = run.slices({"it": Target(f"http://127.0.0.1:{port}")}, load, [BODY])
         stalls["open_loop"] = {
             "requests": found["it"].n,
             "p50_ms": milliseconds(found["it"], 0.5),
@@ -143,16 +142,13 @@ def main() -> None:
         stalls["closed_loop"] = asyncio.run(closed_loop(port, often, seconds))
     finally:
         server.kill()
-    print(
-        json.dumps(
-            {
-                "load_average": round(os.getloadavg()[0], 1),
-                "highest_rate_with_little_lag": max(kept, default=0),
-                "rates": rates,
-                "one_second_stall": stalls,
-            }
-        )
-    )
+    result = {
+        "load_average": round(os.getloadavg()[0], 1),
+        "highest_rate_with_little_lag": max(kept, default=0),
+        "rates": rates,
+        "one_second_stall": stalls,
+    }
+    print(json.dumps(result))
 
 
 if __name__ == "__main__":
