@@ -64,7 +64,7 @@ def _same_code(tmp_path_factory: pytest.TempPathFactory) -> Generator[None]:
     shutil.copytree(Path(mlship.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
     modules = code.modules
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(code, "modules", lambda where=package: modules(where))
+        patch.setattr(code, "modules", lambda where=package, *rest: modules(where, *rest))
         yield
 
 
