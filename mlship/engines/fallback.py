@@ -32,18 +32,6 @@ def needed(front: Front, directory: Path) -> bool:
     return envoy.has_last(front) or (directory / PROGRAM / QUEUE).exists()
 
 
-def absent(front: Front, engine: str) -> None:
-    """Refuse a front that wants the program, for an engine that has none: better than promising what nobody keeps.
-
-    Raises ``EngineError``.
-    """
-    if envoy.has_last(front):
-        raise EngineError(
-            f"the {engine} engine has no `fallback: {front.fallback}` yet",
-            hint="`fallback: stable` in the policy's endpoint section; or `rollout: {engine: local}`",
-        )
-
-
 def arguments(listen: str, directory: str = PROGRAM, python: str = sys.executable) -> list[str]:
     """The command of the program.
 

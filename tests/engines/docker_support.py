@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
 from mlship.engines.docker import DockerEngine, image, world
@@ -32,25 +33,47 @@ ENTRYPOINT ["python3", "/standin.py", "{version}", "8080"]
 """
 
 
+#: What the fallback program needs, and a server's image has: pure Python will do.
+_PACKAGES = ("uvicorn", "uvloop", "httptools", "click", "h11")
+
+
 @cache
-def standin_image(version: str) -> str:
-    """Id of an image whose server starts in milliseconds and says that it is this version."""
+def standin_image(version: str, *, packages: bool = False) -> str:
+    """Id of an image whose server starts in milliseconds and says that it is this version.
+
+    Parameters
+    ----------
+    packages
+        With those that the fallback program needs, copied from this environment.
+    """
     dockerfile = _DOCKERFILE.format(base=base_image(), label=LABEL, name=image.BASE_NAME, version=version)
+    if packages:
+        dockerfile += "COPY packages /usr/local/lib/python3.11/dist-packages\n"
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         for name, content in (("Dockerfile", dockerfile.encode()), ("standin.py", STANDIN.read_bytes())):
             info = tarfile.TarInfo(name)
             info.size, info.mode = len(content), 0o644
             tar.addfile(info, io.BytesIO(content))
+        for name in _PACKAGES if packages else ():
+            spec = find_spec(name)
+            assert spec is not None
+            assert spec.origin is not None
+            tar.add(Path(spec.origin).parent, f"packages/{name}", filter=_no_bytecode)
     packed.seek(0)
-    built, _ = docker_client().images.build(
-        fileobj=packed, custom_context=True, network_mode="none", tag=f"mlship-test/standin:{version}", rm=True
-    )
+    tag = f"mlship-test/standin:{version}{'-full' if packages else ''}"
+    built, _ = docker_client().images.build(fileobj=packed, custom_context=True, network_mode="none", tag=tag, rm=True)
     return str(built.id)
 
 
-def release(version: str) -> Release:
-    return Release(MODEL, version, f"sha256:{version:0>64}", Path("/nowhere"), standin_image(version))
+def _no_bytecode(info: tarfile.TarInfo) -> tarfile.TarInfo | None:
+    info.mtime = 0
+    return None if "__pycache__" in info.name else info
+
+
+def release(version: str, *, packages: bool = False) -> Release:
+    identity = standin_image(version, packages=packages)
+    return Release(MODEL, version, f"sha256:{version:0>64}", Path("/nowhere"), identity)
 
 
 def docker_engine(

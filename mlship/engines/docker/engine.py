@@ -10,7 +10,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mlship.engines import envoy, fallback, state
+from mlship.engines import envoy, state
 from mlship.engines.docker import kept, last, look, router, start, world
 from mlship.engines.docker.hands import NoRouter
 from mlship.engines.docker.names import Container
@@ -67,8 +67,6 @@ class DockerEngine:
                 where=self._model,
                 hint="`mlship build POLICY` builds it",
             )
-        if self._wanted.front is not None:
-            fallback.absent(self._wanted.front, "Docker")
         self.site.home.ensure(self.directory)
         with state.locked(self.directory, "engine"):
             start.deploy(self.site, release, self._wanted)
@@ -110,7 +108,6 @@ class DockerEngine:
     def apply(self, front: Front) -> Front:
         """Replace the files of filters, certificate and routes, and wait until Envoy has taken them."""
         before = self.site.known(self.site.containers()).front
-        fallback.absent(front, "Docker")
         self.site.home.ensure(self.directory)
         with state.locked(self.directory, "engine"):
             found = self.site.containers()
