@@ -53,7 +53,7 @@ class Seen:
 
     before: Sequence[Heard]
     during: Sequence[Heard]
-    """Sent from the fault until every server was ready again."""
+    """Sent from a moment before the fault until every server was ready again."""
     after: Sequence[Heard]
     hit: int
     """Requests that the servers should have answered and did not, as the router counted them."""

@@ -78,8 +78,8 @@ def drill(
         began = time.monotonic()
         time.sleep(CALM)
         callers.settle()
-        fault = time.monotonic()
-        _well(callers.heard(began, fault))
+        calm = time.monotonic()
+        _well(callers.heard(began, calm))
         counted = _errors(engine, servers)
         say(f"{_verb(exercise)}: {', '.join(f'version {version}' for version in servers.values())}")
         fault = time.monotonic()
@@ -89,18 +89,18 @@ def drill(
         say("waiting for the last answers" if back else "the servers are not back")
         callers.settle()
         hit = sum(max(0, after - before) for before, after in zip(counted, _errors(engine, servers), strict=True))
-        during = callers.heard(fault, back or time.monotonic())
+        during = callers.heard(calm, back or time.monotonic())  # those of the last moment before may meet it, too
         jobs = [one.job for one in during if one.job]
         if jobs:
             say(f"waiting for {len(jobs)} jobs")
         until = time.monotonic() + JOBS
         answered = sum(callers.poll(job, until) for job in jobs)
-        calm = time.monotonic()
+        quiet = time.monotonic()
         time.sleep(CALM)
         callers.settle()
-        after = callers.heard(calm, time.monotonic())
+        after = callers.heard(quiet, time.monotonic())
     seen = Seen(
-        before=callers.heard(began, fault),
+        before=callers.heard(began, calm),
         during=during,
         after=after,
         hit=hit,

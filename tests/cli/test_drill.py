@@ -34,7 +34,7 @@ model: m
 owner: {{team: flight-ops, contact: flight-ops@example.com}}
 data: {{evaluation: {{path: rows.csv, target: late}}}}
 gates: {{contract: {{max_duplicates: 100%, max_label_conflicts: 100%}}}}
-endpoint: {{listen: "127.0.0.1:{port}", timeout: 1s, {endpoint}}}
+endpoint: {{listen: "127.0.0.1:{port}", timeout: 2s, {endpoint}}}
 """
 RULE = "fallback: rule, rule: {answer: {predictions: [0]}}"
 
@@ -48,7 +48,7 @@ class Place:
         (directory / "mlship.yaml").write_text(POLICY.format(port=port, endpoint=endpoint))
         (directory / "rows.csv").write_text("hour,carrier,late\n1,UA,0\n2,AA,1\n3,B6,0\n")
         self.home = Home(directory / ".mlship")
-        self.engine: LocalEngine = local_engine(directory, front=Front(f"127.0.0.1:{port}", 1.0, **served))
+        self.engine: LocalEngine = local_engine(directory, front=Front(f"127.0.0.1:{port}", 2.0, **served))
         self.stable, self.canary = (self.engine.deploy(release(version)) for version in ("1", "2"))
         for server in (self.stable, self.canary):
             self.engine.wait_ready(server, 20)
@@ -110,7 +110,7 @@ def test_a_rule_keeps_every_caller_from_an_error(made: Make) -> None:
         assert during["by"]["rule"] > 0
         assert found["phases"]["before"]["by"].keys() == found["phases"]["after"]["by"].keys() == {"version 1"}
         if how == "hang":
-            assert 3.0 <= found["recovered_seconds"] < 6, "twice the timeout and a second"
+            assert 5.0 <= found["recovered_seconds"] < 20, "twice the timeout and a second"
     assert place.drilled() == ["passed", "passed"]
     assert place.ready()
 
@@ -168,8 +168,7 @@ def test_it_calls_with_the_policys_key(made: Make) -> None:
 def test_without_rows_the_models_own_example_is_sent(made: Make) -> None:
     place = made()
     policy = place.directory / "mlship.yaml"
-    kept = [line for line in policy.read_text().splitlines() if not line.startswith(("data:", "gates:"))]
-    policy.write_text("\n".join([*kept, "gates: {security: {scan: true}}", ""]))
+    policy.write_text(policy.read_text().replace("path: rows.csv", "mlflow: {name: flights}"))
     status, _, errors = place.drill("--yes")
     assert (status, "neither evaluation rows in a file or a database, nor an input example" in errors) == (3, True)
     model = place.home.models / release("1").digest.removeprefix("sha256:")
