@@ -9,6 +9,7 @@ from mlship.policy.faults import Fault
 from mlship.policy.lint_data import lint_data
 from mlship.policy.lint_endpoint import lint_endpoint
 from mlship.policy.lint_gates import lint_gates
+from mlship.policy.lint_latency import lint_latency
 from mlship.policy.lint_metrics import lint_metrics
 from mlship.policy.subject import Subject
 from mlship.policy.tree import Location
@@ -94,6 +95,7 @@ _CHECKS: tuple[Callable[[Subject], Iterable[Fault]], ...] = (
     lint_data,
     lint_gates,
     lint_metrics,
+    lint_latency,
     lint_endpoint,
     _rollout,
 )

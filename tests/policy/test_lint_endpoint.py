@@ -142,7 +142,7 @@ def test_what_is_reached_from_outside_needs_credentials_and_tls(
 
 
 def test_a_budget_beyond_the_timeout_is_no_budget(changed: Changed) -> None:
-    found = changed("  leakage:", "  latency: {rate: 10/s, p50: 100ms, p99: 6s}\n  leakage:")
+    found = changed("  leakage:", "  latency: {rate: 100/s, p50: 100ms, p99: 6s}\n  leakage:")
     assert [(fault.what, str(fault.severity)) for fault in found] == [
         ("p99 6s is more than endpoint.timeout, 5s", "warning")
     ]
