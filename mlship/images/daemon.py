@@ -136,7 +136,7 @@ def _by_cause(cause: BaseException) -> tuple[str, str] | None:
         (
             isinstance(cause, requests.exceptions.SSLError),
             f"the Docker engine's certificate is not accepted: {cause}",
-            "look at DOCKER_CERT_PATH",
+            "look at DOCKER_CERT_PATH, and unset REQUESTS_CA_BUNDLE, which would win over it",
         ),
     )
     return next(((what, hint) for holds, what, hint in known if holds), None)
