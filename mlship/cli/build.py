@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from mlship.home import Home
+    from mlship.images.attest import Attested
     from mlship.policy.load import LoadedPolicy
 
 #: Seconds between two lines about one long step, where nobody sees a bar.
@@ -47,6 +48,8 @@ class Built:
     packages: int
     log: str
     """Path of the builder's log; empty where this state directory has none."""
+    attested: Attested | None
+    """What is stated of it; None where this state directory does not know what it was made of."""
     seconds: float
     """That this command took from the registry's answer on."""
 
@@ -87,8 +90,10 @@ def run(loaded: LoadedPolicy, home: Home, told: Told, *, candidate: str | None =
     """
     from mlship.engines.options import options
     from mlship.images import record, size
+    from mlship.images.attest import attest
     from mlship.images.build import build as make
     from mlship.images.daemon import connect
+    from mlship.images.statement import Gate
     from mlship.ledger import Ledger
     from mlship.registry import Registry
 
@@ -100,13 +105,14 @@ def run(loaded: LoadedPolicy, home: Home, told: Told, *, candidate: str | None =
     version = registry.version(policy.model, reference)
     _scan(version, loaded, home)
     entries, began = ledger.entries(policy.model), time.monotonic()
+    passed = _passed(entries, version, loaded.digest)
     image = make(
         version,
         policy,
         loaded.digest,
         resolve=loaded.resolve,
         home=home,
-        evaluation_id=_passed(entries, version, loaded.digest),
+        evaluation_id=passed.evidence.get("evaluation", "") if passed else "",
         arguments=options(policy, loaded.digest).arguments(),
         push=push,
         say=told,
@@ -118,12 +124,20 @@ def run(loaded: LoadedPolicy, home: Home, told: Told, *, candidate: str | None =
     finally:
         client.close()
     kept, log = record.load(home, image.context), record.path(home, image.context, ".log")
+    attested = None
+    if kept is not None:
+        told("stating what it holds and what was proved of it")
+        run_id = passed.evidence.get("run") if passed else None
+        gates = [Gate(f"{gate}/{rule}", status) for gate, rule, status in (registry.results(run_id) if run_id else ())]
+        key = loaded.resolve(policy.image.sign) if policy.image and policy.image.sign else None
+        attested = attest(kept, gates, home, key)
     built = Built(
         image=image,
         version=version,
         layers=layers,
         packages=len(kept.packages) if kept else 0,
         log=str(log) if log.is_file() else "",
+        attested=attested,
         seconds=time.monotonic() - began,
     )
     entry = _entry(built, loaded)
@@ -145,13 +159,13 @@ def _scan(version: ModelVersion, loaded: LoadedPolicy, home: Home) -> None:
         raise ModelRefused(what, where=error.where, hint=error.hint) from None
 
 
-def _passed(entries: list[LedgerEntry], version: ModelVersion, policy_digest: str) -> str:
-    """The latest evaluation that this version has passed under this policy; empty when there is none."""
+def _passed(entries: list[LedgerEntry], version: ModelVersion, policy_digest: str) -> LedgerEntry | None:
+    """The latest evaluation of this version under this policy, if it passed."""
     for entry in reversed(entries):
         found = entry.evidence
         if entry.action == "evaluated" and (found.get("model"), found.get("policy")) == (version.digest, policy_digest):
-            return found.get("evaluation", "") if found.get("status") == "passed" else ""
-    return ""
+            return entry if found.get("status") == "passed" else None
+    return None
 
 
 def _entry(built: Built, loaded: LoadedPolicy) -> LedgerEntry:
@@ -197,6 +211,9 @@ def document(built: Built) -> dict[str, Any]:
         "layers": [{"name": name, "size": size} for name, size in built.layers],
         "packages": built.packages,
         "log": built.log or None,
+        "sbom": str(built.attested.sbom) if built.attested else None,
+        "statement": str(built.attested.statement) if built.attested else None,
+        "signed": built.attested.signed if built.attested else False,
         "seconds": round(built.seconds, 3),
         "exit_code": 0,
     }
@@ -216,6 +233,10 @@ def conclusion(built: Built) -> str:
     ]
     if image.pushed:
         lines.append(f"  pushed     {image.pushed}")
+    if built.attested:
+        lines.append(f"  holds      {built.attested.sbom}")
+        how = "signed" if built.attested.signed else "not signed"
+        lines.append(f"  statement  {built.attested.statement} ({how})")
     if built.log:
         lines.append(f"  log        {built.log}")
     return "\n".join([*lines, f"  took       {built.seconds:.1f} s"])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mlship.errors import StateError
+from mlship.errors import EngineError, StateError
 from mlship.images import record as records
 from mlship.images.sbom import sbom
 from mlship.images.statement import Gate, signed, statement
@@ -39,8 +40,15 @@ def attest(record: Record, gates: Sequence[Gate], home: Home, key: Path | None =
     key
         Private key that signs the statement.
 
-    Raises ``StateError`` when they cannot be written, ``PolicyError`` when the key cannot be used.
+    Raises ``StateError`` when they cannot be written, ``PolicyError`` when the key cannot be used, ``EngineError`` when
+    the extra `image` is not installed.
     """
+    for module, package in (("cyclonedx", "cyclonedx-python-lib"), ("securesystemslib", "securesystemslib")):
+        if find_spec(module) is None:
+            raise EngineError(
+                f"stating what an image holds needs {package}, which is not installed",
+                hint="pip install 'mlship[image]'",
+            )
     bill = sbom(record)
     document = statement(record, gates, bill)
     if key is not None:

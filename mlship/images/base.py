@@ -157,21 +157,27 @@ def _facts(client: DockerClient, name: str, identity: str, platform: str, home: 
 
 
 def _asked(client: DockerClient, name: str, identity: str, platform: str) -> dict[str, Any]:
-    from docker.errors import APIError, ContainerError
+    from docker.errors import APIError
 
     def run() -> bytes:
-        return bytes(
-            client.containers.run(
-                identity, ["-I", "-c", _PROBE], entrypoint=["python3"], network_mode="none", remove=True, user="0"
-            )
+        container = client.containers.create(
+            identity, ["-I", "-c", _PROBE], entrypoint=["python3"], network_mode="none", user="0"
         )
+        try:
+            container.start()
+            code = int(container.wait()["StatusCode"])
+            said = bytes(container.logs(stdout=True, stderr=bool(code)))
+        finally:
+            container.remove(force=True)  # also one that never started
+        if code:
+            raise _unfit(name, platform, said.decode(errors="replace"))
+        return said
 
     with faults(f"start the base {name}"):
         try:
             facts: dict[str, Any] = json.loads(run().splitlines()[-1])
-        except (APIError, ContainerError) as error:
-            text = str(getattr(error, "explanation", None) or getattr(error, "stderr", b"") or error)
-            raise _unfit(name, platform, text) from error
+        except APIError as error:
+            raise _unfit(name, platform, str(error.explanation or error)) from error
         except (ValueError, IndexError) as error:
             raise _unfit(name, platform, "its Python does not answer") from error
     return facts

@@ -28,7 +28,7 @@ POLICY = """version: 1
 model: "{model}"
 owner: {{team: flights, contact: flights@example.com}}
 data: {{evaluation: {{path: rows.parquet, target: late}}}}
-gates: {{contract: {{max_missing: 1%}}, security: {{allow_types: []}}}}
+gates: {{contract: {{max_duplicates: 100%, max_label_conflicts: 100%}}, security: {{allow_types: []}}}}
 image: {{base: "{base}"{more}}}
 """
 
@@ -80,6 +80,7 @@ def workshop(
     home = make_home(directory)
     cached(home, request.config)
     half = flights[flights["month"] <= 6].iloc[::40]
+    half[[*FEATURES, "late"]].tail(500).to_parquet(directory / "rows.parquet")
     for iterations in (10, 20):
         rows = half[FEATURES]
         log_model(home, MODEL, train(half, max_iter=iterations), rows, alias="challenger", input_example=rows.head(3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import pickle
@@ -80,6 +81,34 @@ def test_a_person_reads_what_there_is_now(workshop: Workshop, image: Image) -> N
     assert "resolving the packages for Python 3." in done.stderr
 
 
+def test_what_was_built_and_proved_is_stated_and_signed(workshop: Workshop, image: Image) -> None:
+    """With an evaluation that passed: its gates are in the statement, and anybody with the public key can check it."""
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+    from securesystemslib.dsse import Envelope
+    from securesystemslib.signer import SSlibKey  # type: ignore[attr-defined]  # exported, but not in so many words
+
+    directory = workshop.directory
+    for command in ("genpkey -algorithm ed25519 -out key.pem", "pkey -in key.pem -pubout -out public.pem"):
+        subprocess.run(["openssl", *command.split()], cwd=directory, check=True, capture_output=True)
+    loaded = workshop.policy(more=", sign: key.pem")
+    assert mlship(workshop, "evaluate", str(loaded.path), "--candidate", "1").returncode == 0
+    done = mlship(workshop, "build", str(loaded.path), "--candidate", "1", "--format", "json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    docker_client().images.remove(document["reference"], force=True)
+    assert document["signed"] is True
+    assert document["evaluation"]
+    envelope = json.loads(Path(document["statement"]).read_text())
+    public = SSlibKey.from_crypto(load_pem_public_key((directory / "public.pem").read_bytes()))
+    stated = json.loads(base64.b64decode(envelope["payload"]))
+    Envelope.from_dict(envelope).verify([public], 1)
+    assert stated["subject"][0]["digest"]["sha256"] == document["id"].removeprefix("sha256:")
+    assert stated["predicate"]["result"] == "PASSED"
+    assert any(name.startswith("contract/") for name in stated["predicate"]["passedTests"])
+    named = {one["name"] for one in json.loads(Path(document["sbom"]).read_text())["components"]}
+    assert {MODEL, "numpy", "scikit-learn", "uvicorn"} <= named
+
+
 def test_without_a_docker_engine_it_says_so_and_ends_with_3(workshop: Workshop, tmp_path: Path) -> None:
     socket = f"unix://{tmp_path / 'no.sock'}"
     done = mlship(workshop, "build", str(workshop.policy(base="any").path), DOCKER_HOST=socket)
@@ -120,9 +149,9 @@ def test_the_image_names_the_latest_evaluation_only_if_it_was_passed() -> None:
         return LedgerEntry(0.0, "ada", "evaluated", "m", None, "7", "", evidence)
 
     passed = [evaluated("e1", "passed"), evaluated("e2", "passed"), evaluated("e3", "passed", policy="sha256:other")]
-    assert _passed(passed, version, "sha256:p") == "e2"
-    assert _passed([*passed, evaluated("e4", "failed")], version, "sha256:p") == ""
-    assert _passed([evaluated("e5", "passed", model="sha256:other")], version, "sha256:p") == ""
+    assert _passed(passed, version, "sha256:p") is passed[1]
+    assert _passed([*passed, evaluated("e4", "failed")], version, "sha256:p") is None
+    assert _passed([evaluated("e5", "passed", model="sha256:other")], version, "sha256:p") is None
 
 
 def test_an_empty_candidate_is_an_error(workshop: Workshop) -> None:
