@@ -74,7 +74,8 @@ def die(engine: DockerEngine, directory: Path, where: str) -> None:
         "network.free_address",
         "containers.create_router",
         "router.static_files",
-        "router.route_file",
+        "router.route_files",
+        "start.settle",
     ],
 )
 def test_a_deployment_that_died_is_carried_on_or_ended(engine: DockerEngine, tmp_path: Path, where: str) -> None:
