@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from mlship.engines import state
 from mlship.engines.front import Front
 from mlship.engines.local import LocalEngine
 from mlship.home import Home
@@ -23,7 +24,7 @@ from mlship.ledger import Ledger
 from mlship.rollout import journal
 from mlship.rollout.plan import PlanStep
 from mlship.types import Routes, ServerState
-from tests.engines.support import behave, free_port, local_engine, pid_of, release, routed
+from tests.engines.support import behave, local_engine, pid_of, release, routed
 from tests.rollout.worker import make_plan
 
 pytestmark = pytest.mark.slow
@@ -44,7 +45,7 @@ class Place:
 
     def __init__(self, directory: Path, endpoint: str, served: dict[str, Any]) -> None:
         self.directory = directory
-        port = free_port()
+        (port,) = state.free_ports(1)
         (directory / "mlship.yaml").write_text(POLICY.format(port=port, endpoint=endpoint))
         (directory / "rows.csv").write_text("hour,carrier,late\n1,UA,0\n2,AA,1\n3,B6,0\n")
         self.home = Home(directory / ".mlship")

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from mlship.engines import fallback, processes
+from mlship.engines import fallback, processes, state
 from mlship.engines.envoy import patience
 from mlship.engines.front import Front
 from mlship.engines.local import LocalEngine
 from mlship.errors import EngineError
 from mlship.telemetry.windows import observe
 from mlship.types import Fault, Routes, ServerState
-from tests.engines.support import Callers, ask, behave, free_port, local_engine, pid_of, release, routed
+from tests.engines.support import Callers, ask, behave, local_engine, pid_of, release, routed
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ class World:
     """An engine with two servers and some fallback."""
 
     def __init__(self, directory: Path, **front: Any) -> None:
-        self.front = Front(f"127.0.0.1:{free_port()}", TIMEOUT, **front)
+        self.front = Front(f"127.0.0.1:{state.free_ports(1)[0]}", TIMEOUT, **front)
         self.engine: LocalEngine = local_engine(directory, front=self.front)
 
     def up(self) -> World:

@@ -15,8 +15,9 @@ from http.client import HTTPConnection
 from pathlib import Path
 from typing import Any
 
+from mlship.engines import state
 from mlship.fallback.settings import Settings
-from tests.engines.support import STANDIN, free_port
+from tests.engines.support import STANDIN
 
 
 @dataclass
@@ -46,7 +47,7 @@ class Program:
 
     directory: Path
     settings: Settings
-    port: int = field(default_factory=free_port)
+    port: int = field(default_factory=lambda: state.free_ports(1)[0])
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from mlship.engines import state
 from mlship.errors import StateError
 from mlship.fallback.jobs import Asked, Given, Gone, Jobs, Pending
-from tests.engines.support import free_port
 from tests.fallback.support import Answer, Program, ask, model, program, until
 
 ASKED = Asked("/invocations", "application/json", "r", b'{"inputs": [1]}')
@@ -93,7 +93,7 @@ def test_a_file_that_is_no_queue_is_said(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_job_is_answered_when_a_model_is_back(tmp_path: Path) -> None:
-    port = free_port()
+    (port,) = state.free_ports(1)
     with program(tmp_path, kind="queue", models=f"http://127.0.0.1:{port}") as made:
         kept = made.predict()
         assert (kept.status, kept.headers["x-mlship-fallback"]) == (202, "queue")
@@ -114,7 +114,7 @@ def test_a_job_is_answered_when_a_model_is_back(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_request_that_the_model_refuses_has_that_as_its_answer(tmp_path: Path) -> None:
-    port = free_port()
+    (port,) = state.free_ports(1)
     with program(tmp_path, kind="queue", models=f"http://127.0.0.1:{port}") as made, model(port):
         ask(port, "GET", "/mode/400")
         done = answered(made, made.predict().document["poll"])
@@ -123,7 +123,7 @@ def test_a_request_that_the_model_refuses_has_that_as_its_answer(tmp_path: Path)
 
 @pytest.mark.slow
 def test_a_busy_or_failing_model_costs_no_job(tmp_path: Path) -> None:
-    port = free_port()
+    (port,) = state.free_ports(1)
     with program(tmp_path, kind="queue", models=f"http://127.0.0.1:{port}", timeout=1) as made, model(port):
         polls = []
         for mode in ("503", "500", "hang", "cut"):
@@ -147,7 +147,7 @@ def test_beyond_max_jobs_callers_get_503(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_killed_again_and_again_it_loses_and_doubles_nothing_acknowledged(tmp_path: Path) -> None:
     """Callers put jobs while the program is killed and the model comes and goes; each acknowledged one is answered."""
-    port = free_port()
+    (port,) = state.free_ports(1)
     acknowledged: list[str] = []
     end = threading.Event()
 
@@ -187,7 +187,7 @@ def test_killed_again_and_again_it_loses_and_doubles_nothing_acknowledged(tmp_pa
 
 @pytest.mark.slow
 def test_jobs_of_before_are_worked_off_when_the_policy_asks_for_another_fallback(tmp_path: Path) -> None:
-    port = free_port()
+    (port,) = state.free_ports(1)
     with program(tmp_path, kind="queue", models=f"http://127.0.0.1:{port}") as made:
         poll = made.predict().document["poll"]
         made.change(kind="stable")
