@@ -157,6 +157,13 @@ def test_a_server_inside_its_budget_passes_every_rule() -> None:
             Status.FAILED,
             "no number of replicas is enough: one does not hold 0.5/s",
         ),
+        (
+            replace(FOUND, capacity=Found(283, 400, "holds 283/s", (Probe(400, Held.UNCLEAR),))),
+            {"max_replicas": 1},
+            "replicas",
+            Status.INCONCLUSIVE,
+            "2 replicas",
+        ),
         (replace(FOUND, capacity=Found(0, None, "no rate")), {}, "replicas", Status.INCONCLUSIVE, "no rate"),
         (replace(FOUND, capacity=None, no_capacity="it died"), {}, "replicas", Status.INCONCLUSIVE, "it died"),
         (FOUND, {"cold_start": "5s"}, "cold_start", Status.FAILED, "is 5.21 s, beyond the limit 5 s (1 start)"),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from mlship.gates.base import GateContext, Limit, judge, noted, without
 from mlship.gates.latency import exhibits
 from mlship.gates.latency.measured import QUANTILES, Arm, Figure, Measured
+from mlship.load.capacity import Held
 from mlship.load.replicas import replicas
 from mlship.policy.gates import LatencyGate
 from mlship.policy.units import format_duration, format_rate, format_size
@@ -142,7 +143,11 @@ def _ratio(section: LatencyGate, found: Measured) -> Iterator[GateResult]:
 
 
 def _replicas(section: LatencyGate, found: Measured) -> Iterator[GateResult]:
-    """Servers for the busiest time; a search that ended before a ceiling was seen says only that no more are needed."""
+    """Servers for the busiest time.
+
+    A search that saw no ceiling says only that no more are needed; one whose generator was late at some rate may have
+    missed a higher one. Neither convicts.
+    """
     if section.volume is None:
         return
     capacity, most = found.capacity, section.max_replicas
@@ -151,19 +156,21 @@ def _replicas(section: LatencyGate, found: Measured) -> Iterator[GateResult]:
         yield without(GATE, "replicas", Status.INCONCLUSIVE, limit, found.no_capacity)
         return
     tried = len(capacity.probes)
+    doubted = capacity.ceiling is None or any(probe.held is Held.UNCLEAR for probe in capacity.probes)
     if not capacity.rate:
-        status = Status.FAILED if capacity.ceiling is not None else Status.INCONCLUSIVE
+        status = Status.INCONCLUSIVE if doubted else Status.FAILED
         reason = f"no number of replicas is enough: one {capacity.sentence}"
         measured = Measurement("replicas", None, n=tried, reason=capacity.sentence)
         yield GateResult(GATE, "replicas", status, limit, reason, measured)
         return
     needed = replicas(section.volume, section.peak, capacity.rate)
     measured = Measurement("replicas", float(needed.count), n=tried, source=f"{things(tried, 'rate')} tried")
-    status = Status.PASSED if most is None or needed.count <= most else Status.FAILED
-    if status is Status.FAILED and capacity.at_least:
-        status = Status.INCONCLUSIVE
     if most is None:
         status = Status.SKIPPED
+    elif needed.count <= most:
+        status = Status.PASSED
+    else:
+        status = Status.INCONCLUSIVE if doubted else Status.FAILED
     yield GateResult(GATE, "replicas", status, limit, f"{needed.sentence}; it {capacity.sentence}", measured)
 
 
