@@ -38,8 +38,6 @@ class Rows:
     columns: tuple[Any, ...]
     """Sequences of cells."""
     count: int
-    kind: str = ""
-    """Only rows of the same kind may share a frame."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -86,11 +86,7 @@ class Scorer:
             if not isinstance(read, Pending):
                 alone.append(read)
                 continue
-            if group and (
-                not self.joins
-                or rows_in_group + read.rows.count > self._max_rows
-                or read.rows.kind != group[0].rows.kind
-            ):
+            if group and (not self.joins or rows_in_group + read.rows.count > self._max_rows):
                 yield self._typed(group)
                 group, rows_in_group = [], 0
             group.append(read)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-_NUMBER = frozenset({float, int, type(None)})
-_INTEGER = frozenset({int})
+_NUMBER: frozenset[type] = frozenset({float, int, type(None)})
+_INTEGER: frozenset[type] = frozenset({int})
 
 #: Datatype of the protocol -> (numpy dtype, JSON types of its elements). A missing float or text is null: an extension.
 DATATYPES: Mapping[str, tuple[str, frozenset[type]]] = {
