@@ -5,13 +5,13 @@ from __future__ import annotations
 import sys
 import time
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlship.cli.common import PolicyArgument, context, emit_json, leave, out
 from mlship.cli.progress import Progress, told_on_stderr
+from mlship.cli.reports import OutputOption, ReportFormat, ReportsOption
 from mlship.errors import Exit, UsageError
 from mlship.types import Evaluation, LedgerEntry, Status
 
@@ -50,14 +50,6 @@ class Asked:
 AS_WRITTEN = Asked()
 
 
-class ReportFormat(StrEnum):
-    """How an evaluation is written to stdout."""
-
-    TEXT = "text"
-    JSON = "json"
-    MARKDOWN = "markdown"
-
-
 def evaluate(
     ctx: typer.Context,
     policy: PolicyArgument,
@@ -71,15 +63,8 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(help="Compare with this version instead of the champion; lets nobody onto traffic.")
     ] = None,
-    output: Annotated[
-        ReportFormat, typer.Option("--format", help="How to write the result to stdout.")
-    ] = ReportFormat.TEXT,
-    report: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KIND=FILE", help="Also write html=FILE, markdown=FILE, json=FILE or text=FILE; repeatable."
-        ),
-    ] = None,
+    output: OutputOption = ReportFormat.TEXT,
+    report: ReportsOption = None,
 ) -> None:
     """Judge the candidate by every gate of the policy, against the champion.
 

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlship.cli.common import PolicyArgument, context, leave
-from mlship.cli.evaluate import EXITS, ReportFormat, keep, show
+from mlship.cli.evaluate import EXITS, keep, show
 from mlship.cli.progress import Progress, told_on_stderr
+from mlship.cli.reports import OutputOption, ReportFormat, ReportsOption
 from mlship.errors import PolicyError, UsageError
 from mlship.types import Candidate, Evaluation, LedgerEntry, ModelVersion
 
@@ -36,15 +37,8 @@ def latency(
         str | None,
         typer.Option("--for", help="How long, instead of the policy's, such as 5s; lets nobody onto traffic."),
     ] = None,
-    output: Annotated[
-        ReportFormat, typer.Option("--format", help="How to write the result to stdout.")
-    ] = ReportFormat.TEXT,
-    report: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="KIND=FILE", help="Also write html=FILE, markdown=FILE, json=FILE or text=FILE; repeatable."
-        ),
-    ] = None,
+    output: OutputOption = ReportFormat.TEXT,
+    report: ReportsOption = None,
 ) -> None:
     """Prove the latency budget against the server that ships.
 

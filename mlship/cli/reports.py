@@ -6,8 +6,11 @@ import json
 import os
 import tempfile
 from collections.abc import Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from mlship.errors import StateError, UsageError
 
@@ -16,6 +19,25 @@ if TYPE_CHECKING:
 
 #: Kinds that can be written, as `mlship.report.KINDS` has them; named here so that a wrong one costs no import.
 KINDS = ("html", "markdown", "json", "text")
+
+
+class ReportFormat(StrEnum):
+    """How an evaluation is written to stdout."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+OutputOption = Annotated[ReportFormat, typer.Option("--format", help="How to write the result to stdout.")]
+ReportsOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--report",
+        metavar="KIND=FILE",
+        help="Also write html=FILE, markdown=FILE, json=FILE or text=FILE; repeatable.",
+    ),
+]
 
 
 def destinations(wanted: Sequence[str]) -> dict[Path, str]:

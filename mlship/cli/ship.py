@@ -27,11 +27,13 @@ def ship(
 ) -> None:
     """The whole job: evaluate, build, prove the latency budget, and roll out.
 
-    Each step only when the one before it passed. The image is built where the policy has an `image` section or the Docker engine, and the budget proved where it has
-    `gates.latency`. A rollout that was cut short is carried on without doing any of it again.
+    Each step only when the one before it passed. The image is built where the policy has an `image` section or the
+    Docker engine, and the budget proved where it has `gates.latency`. A rollout that was cut short is carried on without
+    doing any of it again.
     """
     from mlship.cli import evaluate, rollout
     from mlship.cli.live import watching
+    from mlship.cli.reports import ReportFormat
     from mlship.policy.load import load_policy
 
     seconds = rollout.parse_interval(interval)
@@ -43,7 +45,7 @@ def ship(
         if fmt is Format.JSON:
             emit_json(_refusal(proofs, time.monotonic() - began))
         else:
-            evaluate.show(refused, evaluate.ReportFormat.TEXT)
+            evaluate.show(refused, ReportFormat.TEXT)
         leave(evaluate.EXITS[refused.status])
     with watching() as view:
         for name, proof in zip(("gates passed", "latency budget kept"), proofs, strict=False):
