@@ -28,8 +28,8 @@ def ship(
     """The whole job: evaluate, build, prove the latency budget, and roll out.
 
     Each step only when the one before it passed. The image is built where the policy has an `image` section or the
-    Docker engine, and the budget proved where it has `gates.latency`. A rollout that was cut short is carried on without
-    doing any of it again.
+    Docker engine; the budget is proved where it has `gates.latency`. A rollout that was cut short is carried on, and
+    none of it is done again.
     """
     from mlship.cli import evaluate, rollout
     from mlship.cli.live import watching
