@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import time
 from contextlib import suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mlship.engines import envoy, fallback, files, processes, state, supervisor
+from mlship.engines import envoy, fallback, files, looks, processes, state, supervisor, waits
 from mlship.engines.counters import Admin, Counted
 from mlship.engines.start import Command, clear_the_way, envoy_binary, new_deployment, serving
 from mlship.engines.state import Deployment, State
 from mlship.engines.supervisor import ROUTER, Supervisor
 from mlship.errors import EngineError, StateError
-from mlship.types import Fault, Labelled, Release, Routes, Scrape, Server, ServerCounters, ServerState
+from mlship.types import Fault, Release, Routes, Scrape, Server, ServerCounters
 
 if TYPE_CHECKING:
     from mlship.engines.front import Front
     from mlship.engines.options import Setup
     from mlship.home import Home
 
-#: Seconds: until the router has started, has taken a new cluster, or an engine has gone.
-ROUTER_SECONDS, APPLY_SECONDS, DOWN_SECONDS = 15.0, 10.0, 12.0
-#: Seconds that a server may take to say whether it is ready, or what labels it has counted.
-PING_SECONDS = 0.5
-_FAILED = ("BACKOFF", "FATAL", "EXITED")
-_UNREACHABLE = (OSError, http.client.HTTPException, ValueError)
+#: Seconds until an engine has gone.
+DOWN_SECONDS = 12.0
 
 
 class LocalEngine:
@@ -47,7 +42,7 @@ class LocalEngine:
         self._model = model
         self._front = setup.front if setup else None
         self._command = command or (serving(setup.servers) if setup else serving())
-        self._labels: dict[str, tuple[str, tuple[Labelled, ...]]] = {}
+        self._labels = looks.Labels()
 
     @property
     def address(self) -> str:
@@ -84,8 +79,8 @@ class LocalEngine:
                     manager.revive(release.server)
                 else:
                     manager.start()
-                self._wait_fallback(known, manager)
-                self._wait_router(known, manager)
+                waits.fallback_up(self.directory, known, manager)
+                waits.router_up(self.directory, known, manager)
                 with state.locked(self.directory, "routes"):
                     files.render_routes(self.directory, known, files.wanted_routes(self.directory))
             except BaseException:
@@ -120,40 +115,6 @@ class LocalEngine:
     def _with_fallback(self, known: State) -> State:
         return known.with_fallback() if fallback.needed(known.front, self.directory) else known
 
-    def _wait_fallback(self, known: State, manager: Supervisor) -> None:
-        """Start the fallback program where it is needed, and wait until it answers."""
-        if not known.fallback_port:
-            return
-        manager.revive(fallback.PROGRAM)
-        deadline = time.monotonic() + fallback.IMPORT_SECONDS
-        while not _ready(known.fallback_port):
-            failed = manager.processes()[fallback.PROGRAM]["statename"] in _FAILED
-            if failed or time.monotonic() > deadline:
-                raise EngineError(
-                    "the fallback does not start:\n" + supervisor.tail(self.directory, fallback.PROGRAM),
-                    where=self._model,
-                    hint=f"its whole log is {self.directory / 'logs' / fallback.PROGRAM}.log",
-                )
-            time.sleep(0.02)
-
-    def _wait_router(self, known: State, manager: Supervisor) -> None:
-        """Wait until Envoy serves and knows every server."""
-        admin, wanted = Admin(known.admin_port), {one.cluster for one in known.servers.values()}
-        wanted |= {envoy.FALLBACK} if known.fallback_port else set()
-        deadline = time.monotonic() + ROUTER_SECONDS
-        while time.monotonic() < deadline:
-            with suppress(*_UNREACHABLE):
-                if admin.ready() and wanted <= admin.clusters():
-                    return
-            if manager.processes()[ROUTER]["statename"] in _FAILED:
-                break
-            time.sleep(0.01)
-        raise EngineError(
-            "the router (Envoy) does not start, or does not take its configuration:\n"
-            + supervisor.tail(self.directory, ROUTER),
-            where=self._model,
-        )
-
     # Looking
 
     def wait_ready(self, server: str, timeout: float) -> None:
@@ -163,11 +124,11 @@ class LocalEngine:
         while True:
             known = self._known()
             one = self._one(known, server)
-            if _ready(one.port):
+            if looks.ready(one.port):
                 return
             process = self._manager(known).processes().get(server, {})
             first_pid = first_pid or process.get("pid", 0)
-            died = process.get("statename") in _FAILED or (process.get("pid", 0) not in (0, first_pid))
+            died = process.get("statename") in looks.FAILED or (process.get("pid", 0) not in (0, first_pid))
             if died or time.monotonic() > deadline:
                 what = "ended while it started" if died else f"is not ready after {timeout:g} s"
                 raise EngineError(
@@ -186,19 +147,7 @@ class LocalEngine:
             found = self._manager(known).processes()
         except EngineError:
             found = {}
-        return {name: self._look(one, found.get(name, {})) for name, one in known.servers.items()}
-
-    def _look(self, one: Deployment, process: dict[str, Any]) -> Server:
-        name, detail = process.get("statename", "STOPPED"), ""
-        if name in _FAILED:
-            kind = ServerState.FAILED
-            detail = f"{process.get('spawnerr') or 'it ended'}:\n" + supervisor.tail(self.directory, one.name)
-        elif _ready(one.port):
-            kind = ServerState.READY
-        else:
-            kind = ServerState.STARTING if name in ("STARTING", "RUNNING") else ServerState.STOPPED
-            detail = "it runs, but does not answer" if name == "RUNNING" else ""
-        return Server(one.name, one.version, one.digest, kind, detail, process.get("pid") or None)
+        return {name: looks.look(self.directory, one, found.get(name, {})) for name, one in known.servers.items()}
 
     # Routing
 
@@ -220,32 +169,14 @@ class LocalEngine:
             files.render_fallback(self.directory, known)
             files.render_programs(self.directory, known)
             manager.reload()
-            self._wait_fallback(known, manager)
+            waits.fallback_up(self.directory, known, manager)
             files.render_clusters(self.directory, known)
-            self._wait_router(known, manager)  # routes may name clusters that are new
+            waits.router_up(self.directory, known, manager)  # routes may name clusters that are new
             with state.locked(self.directory, "routes"):
                 files.render_extensions(self.directory, known)
                 files.render_routes(self.directory, known, files.wanted_routes(self.directory))
-            self._wait_applied(known)
+            waits.applied(self.directory, known)
         return before
-
-    def _wait_applied(self, known: State) -> None:
-        """Wait until Envoy has taken every file as it is now; the routes may change meanwhile."""
-        admin, deadline = Admin(known.admin_port), time.monotonic() + APPLY_SECONDS
-        missing = ["files"]
-        while time.monotonic() < deadline:
-            with suppress(*_UNREACHABLE):
-                taken = admin.applied()
-                wanted = files.versions(self.directory, known)
-                missing = sorted(name for name, version in wanted.items() if taken.get(name) != version)
-                if not missing:
-                    return
-            time.sleep(0.01)
-        raise EngineError(
-            f"the router does not take the endpoint's new {', '.join(missing)}:\n"
-            + supervisor.tail(self.directory, ROUTER),
-            where=self._model,
-        )
 
     def route(self, routes: Routes) -> None:
         """Replace the route file; Envoy sees the rename at once. Nothing slow comes before it."""
@@ -266,7 +197,7 @@ class LocalEngine:
             return envoy.applied(json.loads(dump))
         except ConnectionRefusedError:
             return None  # no router, no routes
-        except _UNREACHABLE as error:
+        except looks.UNREACHABLE as error:
             raise self._silent(error) from error
 
     # Counting
@@ -280,25 +211,17 @@ class LocalEngine:
         known = self._known()
         try:
             run, counted = Admin(known.admin_port).counted()
-        except _UNREACHABLE:
+        except looks.UNREACHABLE:
             return Scrape(time.time(), {}, tuple(known.servers))
         at = time.time()
         servers = {}
         for name, one in known.servers.items():
             count = counted.get(one.cluster, Counted())
-            epoch, labels = self._read_labels(one)
+            epoch, labels = self._labels.read(one)
             servers[name] = ServerCounters(
                 f"{run}/{one.nonce}", count.requests, count.errors, count.latency, labels, labels_epoch=epoch
             )
         return Scrape(at, servers)
-
-    def _read_labels(self, one: Deployment) -> tuple[str | None, tuple[Labelled, ...]]:
-        try:
-            document = json.loads(_get(one.port, "/counters"))
-            self._labels[one.cluster] = document["epoch"], tuple(Labelled(*row) for row in document["labels"])
-        except (*_UNREACHABLE, KeyError, TypeError):
-            return self._labels.get(one.cluster, (None, ()))
-        return self._labels[one.cluster]
 
     # Stopping
 
@@ -409,16 +332,3 @@ class LocalEngine:
 
     def _silent(self, error: Exception) -> EngineError:
         return EngineError(f"the router does not answer ({type(error).__name__})", where=self._model)
-
-
-def _get(port: int, path: str) -> bytes:
-    (body,) = Admin(port, timeout=PING_SECONDS).get(path)
-    return body
-
-
-def _ready(port: int) -> bool:
-    try:
-        _get(port, "/ping")
-    except _UNREACHABLE:
-        return False
-    return True

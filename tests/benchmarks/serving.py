@@ -3,7 +3,8 @@
 One-row requests over kept-alive connections, closed loop: each connection sends when it has its answer. So the figures
 compare servers; they are no latency budget, for which a closed loop is the wrong instrument. Each server has one
 worker. MLflow's throughput is taken at the number of connections that suits it best; ours at 64. The rounds alternate,
-so that what else the machine does meets both, and the median round counts.
+so that what else the machine does meets both, and the median round counts. Memory is that of all processes that the
+command runs, shared pages counted by their share (`mlflow models serve` keeps a second one beside its worker).
 """
 
 from __future__ import annotations
@@ -171,7 +172,7 @@ class Server:
         return asyncio.run(load(self._port, self._body, connections, SECONDS))
 
     def memory(self) -> int:
-        """Resident bytes of the process that holds the model."""
+        """Bytes of everything that the command runs."""
         return memory(self._process.pid)
 
 
@@ -204,15 +205,16 @@ def answers(port: int) -> bool:
 
 
 def memory(group: int) -> int:
-    """Resident bytes of the largest process of a group: the one that holds the model."""
-    pages = []
+    """Bytes of memory of all processes of a group, shared pages by their share (PSS)."""
+    total = 0
     for path in Path("/proc").glob("[0-9]*"):
         try:
             if os.getpgid(int(path.name)) == group:
-                pages.append(int((path / "statm").read_text().split()[1]))
+                lines = (path / "smaps_rollup").read_text().splitlines()
+                total += sum(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
         except (ProcessLookupError, FileNotFoundError):
             continue
-    return max(pages) * os.sysconf("SC_PAGE_SIZE")
+    return total
 
 
 def free_port() -> int:
@@ -243,12 +245,12 @@ def main() -> None:
                 for name, server, numbers in (("mlship", ours, OURS), ("mlflow", theirs, THEIRS)):
                     for connections in numbers:
                         rounds.setdefault((name, connections), []).append(server.load(connections))
-            rss = {"mlship": ours.memory(), "mlflow": theirs.memory()}
+            used = {"mlship": ours.memory(), "mlflow": theirs.memory()}
     figures = {key: middle(found) for key, found in rounds.items()}
     results: dict[str, Any] = {
         name: {
             "ready_seconds": round(ready[name], 2),
-            "rss_mb": round(rss[name] / 1e6),
+            "memory_mb": round(used[name] / 1e6),
             **{f"connections_{count}": found for (whose, count), found in figures.items() if whose == name},
         }
         for name in ("mlship", "mlflow")
@@ -261,9 +263,9 @@ def main() -> None:
         ),
         "p50_at_1": round(figures["mlship", 1]["p50_ms"] / figures["mlflow", 1]["p50_ms"], 2),
         "ready": round(ready["mlship"] / ready["mlflow"], 2),
-        "rss": round(rss["mlship"] / rss["mlflow"], 2),
+        "memory": round(used["mlship"] / used["mlflow"], 2),
     }
-    results["targets"] = {"throughput_64_to_mlflow_best": 30, "p50_at_1": 0.6, "ready": 0.5, "rss": 0.7}
+    results["targets"] = {"throughput_64_to_mlflow_best": 30, "p50_at_1": 0.6, "ready": 0.5, "memory": 0.7}
     print(json.dumps(results))
 
 

@@ -16,7 +16,7 @@ from urllib.request import urlopen
 import pytest
 
 from mlship.cli.status import describe
-from mlship.engines import processes, start, state, table
+from mlship.engines import processes, start, state, table, waits
 from mlship.engines.local import LocalEngine
 from mlship.engines.options import ServerOptions
 from mlship.errors import EngineError, StateError
@@ -123,7 +123,7 @@ def test_an_interrupted_first_deployment_leaves_nothing(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(LocalEngine, "_wait_router", interrupt)
+    monkeypatch.setattr(waits, "router_up", interrupt)
     with pytest.raises(KeyboardInterrupt):
         engine.deploy(release("1"))
     assert processes.marked(engine.directory) == []
@@ -140,7 +140,7 @@ def test_an_interrupted_second_deployment_leaves_the_first(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(LocalEngine, "_wait_router", interrupt)
+        patch.setattr(waits, "router_up", interrupt)
         with pytest.raises(KeyboardInterrupt):
             engine.deploy(release("2"))
     assert set(engine.servers()) == {stable}
