@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -29,7 +30,8 @@ from tests.images.conftest import cached
 
 pytestmark = pytest.mark.slow
 
-MODEL = "latency-in-container"
+#: Of this run alone.
+MODEL = f"latency-{os.getpid()}"
 POLICY = """\
 version: 1
 model: {model}
@@ -60,8 +62,9 @@ class Told:
 
 
 def ours() -> list[Any]:
-    """Containers of measurements that this process, or one it started, has begun."""
-    return list(docker_client().containers.list(all=True, filters={"label": OWNER}))
+    """Containers of measurements of this module's model: the engine may be measured on by others at the same time."""
+    labels = [OWNER, f"mlship.image.model={MODEL}"]
+    return list(docker_client().containers.list(all=True, filters={"label": labels}))
 
 
 @dataclass(frozen=True)
