@@ -71,8 +71,8 @@ class Endpoint(Section):
     tls: Tls | None = Field(None, description="null: plain HTTP")
     fallback: Literal["stable", "rule", "queue", "fail"] = Field(
         "stable",
-        description="who answers what a server cannot: stable (what the canary cannot); rule or queue (202 and a job to "
-        "poll): stable first, and they when it cannot either; fail: nobody, callers get the failure",
+        description="who answers what a server cannot: stable (what the canary cannot); rule or queue (202 and a job "
+        "to poll): stable first, and they when it cannot either; fail: nobody, callers get the failure",
     )
     rule: Rule | None = Field(None, description="for fallback: rule")
     queue: Queue = Field(Queue(), description="for fallback: queue")

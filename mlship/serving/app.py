@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
+from secrets import token_hex
 from typing import Final
 
 from mlship.serving import v2
@@ -112,7 +112,7 @@ class App:
         headers = dict(scope["headers"])
         request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         if not 0 < len(request_id) <= MAX_ID or not request_id.isascii() or not request_id.isprintable():
-            request_id = str(uuid.uuid4())
+            request_id = token_hex(16)
         self._in_flight += 1
         early = False
         try:
