@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -31,6 +32,12 @@ CATEGORIES = ["carrier", "origin", "dest"]
 LogModel = Callable[..., str]
 
 
+def pytest_configure() -> None:
+    """Let Ctrl-C reach what tests start: whoever runs them in the background has it ignored, and that is inherited."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Generator[None, Any, Any]:
     """With MLSHIP_NO_SKIPS, as CI has it: a test that skips because something is missing here has failed."""
@@ -48,6 +55,13 @@ def _no_ambient_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test finds the registry, the state directory or the name of whoever runs it."""
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLSHIP_HOME", "MLSHIP_ACTOR", "GITHUB_ACTOR"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _no_server_here() -> Generator[None]:
+    """A model that is loaded as by a server leaves a mark in the environment; no other test shall find it."""
+    yield
+    os.environ.pop("_MLFLOW_IS_IN_SERVING_ENVIRONMENT", None)
 
 
 @pytest.fixture(scope="session")
