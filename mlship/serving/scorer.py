@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -34,8 +35,12 @@ if TYPE_CHECKING:
 
 #: Most rows put into one model call by joining requests. One request may hold more: it is never cut.
 MAX_ROWS = 1024
+#: Joined calls whose answers are proved before anybody gets one: the first so many, then every so many-th.
+PROVED, SELDOM = 16, 256
 
 Answered = list[tuple[int, Answer]]
+
+log = logging.getLogger("mlship.serving")
 
 
 class Pending:
@@ -73,6 +78,7 @@ class Scorer:
         self._call = caller(model)
         self._max_rows = max_rows
         self._on_call = on_call
+        self._joined = 0
         self.joins = self._lane is not None
         """Whether rows of several requests share a model call; once it proved unsafe, never again."""
 
@@ -157,10 +163,30 @@ class Scorer:
         except Exception:  # noqa: BLE001 - a model may raise anything; halving finds the request that made it
             middle = len(group) // 2
             return self._typed(group[:middle]) + self._typed(group[middle:])
-        if not isinstance(values, list) or len(values) != len(frame):
+        if not isinstance(values, list) or len(values) != len(frame) or not self._proved(group, values):
+            log.warning("answers depend on the rows beside them: from now on every request has a model call of its own")
             self.joins = False
             return [pair for pending in group for pair in self._typed([pending])]
         return self._split(group, values)
+
+    def _proved(self, group: list[Pending], values: list[Any]) -> bool:
+        """Whether the first and the last request of a joined call would have got the same answers alone.
+
+        The model's own example tells less: there may be none, or one row that is its own mean, or rows in order.
+        """
+        assert self._lane is not None, "rows come from a lane"
+        self._joined += 1
+        if self._joined > PROVED and self._joined % SELDOM:
+            return True
+        first, last = group[0].rows, group[-1].rows
+        for rows, together in ((first, values[: first.count]), (last, values[-last.count :])):
+            try:
+                alone = jsonable(self._call(self._lane.frame([rows])))
+            except Exception:  # noqa: BLE001 - it needs company, whatever it says
+                return False
+            if not isinstance(alone, list) or not close(alone, together, slack=_SLACK * _largest(values)):
+                return False
+        return True
 
     def _alone(self, frame: Any, pending: Pending) -> Answer:
         from mlflow.exceptions import MlflowException
@@ -225,12 +251,25 @@ class Scorer:
         return answer_as_mlflow(request, self._model, self._schema)
 
 
-def close(one: Any, other: Any) -> bool:
+#: What rounding in 32 bits may change, as a share of the largest number of a call: small ones are differences of large.
+_SLACK = 1e-5
+
+
+def close(one: Any, other: Any, slack: float = 1e-8) -> bool:
     """Whether two JSON values are equal but for rounding, which may differ when a model gets more rows at once."""
     if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-8) or (math.isnan(one) and math.isnan(other))
+        equal = one == other or (math.isnan(one) and math.isnan(other))
+        return equal or math.isclose(one, other, rel_tol=1e-5, abs_tol=slack)
     if isinstance(one, list) and isinstance(other, list):
-        return len(one) == len(other) and all(map(close, one, other))
+        return len(one) == len(other) and all(close(*pair, slack) for pair in zip(one, other, strict=True))
     if isinstance(one, dict) and isinstance(other, dict):
-        return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
+        return one.keys() == other.keys() and all(close(one[key], other[key], slack) for key in one)
     return bool(one == other)
+
+
+def _largest(value: Any) -> float:
+    """The largest finite float in a JSON value, without its sign."""
+    if isinstance(value, float):
+        return abs(value) if math.isfinite(value) else 0.0
+    parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return max(map(_largest, parts), default=0.0)

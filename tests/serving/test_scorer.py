@@ -12,7 +12,7 @@ import pytest
 from mlship.errors import ModelError
 from mlship.serving.load import load
 from mlship.serving.protocol import JSON, Answer, Request
-from mlship.serving.scorer import Scorer, close
+from mlship.serving.scorer import PROVED, Scorer, close
 
 pytestmark = pytest.mark.slow  # loads real models
 
@@ -86,6 +86,67 @@ def test_a_model_whose_answers_depend_on_the_company_is_found_out_by_its_example
     assert [json.loads(a.body)["predictions"] for a in answers(scorer, [rows(5), rows(7)])] == [[0.0], [0.0]]
 
 
+@pytest.mark.parametrize("example", [None, [1.5], [1.5, 2.5]])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "(x - x.mean()).tolist()",
+        "(x - x.iloc[0]).tolist()",
+        "x.rank().tolist()",
+        "sorted(x)",
+        "(x / len(x)).tolist()",
+        "[float(sum(x))] * len(x)",
+    ],
+)
+def test_no_model_gives_an_answer_that_depends_on_other_callers_rows(
+    tmp_path: Path, answer: str, example: list[float] | None
+) -> None:
+    """Also where the example cannot tell: there is none, it has one row, or its rows are in order."""
+    import mlflow.pyfunc
+    import pandas as pd
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    source = tmp_path / "dependent.py"
+    source.write_text(
+        "from mlflow.models import set_model\nfrom mlflow.pyfunc import PythonModel\n\n"
+        "class Dependent(PythonModel):\n"
+        "    def predict(self, context, model_input, params=None):\n"
+        f"        x = model_input['x']\n        return {answer}\n\nset_model(Dependent())\n"
+    )
+    mlflow.pyfunc.save_model(
+        tmp_path / "model",
+        python_model=str(source),
+        signature=ModelSignature(Schema([ColSpec("double", "x"), ColSpec("string", "name")])),
+        input_example=None if example is None else pd.DataFrame({"x": example, "name": "n"}),
+        pip_requirements=["mlflow"],
+    )
+    scorer, _ = loaded(tmp_path / "model")
+    sent = [rows(9, 2), rows(100), rows(-5, 7)]
+    alone = [answers(scorer, [one])[0].body for one in sent]
+    assert [one.body for one in answers(scorer, sent)] == alone
+    assert not scorer.joins
+
+
+def test_rows_go_on_sharing_calls_and_only_the_first_calls_are_proved(
+    picky: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scorer, calls = loaded(picky)
+    asked: list[int] = []
+    call = scorer._call
+
+    def counted(frame: Any) -> Any:
+        asked.append(len(frame))
+        return call(frame)
+
+    monkeypatch.setattr(scorer, "_call", counted)
+    for _ in range(PROVED + 2):
+        answers(scorer, [rows(1), rows(2, 3), rows(4)])
+    assert scorer.joins
+    assert asked == [4, 1, 1] * PROVED + [4, 4]
+    assert calls == [4] * (PROVED + 2), "the proof is no call of any caller"
+
+
 def test_a_frame_of_predictions_is_cut_into_records(save_picky: Callable[..., Path], tmp_path: Path) -> None:
     scorer, calls = loaded(save_picky(tmp_path, "frame"))
     got = answers(scorer, [rows(1), rows(2, 3)])
@@ -110,7 +171,9 @@ def test_a_model_without_a_signature_is_answered_request_by_request(
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [(1.0, 1.0 + 1e-9, True), (1.0, 1.1, False), (float("nan"), float("nan"), True), ([1, 2.0], [1, 2.0], True),
-     ([1], [1, 2], False), ({"y": 1.0}, {"y": 1.0}, True), ({"y": 1.0}, {"z": 1.0}, False), ("a", "a", True)],
+     ([1], [1, 2], False),
+     (float("inf"), float("inf"), True), (float("inf"), 1.0, False),
+     ({"y": 1.0}, {"y": 1.0}, True), ({"y": 1.0}, {"z": 1.0}, False), ("a", "a", True)],
 )  # fmt: skip
 def test_close_forgives_rounding_and_nothing_else(one: Any, other: Any, same: bool) -> None:
     assert close(one, other) is same
