@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any
 
 #: Bounds of what is remembered: predictions waiting for a label (about 300 bytes each), and seconds with labels.
 MAX_PREDICTIONS = 200_000
 MAX_SECONDS = 4096
+#: Characters; of a longer text only a digest is remembered, which is equal when the text is.
+MAX_TEXT = 100
 
 Scalar = bool | int | float | str
 
@@ -89,7 +92,7 @@ class Feedback:
         values = [value for value in map(scalar, predictions) if value is not None]
         if not values or len(values) != len(predictions) or len(values) > self._max_predictions:
             return
-        self._known[request_id] = (second, tuple(values))
+        self._known[request_id] = (second, tuple(map(_short, values)))
         self._size += len(values)
         while self._size > self._max_predictions:
             self._forget(next(iter(self._known)))
@@ -120,7 +123,7 @@ class Feedback:
     def _wrong(self, prediction: Scalar, label: Scalar) -> bool:
         if self._tolerance is not None and isinstance(prediction, float) and not isinstance(label, str):
             return not abs(prediction - label) <= self._tolerance  # a NaN is wrong
-        return prediction != label
+        return prediction != _short(label)
 
     def _count(self, second: int, labelled: int, wrong: int) -> None:
         counts = self._seconds.setdefault(second, [0, 0])
@@ -132,3 +135,10 @@ class Feedback:
     def _forget(self, request_id: str) -> None:
         _, predictions = self._known.pop(request_id)
         self._size -= max(1, len(predictions))
+
+
+def _short(value: Scalar) -> Scalar:
+    """The value, or what stands for a text that is too long to be kept."""
+    if isinstance(value, str) and len(value) > MAX_TEXT:
+        return blake2b(value.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
+    return value

@@ -111,3 +111,15 @@ def test_the_oldest_prediction_is_forgotten_first() -> None:
 def test_feedback_of_another_shape_is_refused_with_its_place(document: Any) -> None:
     with pytest.raises(ValueError, match="entry 0: "):
         read_labels(document)
+
+
+def test_long_texts_are_told_apart_and_not_kept() -> None:
+    feedback = Feedback()
+    text = "a" * 10**6
+    for number in range(100):
+        feedback.record(str(number), 7, [f"{text}{number}"])
+    assert sum(len(str(known)) for known in feedback._known.values()) < 100_000
+    assert feedback.label(Label("1", (f"{text}1",))) == (1, 0)
+    assert feedback.label(Label("2", (f"{text}1",))) == (1, 1)
+    assert feedback.label(Label("3", ("a",))) == (1, 1)
+    assert feedback.label(Label("4", (f"{text}4\ud800",))) == (1, 1)
