@@ -64,6 +64,8 @@ def tokens(front: Front, version: str) -> dict[str, Any]:
             "audiences": list(front.jwt_audiences),
             "require_expiration": True,
             "payload_in_metadata": "claims",
+            # Envoy would also take it from the query, where it would reach servers, logs and the queue on disk.
+            "from_headers": [{"name": "authorization", "value_prefix": "Bearer "}],
         }
         if front.jwks.startswith(("http://", "https://")):
             provider["remote_jwks"] = {
