@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlship.engines import envoy
+from mlship.engines.envoy.bootstrap import HEADERS
 from mlship.engines.envoy.filters import rate_limit
 from mlship.engines.front import Front
 from mlship.engines.start import envoy_binary
@@ -69,6 +71,25 @@ def test_a_body_beyond_the_limit_gets_413_however_it_comes(world: World, path: s
     assert world.counted() == before
     for body in (b"x" * LIMIT, chunks(LIMIT)):
         assert world.ask("POST", path, body)[0] in (200, 202), "as much as that is allowed"
+
+
+@pytest.mark.slow
+def test_strangers_cannot_fill_the_memory_by_way_of_the_load_balancers_paths(world: World) -> None:
+    world.apply(key_digests=("0" * 64,))
+    for path in ("/ping", "/health"):
+        for body in (b"x" * LIMIT, chunks(LIMIT)):
+            assert world.ask("POST", path, body)[0] == 413
+        assert world.ask("GET", path)[0] == 200
+
+
+@pytest.mark.slow
+def test_a_request_whose_headers_do_not_come_is_ended(world: World) -> None:
+    host, port = envoy.split(world.engine.address.removeprefix("http://"))
+    with socket.create_connection((host, port), timeout=2 * HEADERS) as connection:
+        began = time.monotonic()
+        connection.sendall(b"POST /invocations HTTP/1.1\r\nhost: x\r\n")
+        assert connection.recv(100).startswith(b"HTTP/1.1 408 ")
+        assert HEADERS - 1 < time.monotonic() - began < HEADERS + 5
 
 
 @pytest.mark.slow

@@ -12,6 +12,8 @@ from mlship.engines.front import Front
 
 #: A request body up to this size is kept until its answer comes, so that it can be sent again.
 BODY_BYTES = 32 * 1024 * 1024
+#: Seconds within which the headers of a request must be there, once it has begun.
+HEADERS = 10
 
 _HTTP = TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _UUID = TYPE + "envoy.extensions.request_id.uuid.v3.UuidRequestIdConfig"
@@ -64,6 +66,8 @@ def _http(directory: str) -> dict[str, Any]:
         "normalize_path": True,
         "merge_slashes": True,
         "path_with_escaped_slashes_action": "REJECT_REQUEST",
+        # Nobody holds a connection by a request that does not come.
+        "request_headers_timeout": f"{HEADERS}s",
         "generate_request_id": True,
         "preserve_external_request_id": True,
         "always_set_request_id_in_response": True,

@@ -31,6 +31,9 @@ _JWT = TYPE + "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 INFER_PATH = r"/v2/models/[^/?]+(/versions/[^/?]+)?/infer"
 INFER = INFER_PATH + r"(\?.*)?"
 
+#: Bytes of the body of a load balancer's question, which needs none; nobody without credentials fills the memory.
+PING_BODY = 1024
+
 #: In our words, where Envoy has none or its own.
 _SAID = {
     400: "the router cannot read this request",
@@ -74,9 +77,9 @@ def extensions(front: Front, version: str) -> dict[str, dict[str, Any]]:
     return {**found, TLS_FILE: certificates(front, version)} if front.certificate else found
 
 
-def body_limit(front: Front) -> dict[str, Any]:
+def body_limit(most: int) -> dict[str, Any]:
     """Refuse larger bodies with 413, whether or not their length was announced."""
-    return {"@type": _BUFFER_HERE, "buffer": {"max_request_bytes": front.max_body}}
+    return {"@type": _BUFFER_HERE, "buffer": {"max_request_bytes": most}}
 
 
 def rate_limit(front: Front, version: str) -> dict[str, Any]:

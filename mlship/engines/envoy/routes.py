@@ -7,7 +7,7 @@ from typing import Any
 
 from mlship.engines.envoy.auth import AUTH, asks, credentials
 from mlship.engines.envoy.clusters import pair
-from mlship.engines.envoy.filters import BODY, INFER_PATH, OFF, RATE, body_limit
+from mlship.engines.envoy.filters import BODY, INFER_PATH, OFF, PING_BODY, RATE, body_limit
 from mlship.engines.envoy.last import chain, has_last, patience, poll_route
 from mlship.engines.envoy.names import KEY, ROUTE_NAME, TYPE
 from mlship.engines.front import Front
@@ -40,7 +40,7 @@ def routes(
         "name": ROUTE_NAME,
         "domains": ["*"],
         "routes": [],
-        "typed_per_filter_config": {BODY: body_limit(front)},
+        "typed_per_filter_config": {BODY: body_limit(front.max_body)},
         "request_body_buffer_limit": front.max_body,  # kept until the answer comes, so that it can be sent again
     }
     if asks(front):
@@ -63,7 +63,7 @@ def routes(
                     "name": path.strip("/"),
                     "match": {"path": path},
                     "route": others,
-                    "typed_per_filter_config": dict.fromkeys((AUTH, RATE), OFF),
+                    "typed_per_filter_config": {AUTH: OFF, RATE: OFF, BODY: body_limit(PING_BODY)},
                 }
                 for path in ("/ping", "/health")
             ),
