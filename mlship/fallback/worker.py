@@ -124,9 +124,14 @@ class Workers:
 
     def _work(self) -> None:
         while not self._end:
-            found = self._next() if self._there else None
-            if found is not None:
-                self._try(*found)
+            try:
+                found = self._next() if self._there else None
+                if found is not None:
+                    self._try(*found)
+                    continue
+            except Exception:
+                # A job that cannot be read, as of a damaged file, waits for a look at this; the others are answered.
+                log.exception("a job cannot be worked on")
                 continue
             with self._change:
                 if not self._end:

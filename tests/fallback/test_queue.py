@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 from mlship.engines import state
 from mlship.errors import StateError
 from mlship.fallback.jobs import Asked, Given, Gone, Jobs, Pending
+from mlship.fallback.worker import THREADS
 from tests.fallback.support import Answer, Program, ask, model, program, until
 
 ASKED = Asked("/invocations", "application/json", "r", b'{"inputs": [1]}')
@@ -110,6 +113,20 @@ def test_a_job_is_answered_when_a_model_is_back(tmp_path: Path) -> None:
         made.change(keep=0.5)
         until(lambda: ask(made.port, "GET", kept.document["poll"]).status == 410, "it is gone")
         assert made.memory() < 60e6
+
+
+@pytest.mark.slow
+def test_jobs_that_cannot_be_read_keep_nobody_from_the_others(tmp_path: Path) -> None:
+    """As a damaged file may have them: one for each thread that works the queue off, and one more."""
+    (port,) = state.free_ports(1)
+    with program(tmp_path, kind="queue", models=f"http://127.0.0.1:{port}") as made:
+        damaged = [made.predict().document["poll"] for _ in range(THREADS + 1)]
+        with closing(sqlite3.connect(tmp_path / "jobs.db")) as connection, connection:
+            connection.execute("UPDATE Queue SET data = 'no JSON'")
+        kept = made.predict().document["poll"]
+        with model(port):
+            assert answered(made, kept).document == {"predictions": [1]}
+        assert [ask(made.port, "GET", poll).status for poll in damaged] == [202] * len(damaged)
 
 
 @pytest.mark.slow
