@@ -165,7 +165,8 @@ class LocalEngine:
                 raise self._elsewhere(known, front)
             fallback.check(front)
             known = self._with_fallback(replace(known, front=front))
-            state.save(self.directory, known)
+            # A rollout may move weights at any moment: what it writes must not name clusters that are not there yet.
+            state.save(self.directory, replace(known, front=before))
             files.render_fallback(self.directory, known)
             files.render_programs(self.directory, known)
             manager.reload()
@@ -173,6 +174,7 @@ class LocalEngine:
             files.render_clusters(self.directory, known)
             waits.router_up(self.directory, known, manager)  # routes may name clusters that are new
             with state.locked(self.directory, "routes"):
+                state.save(self.directory, known)
                 files.render_extensions(self.directory, known)
                 files.render_routes(self.directory, known, files.wanted_routes(self.directory))
             waits.applied(self.directory, known)

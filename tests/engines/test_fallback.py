@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -347,3 +348,36 @@ def until(condition: Callable[[], bool], within: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"not within {within:g} s"
         time.sleep(0.02)
+
+
+def test_weights_that_move_while_a_fallback_starts_lose_nobody(made: Make, tmp_path: Path) -> None:
+    (tmp_path / "slow_rule.py").write_text("import time\ntime.sleep(1.5)\ndef rule(_): return {'predictions': [0]}\n")
+    rule: dict[str, Any] = {"fallback": "rule", "rule_function": "slow_rule:rule", "rule_directory": str(tmp_path)}
+    world = made()
+    applying = threading.Thread(target=world.engine.apply, args=(replace(world.front, **rule),))
+    weights = iter(range(1, 1000))
+    with Callers(f"{world.engine.address}/invocations") as callers:
+        applying.start()
+        while applying.is_alive():
+            world.engine.route(Routes(world.stable, world.canary, next(weights) / 1000))
+            time.sleep(0.1)
+        callers.more(50)
+    assert callers.lost == []
+    world.behave("500", "500")
+    assert world.who() == (200, "rule")
+
+
+def test_a_fallback_that_does_not_start_takes_nobody_with_it(made: Make, tmp_path: Path) -> None:
+    """It could be imported a moment before; and weights move on."""
+    once = "import pathlib\nseen = pathlib.Path(__file__).with_name('seen')\nassert not seen.exists()\nseen.touch()\n"
+    (tmp_path / "once.py").write_text(once + "def rule(_): return {'predictions': [0]}\n")
+    rule: dict[str, Any] = {"fallback": "rule", "rule_function": "once:rule", "rule_directory": str(tmp_path)}
+    world = made()
+    fallback.IMPORT_SECONDS, before = 2.0, fallback.IMPORT_SECONDS
+    try:
+        with pytest.raises(EngineError, match="the fallback does not start"):
+            world.engine.apply(replace(world.front, **rule))
+    finally:
+        fallback.IMPORT_SECONDS = before
+    routed(world.engine, world.both)
+    assert {world.who()[0] for _ in range(20)} == {200}
