@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import ssl
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,12 +16,13 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from mlship.engines.docker import DockerEngine, world
+from mlship.engines import state
+from mlship.engines.docker import DockerEngine, kept, router, world
 from mlship.engines.front import Front
 from mlship.errors import EngineError
 from mlship.types import Fault, Routes
 from tests.engines.docker_support import docker_engine, ended, release
-from tests.engines.support import free_port
+from tests.engines.support import Callers, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -137,6 +139,42 @@ def test_keys_are_asked_for_and_exchanged_as_it_runs(directory: Path, port: int)
         engine.apply(replace(front, key_digests=digests("new"), made=2.0))
         assert ask(url, x_api_key="old")[0] == 401
         assert ask(url, x_api_key="new")[0] == 200
+
+
+def test_weights_that_move_meanwhile_do_not_bring_a_key_back(directory: Path, port: int) -> None:
+    """A rollout that is about to write routes waits, and in between a key is withdrawn."""
+    before, after = ((hashlib.sha256(key).hexdigest(),) for key in (b"before", b"after"))
+    front = Front(f"127.0.0.1:{port}", 1.0, key_digests=before)
+    with ended(docker_engine(directory, front=front)) as engine:
+        server = up(engine)
+        known = kept.load(engine.directory)
+        assert known is not None
+        with state.locked(engine.directory, "routes"):
+            moving = threading.Thread(target=engine.route, args=(Routes(server),))
+            moving.start()
+            time.sleep(1.0)
+            kept.save(engine.directory, replace(known, front=replace(front, key_digests=after)))
+        moving.join(20)
+        one = world.router(engine.site.containers())
+        assert one is not None
+        written = engine.site.router.read(one, router.ROUTES) or ""
+        assert after[0] in written
+        assert before[0] not in written
+
+
+def test_weights_that_move_while_a_fallback_starts_lose_nobody(directory: Path, port: int) -> None:
+    front = Front(f"127.0.0.1:{port}", 1.0)
+    with ended(docker_engine(directory, front=front)) as engine:
+        server = up(engine)
+        rule = replace(front, fallback="rule", rule_answer={"predictions": [0]})
+        applying = threading.Thread(target=engine.apply, args=(rule,))
+        with Callers(f"{engine.address}/invocations") as callers:
+            applying.start()
+            while applying.is_alive():
+                engine.route(Routes(server))
+                time.sleep(0.05)
+            callers.more(50)
+        assert callers.lost == []
 
 
 def test_tls_files_are_copied_and_taken_up_again(directory: Path, port: int) -> None:

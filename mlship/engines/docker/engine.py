@@ -121,13 +121,14 @@ class DockerEngine:
             if front.url != before.url:
                 raise elsewhere(self._model, before, front)
             last.check(front)
-            kept.save(self.directory, replace(known, front=front))
             if up := servers(found):
                 image = str(world.inspect(self.site.client, up[0]).get("Image", ""))
                 with faults("start the fallback program", model=self._model):
                     last.ensure(self.site, front, found, image)
             files = router.front_files(front, self.site.containers())
             self.site.router.put(one, files)
+            # A rollout may move weights at any moment: what it writes must not name clusters that are not there yet.
+            kept.save(self.directory, replace(known, front=front))
             start.settle(self.site, front)
             self._wait_applied(one, files)
         return before
@@ -148,11 +149,11 @@ class DockerEngine:
 
     def route(self, routes: Routes) -> None:
         """Replace the route file; Envoy sees the rename at once. Nothing slow comes before it."""
-        found = self.site.containers()
-        known = self.site.known(found)
+        self.site.known(self.site.containers())  # or else there is nothing to lock
         self.site.home.ensure(self.directory)
         with state.locked(self.directory, "routes"):
             found = self.site.containers()
+            known = self.site.known(found)  # not sooner: `apply` may just have withdrawn a key
             for name in (routes.stable, routes.canary):
                 if name is not None:
                     one_server(found, name, self._model)
