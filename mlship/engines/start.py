@@ -28,7 +28,8 @@ def serving(servers: ServerOptions = DEFAULTS) -> Command:
     """The command of mlship's own model server."""
 
     def command(release: Release, listen: str) -> list[str]:
-        argv = [sys.executable, "-m", "mlship.serving", "--model-dir", str(release.path), "--name", release.model]
+        argv = [sys.executable, "-m", "mlship.serving", "--model-dir", str(release.path)]
+        argv += [f"--name={release.model}"]  # one word: a name may begin with a dash
         argv += ["--version", release.version, "--digest", release.digest, "--listen", listen]
         return argv + servers.arguments()
 

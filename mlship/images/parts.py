@@ -149,7 +149,7 @@ def _above(order: Order, base: Base, below: Context) -> Context:
         f"{LABELS}evaluation": order.evaluation_id,
         f"{LABELS}dependencies": below.digest,
     }
-    identity = ["--name", version.model, "--version", version.version, "--digest", version.digest]
+    identity = [f"--name={version.model}", "--version", version.version, "--digest", version.digest]
     text = dockerfile.model(_parent(below), base.python, identity, order.arguments, labels)
     server = [Entry.of(f"mlship/{name}", path.read_bytes()) for name, path in code.modules().items()]
     return Context.of([*model, *server, Entry.of("Dockerfile", text.encode())])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import re
 import threading
 from collections import deque
@@ -199,7 +200,9 @@ class PredictionLog:
         while True:
             self._number = number
             with suppress(FileExistsError):  # another server writes into this directory
-                return (self._directory / f"predictions-{self._worker}-{number:06d}.jsonl").open("xb", buffering=0)
+                path = self._directory / f"predictions-{self._worker}-{number:06d}.jsonl"
+                # Features may be anybody's data: only the server's own user reads them.
+                return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb", buffering=0)
             number += 1
 
     def _owns(self, worker: int) -> bool:

@@ -328,11 +328,11 @@ def mlship(home: Home, *arguments: str) -> str:
 def test_the_server_of_mlship_is_started_with_everything_it_needs() -> None:
     argv = start.serving(ServerOptions(label_tolerance=0.5))(release("3"), "127.0.0.1:20001")
     assert argv[1:3] == ["-m", "mlship.serving"]
-    assert argv[3:11] == [
-        *("--model-dir", "/nowhere", "--name", "m", "--version", "3", "--digest", release("3").digest),
+    assert argv[3:10] == [
+        *("--model-dir", "/nowhere", "--name=m", "--version", "3", "--digest", release("3").digest),
     ]
     assert argv[argv.index("--label-tolerance") + 1] == "0.5"
-    assert argv[11:13] == ["--listen", "127.0.0.1:20001"]
+    assert argv[10:12] == ["--listen", "127.0.0.1:20001"]
     assert "--label-tolerance" not in start.serving()(release("3"), "127.0.0.1:20001")
     assert standin(release("3"), "127.0.0.1:20001")[-1] == "20001"
 

@@ -92,7 +92,7 @@ def test_it_needs_no_network_and_no_temporary_files(image: Image) -> None:
 def test_its_arguments_can_be_replaced_and_its_identity_cannot(workshop: Workshop, image: Image) -> None:
     config = docker_client().api.inspect_image(image.id)["Config"]
     assert config["Entrypoint"][:3] == ["/opt/mlship/bin/python", "-m", "mlship.serving"]
-    assert config["Entrypoint"][-6:] == ["--name", MODEL, "--version", "1", "--digest", workshop.version("1").digest]
+    assert config["Entrypoint"][-5:] == [f"--name={MODEL}", "--version", "1", "--digest", workshop.version("1").digest]
     assert config["Cmd"] in (None, [])
     told = workshop.build("1", arguments=["--workers", "2"])
     try:

@@ -28,6 +28,8 @@ _MOST_WORKERS = 4
 
 #: What it writes to the log is bounded: megabytes in a file, and files.
 _LOG = {"max-size": "10m", "max-file": "3"}
+#: Processes and threads of one container; a model that forks without end is stopped before the host is.
+_PIDS = 4096
 _ENVOY = (
     'ulimit -n "$(ulimit -Hn)" 2>/dev/null; '
     f"exec envoy -c {CONFIG}/bootstrap.json --concurrency {{workers}} --log-level warning --disable-hot-restart "
@@ -152,6 +154,7 @@ def _host_config(client: DockerClient, names: Names, **more: Any) -> Any:
         read_only=True,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges:true"],
+        pids_limit=_PIDS,
         log_config=LogConfig(type=LogConfig.types.JSON, config=_LOG),
         **more,
     )
