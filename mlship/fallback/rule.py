@@ -78,37 +78,53 @@ class Function:
         self._children = [Child(self._command) for _ in range(PROCESSES)]
         for child in self._children:
             self._free.put_nowait(child)
+        self._returning: set[asyncio.Task[None]] = set()
 
     async def ready(self) -> None:
         """See ``Rule.ready``."""
-        await self._children[0].started()
+        await asyncio.gather(*(child.started() for child in self._children))
 
     async def answer(self, document: Any) -> bytes:
         """See ``Rule.answer``."""
         question = json.dumps(document).encode()
         until = time.monotonic() + self._limit
         try:
-            child = await asyncio.wait_for(self._free.get(), self._limit)
+            child: Child | None = await asyncio.wait_for(self._free.get(), self._limit)
         except TimeoutError:
             raise RuleFault(f"{self._name} is busy with slower requests") from None
         try:
             async with asyncio.timeout(max(0.001, until - time.monotonic())):
+                assert child is not None, "it is given back below only"
                 good, answer = await child.ask(question)
         except BaseException as raised:
+            assert child is not None, "it is given back below only"
             child.kill()  # its answer, if one came yet, would be taken for the next one's
+            back = asyncio.create_task(self._return(child))
+            self._returning.add(back)
+            back.add_done_callback(self._returning.discard)
+            child = None
             if isinstance(raised, TimeoutError):
                 raise RuleFault(f"{self._name} gave no answer within {self._limit:g} s") from None
             if isinstance(raised, asyncio.IncompleteReadError | ConnectionError):
                 raise RuleFault(f"{self._name} ended its process") from None
             raise
         finally:
-            self._free.put_nowait(child)
+            if child is not None:
+                self._free.put_nowait(child)
         if not good:
             raise RuleFault(f"{self._name} failed: {answer}")
         return json.dumps(answer).encode()
 
+    async def _return(self, child: Child) -> None:
+        """Give a child back once its process has started again: its imports are no part of anybody's time."""
+        with suppress(RuleFault):
+            await child.started()
+        self._free.put_nowait(child)
+
     async def close(self) -> None:
         """See ``Rule.close``."""
+        for back in self._returning:
+            back.cancel()
         for child in self._children:
             child.kill()
             await child.ended()

@@ -152,10 +152,10 @@ class App:
         if isinstance(route, Asked) and not route.describes:
             await self._predict(scope, receive, send, route)
             return
-        if scope["method"] not in ("GET", "HEAD"):
+        if isinstance(route, Answer):
+            answer = route  # there is no such model, whatever was to be done with it
+        elif scope["method"] not in ("GET", "HEAD"):
             answer = error(405, "METHOD_NOT_ALLOWED", f"{path} takes GET")
-        elif isinstance(route, Answer):
-            answer = route
         elif isinstance(route, Asked):
             answer = await self._describe(route)
         else:
