@@ -135,10 +135,34 @@ def evaluations(entries: list[LedgerEntry]) -> list[LedgerEntry]:
     return [entry for entry in entries if entry.action == "evaluated"]
 
 
-def image_of(entries: list[LedgerEntry], digest: str) -> str:
-    """Id of the image that was last built of a model with this digest; empty when none was."""
-    built = [entry for entry in entries if entry.action == "built" and entry.evidence.get("model") == digest]
-    return built[-1].evidence.get("image", "") if built else ""
+def built_image(entries: list[LedgerEntry], digest: str, policy: str) -> str:
+    """Id of the image that was last built of a model with this digest under this policy; empty when none was.
+
+    An image that another policy had built may stand on another base: it proves nothing about this one.
+    """
+    return _image(entries, "built", digest, policy)
+
+
+def serving_image(entries: list[LedgerEntry], digest: str, policy: str | None = None) -> str:
+    """Id of the image of a version that has served: the one that it was promoted with, whatever was built of it since.
+
+    One that was never promoted from an image has the one that was last built, under this policy where one is given;
+    empty when there is none.
+    """
+    return _image(entries, "promoted", digest, None) or _image(entries, "built", digest, policy)
+
+
+def _image(entries: list[LedgerEntry], action: str, digest: str, policy: str | None) -> str:
+    for entry in reversed(entries):
+        found = entry.evidence
+        if (
+            entry.action == action
+            and found.get("model") == digest
+            and policy in (None, found.get("policy"))
+            and found.get("image")
+        ):
+            return found["image"]
+    return ""
 
 
 def who() -> str:

@@ -15,7 +15,7 @@ import pytest
 
 from mlship import ledger as room
 from mlship.errors import StateError
-from mlship.ledger import Ledger, champions, evaluations, who
+from mlship.ledger import Ledger, built_image, champions, evaluations, serving_image, who
 from mlship.types import LedgerEntry
 
 
@@ -85,7 +85,7 @@ def test_a_line_without_a_field_is_damage_and_an_unknown_field_is_not(tmp_path: 
 WRITER = """
 import sys
 from pathlib import Path
-from mlship.ledger import Ledger
+from mlship.ledger import Ledger, built_image, serving_image
 from mlship.types import LedgerEntry
 ledger = Ledger(Path(sys.argv[1]))
 for number in range(1_000_000):
@@ -181,3 +181,20 @@ def test_who_acts_is_named_by_the_environment_first(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("MLSHIP_ACTOR", "ada")
     assert who().startswith("ada@")
     assert who().partition("@")[2]
+
+
+def test_a_version_serves_from_the_image_that_it_was_promoted_with() -> None:
+    """Whatever somebody built of it since, under another policy and on another base."""
+
+    def entry(action: str, image: str, policy: str) -> LedgerEntry:
+        return LedgerEntry(
+            0.0, "a", action, "m", None, "7", "", {"model": "sha256:m", "image": image, "policy": policy}
+        )
+
+    entries = [entry("built", "i1", "p"), entry("promoted", "i1", "p"), entry("built", "i2", "other")]
+    assert serving_image(entries, "sha256:m") == "i1"
+    assert serving_image(entries[2:], "sha256:m") == "i2"
+    assert serving_image(entries[2:], "sha256:m", "p") == ""
+    assert built_image(entries, "sha256:m", "p") == "i1"
+    assert built_image(entries, "sha256:m", "third") == ""
+    assert serving_image(entries, "sha256:other") == ""

@@ -122,17 +122,18 @@ def _images(loaded: LoadedPolicy, judged: Candidate, home: Home, progress: Progr
     policy = loaded.policy
     if policy.image is None and (policy.rollout is None or policy.rollout.engine == "local"):
         return None
-    ours = _image(loaded, judged.version, home, progress)
-    theirs = _image(loaded, judged.champion, home, progress) if judged.champion is not None else None
+    ours = _image(loaded, judged.version, home, progress, serves=False)
+    theirs = _image(loaded, judged.champion, home, progress, serves=True) if judged.champion is not None else None
     return Images(ours, theirs)
 
 
-def _image(loaded: LoadedPolicy, version: ModelVersion, home: Home, progress: Progress) -> Shipped:
+def _image(loaded: LoadedPolicy, version: ModelVersion, home: Home, progress: Progress, *, serves: bool) -> Shipped:
     from mlship.cli import build
     from mlship.gates.latency.container import Shipped, shipped
-    from mlship.ledger import Ledger, image_of
+    from mlship.ledger import Ledger, built_image, serving_image
 
-    known = image_of(Ledger(home.ledger).entries(version.model), version.digest)
+    find = serving_image if serves else built_image
+    known = find(Ledger(home.ledger).entries(version.model), version.digest, loaded.digest)
     if known and (found := shipped(known)) is not None:
         return found
     built = build.run(loaded, home, progress, candidate=version.version).image

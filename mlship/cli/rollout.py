@@ -125,16 +125,18 @@ def _images(loaded: LoadedPolicy, candidate: Candidate, entries: list[LedgerEntr
 
     Raises ``EngineError`` when one was never built.
     """
-    from mlship.ledger import image_of
+    from mlship.ledger import built_image, serving_image
 
     assert loaded.policy.rollout is not None, "run has looked"
     if loaded.policy.rollout.engine == "local":
         return {}
     images = {}
-    for version in (candidate.version, candidate.champion):
+    champion = candidate.champion
+    for version in (candidate.version, champion):
         if version is None:
             continue
-        images[version.digest] = image_of(entries, version.digest)
+        find = serving_image if champion is not None and version.digest == champion.digest else built_image
+        images[version.digest] = find(entries, version.digest, loaded.digest)
         if not images[version.digest]:
             other = "" if version is candidate.version else f" --candidate {version.version}"
             raise EngineError(

@@ -77,7 +77,7 @@ def _proofs(loaded: LoadedPolicy, home: Home) -> list[Evaluation]:
         with build.told_on_stderr() as told:
             build.run(loaded, home, told, candidate=proofs[0].candidate.version.version)
             champion = proofs[0].candidate.champion
-            if champion is not None and ships_images and not _has_image(champion, home):
+            if champion is not None and ships_images and not _has_image(champion, loaded, home):
                 told(f"the champion, version {champion.version}, has no image yet")
                 build.run(loaded, home, told, candidate=champion.version)
     if policy.gates.latency is not None:
@@ -86,10 +86,10 @@ def _proofs(loaded: LoadedPolicy, home: Home) -> list[Evaluation]:
     return proofs
 
 
-def _has_image(version: ModelVersion, home: Home) -> bool:
-    from mlship.ledger import Ledger, image_of
+def _has_image(champion: ModelVersion, loaded: LoadedPolicy, home: Home) -> bool:
+    from mlship.ledger import Ledger, serving_image
 
-    return bool(image_of(Ledger(home.ledger).entries(version.model), version.digest))
+    return bool(serving_image(Ledger(home.ledger).entries(champion.model), champion.digest, loaded.digest))
 
 
 def _wants_evaluation(loaded: LoadedPolicy, home: Home) -> bool:

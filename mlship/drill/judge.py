@@ -45,6 +45,8 @@ class Promise:
     answered: bool
     """Everybody gets an answer that is no error. Else: nobody stands behind, and callers are told so in time."""
     text: str
+    by: str = ""
+    """What answers where no model does: `rule` or `queue`; empty where nothing may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def promise(fallback: str, gone: Arm, *, canary: bool) -> Promise:
     """
     if fallback in ("rule", "queue"):
         how = "by the rule" if fallback == "rule" else "with 202 and a job to poll"
-        return Promise(True, f"what no model answers is answered {how}")
+        return Promise(True, f"what no model answers is answered {how}", fallback)
     if gone is Arm.CANARY and fallback == "stable":
         return Promise(True, "what the canary cannot answer, stable answers")
     if fallback == "fail":
@@ -139,6 +141,9 @@ def _faults(told: Promise, seen: Seen, timeout: float, errors: Sequence[Heard]) 
     yield "" if seen.same else "routes or servers are not what they were before the drill"
     silent = sum(one.status == 0 for one in seen.during)
     yield f"{silent} {requests} got no answer at all" if silent else ""
+    strange = Counter(one.by for one in seen.during if one.by in ("rule", "queue") and one.by != told.by)
+    for by, count in strange.items():
+        yield f"{count} {requests} were answered by a {by}, but {told.text}: the endpoint is not the policy's"
     late = sum(one.seconds > timeout + SLACK for one in seen.during)
     yield f"{late} {requests} took longer than the timeout of {timeout:g} s" if late else ""
     yield f"{len(errors)} {requests} got an error, but {told.text}" if told.answered and errors else ""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from mlship.engines.base import Engine
 from mlship.errors import MovedError, UsageError
-from mlship.ledger import Ledger, champions, image_of
+from mlship.ledger import Ledger, champions, serving_image
 from mlship.rollout import warm
 from mlship.rollout.hands import READY_SECONDS, Aliases, apply
 from mlship.types import LedgerEntry, Release, Routes, ServerState
@@ -78,7 +78,7 @@ def target(ledger: Ledger, model: str, to: str | None) -> Target:
             where=model,
             hint="a version that never served is let onto traffic by `mlship ship POLICY`",
         )
-    return Target(model, stack[-1], version, digests[version], image_of(entries, digests[version]))
+    return Target(model, stack[-1], version, digests[version], serving_image(entries, digests[version]))
 
 
 def go_back(

@@ -85,3 +85,14 @@ def test_a_summary_counts_and_ranks() -> None:
     assert told.by == {"the router": 1, "version 1": 98}
     assert (told.p50_ms, told.p99_ms, told.slowest_ms) == (10.0, 500.0, 2000.0)
     assert summarize([]).p50_ms is None
+
+
+@pytest.mark.parametrize(
+    ("fallback", "by"), [("rule", "queue"), ("queue", "rule"), ("stable", "rule"), ("fail", "queue")]
+)
+def test_somebody_elses_answers_are_not_what_the_policy_promises(fallback: str, by: str) -> None:
+    """As when the running endpoint has another section than the policy."""
+    seen = replace(GOOD, during=answers(9, by=by), jobs=0, jobs_answered=0)
+    verdict = judge(promise(fallback, Arm.ALL, canary=False), seen, TIMEOUT)
+    assert verdict.status is Status.FAILED
+    assert f"9 of 9 requests were answered by a {by}" in verdict.reason
