@@ -140,7 +140,7 @@ def test_a_packed_file_is_known_by_its_first_bytes(tmp_path: Path) -> None:
         ("rows.csv", b"x,late\n1,2,3\n", "more fields than its header|Expected 2 fields"),
         ("rows.csv", b"x,late\n1,2\n1,2,3\n", "Expected 2 fields in line 3, saw 3"),
         ("rows.csv", "x,late\né,1\n".encode("latin-1"), "utf-8"),
-        ("rows.csv.gz", gzip.compress(b"x,late\n1,0\n" * 999, mtime=0)[:40], "cannot be read as CSV|Compressed file ended"),
+        ("rows.csv.gz", gzip.compress(b"x,late\n1,0\n" * 999, mtime=0)[:40], "cannot be read as CSV|file ended"),
         ("rows.csv.gz", b"plain,late\n", "[Nn]ot a gzip"),
     ],
 )
