@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -196,6 +197,26 @@ class Routes:
     canary: str | None = None
     weight: float = 0.0
     """Share of the traffic (0 to 1) that goes to the canary."""
+    mirror: float = 0.0
+    """Share of the requests (0 to 1) that the canary gets a copy of; its answers are discarded."""
+    testers: tuple[str, str] | None = None
+    """Name and value of a header: requests that carry it go to the canary, whatever the weight."""
+    sticky: str = ""
+    """`header:NAME` or `cookie:NAME`: who names the same user there stays with the same arm. Empty: nobody stays."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """Who may move an endpoint's traffic now, as found on the engine's side."""
+
+    owner: str
+    """The controller that holds it; empty when it was given up."""
+    seconds: float
+    """Silence after which the guardian gives all traffic back to stable."""
+    silent: float
+    """Seconds since its owner's last sign of life, by the engine's own clock."""
+    expired_at: float | None = None
+    """Unix time at which it ran out and the guardian acted (or found nothing to do); None while it holds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +244,45 @@ class ServerCounters:
     labels: tuple[Labelled, ...] = ()
     labels_epoch: str | None = ""
     """Labels are counted by the server and the rest by the router, which restart apart. Empty: as `epoch`; None: the
-    labels could not be read, and nothing follows from them."""
+    labels could not be read, and nothing follows from them. Predictions and answers are the server's, too."""
+    timeouts: int = 0
+    """Of the errors, those without an answer in time."""
+    mirrored: tuple[int, int] = (0, 0)
+    """Copies of requests that it answered while it was mirrored, and of these the errors."""
+    predictions: Predictions | None = None
+    """What it has predicted; None when it could not be read, or the server does not tell."""
+    answers: Mapping[str, Prediction] = field(default_factory=dict)
+    """The latest predictions by request id (or a digest of it), to compare mirrored ones; bounded by the server."""
+    users: Counts | None = None
+    """With sticky routes: the first request of each user since the routes were set, counted; None without."""
+
+
+#: One row's prediction, as it can be compared: a class (text, truth value or integer) or a score.
+Prediction = str | int | float
+
+
+@dataclass(frozen=True, slots=True)
+class Predictions:
+    """What a server has predicted since its start: counts."""
+
+    classes: Mapping[str, int] = field(default_factory=dict)
+    scores: Mapping[int, int] = field(default_factory=dict)
+    """By bucket; a larger index holds larger scores."""
+
+    @property
+    def total(self) -> int:
+        """All predictions counted."""
+        return sum(self.classes.values()) + sum(self.scores.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Requests (or users) counted with how they ended; the same meanings as in ``ServerCounters``."""
+
+    requests: int = 0
+    errors: int = 0
+    timeouts: int = 0
+    latency: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +308,14 @@ class ArmWindow:
     """What one arm did between two looks."""
 
     requests: int = 0
+    """Requests; users, where `Observation.users` says so; copies of requests on a mirrored canary."""
     errors: int = 0
     latency: tuple[int, ...] = ()
+    timeouts: int = 0
+    predictions: Predictions | None = None
+    """What was predicted between the two looks; None when it could not be read."""
+    served: int = 0
+    """Requests, also where `requests` counts users: what a bake counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +342,14 @@ class Observation:
     labels: tuple[LabelWindow, ...] = ()
     missing: tuple[str, ...] = ()
     """Arms whose counters could not be read in this look; no data is no evidence."""
+    mirror: float = 0.0
+    """Share of the requests that was mirrored; then the canary's counts are those of the copies, without latency."""
+    testers: bool = False
+    """Only chosen callers met the canary: the arms were not assigned at random."""
+    users: bool = False
+    """Counts are of users, each with the first request since the routes were set."""
+    agreement: tuple[int, int] = (0, 0)
+    """(compared, different) predictions of both arms for the same mirrored request."""
 
 
 class VerdictKind(StrEnum):
@@ -307,8 +380,9 @@ class LedgerEntry:
     who: str
     action: str
     """evaluated | built | measured (the latency budget) | promoted | rolled_back | aborted | paused | resumed |
-    advanced (a step before its bake, by hand) | drilled (a server was taken away for a moment, see `mlship drill`) |
-    applied (the policy's endpoint section, to a running router)"""
+    advanced (a step before its bake, by hand) | lease_expired (nobody watched, and the guardian gave all traffic back
+    to stable) | drilled (a server was taken away for a moment, see `mlship drill`) | applied (the policy's endpoint
+    section, to a running router)"""
     model: str
     from_version: str | None
     to_version: str | None

@@ -9,13 +9,8 @@ THIS = "mlship 0.1"
 
 #: Keys by the location of their section; `*` stands for any item or name.
 _KEYS: dict[Location, frozenset[str]] = {
-    (): frozenset({"monitor", "notify"}),
+    (): frozenset({"monitor"}),
     ("gates", "contract"): frozenset({"schema"}),
-    ("rollout",): frozenset({"certify", "lease", "freeze", "on_inconclusive"}),
-    ("rollout", "steps", "*"): frozenset({"mirror", "approve"}),
-    ("rollout", "guard"): frozenset({"predictions"}),
-    ("rollout", "guard", "latency"): frozenset({"p99"}),
-    ("rollout", "guard", "errors"): frozenset({"p99"}),
 }
 
 #: Values of later versions, by location.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import date
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from mlship.policy.data import Data
 from mlship.policy.gates import Gates
+from mlship.policy.rollout import Rollout
 from mlship.policy.section import Section
 from mlship.policy.serving import Endpoint, Image, Serving
-from mlship.policy.units import Duration, Percent
 
 
 def _as_text(value: Any) -> Any:
@@ -49,66 +49,6 @@ class Registry(Section):
     )
 
 
-class Bake(Section):
-    """What must be observed before the next step; both conditions hold together."""
-
-    for_: Duration = Field(0.0, alias="for", description="observed time at this step")
-    requests: int = Field(0, ge=0, le=1_000_000_000, description="requests observed on the canary at this step")
-
-    model_config = ConfigDict(populate_by_name=True)
-
-
-class Step(Section):
-    """One stage: percent of traffic to the canary, and what to observe there."""
-
-    weight: Percent = Field(gt=0, description="share of the traffic that goes to the canary")
-    bake: Bake = Field(description="what must be observed before the next step")
-
-
-class RatioGuard(Section):
-    """A signal whose rate on the canary is compared with stable's."""
-
-    max_ratio: float = Field(1.25, ge=1, le=100, description="a ratio up to this is tolerated")
-
-
-class LabelGuard(Section):
-    """Labels that arrive late, through POST /feedback."""
-
-    metric: Literal["error"] = Field("error", description="share of predictions that the labels prove wrong")
-    max_ratio: float = Field(1.1, ge=1, le=100, description="a ratio up to this is tolerated")
-    tolerance: float | None = Field(
-        None, ge=0, description="numeric predictions: a label further away than this is an error"
-    )
-
-
-class Guard(Section):
-    """What is watched during a rollout, and the one promise over all of it."""
-
-    false_rollback: Percent = Field(
-        0.01,
-        gt=0,
-        lt=0.5,
-        description="chance that a healthy candidate is ever rolled back, over the whole rollout",
-    )
-    errors: RatioGuard | None = Field(RatioGuard(), description="failed requests; null: not watched")
-    latency: RatioGuard | None = Field(RatioGuard(), description="slow requests; null: not watched")
-    labels: LabelGuard | None = Field(None, description="wrong predictions, as late labels show them")
-
-
-class Rollout(Section):
-    """How a candidate is let onto traffic."""
-
-    engine: Literal["local", "docker"] = Field(
-        "local", description="what runs the servers and the router: processes of this machine, or containers"
-    )
-    steps: tuple[Step, ...] = Field(min_length=1, description="the stages, in order; promotion follows the last")
-    guard: Guard = Field(Guard(), description="what is watched, and the promise over all of it")
-    progress_deadline: Duration = Field(
-        86400.0, gt=0, description="a step that has not seen its bake by then pauses the rollout as inconclusive"
-    )
-    keep_warm: Duration = Field(86400.0, description="how long the previous champion stays ready after promotion")
-
-
 class Policy(Section):
     """A promotion policy: what a model must prove, and how it is let onto traffic."""
 
@@ -124,3 +64,6 @@ class Policy(Section):
     serving: Serving = Field(Serving(), description="the servers of the model")
     endpoint: Endpoint = Field(Endpoint(), description="where callers reach the model, and who they may be")
     rollout: Rollout | None = Field(None, description="how a candidate is let onto traffic")
+    notify: tuple[str, ...] = Field(
+        (), description="who is told of start, verdict, approval and halt: apprise URLs, only as ${NAME}"
+    )

@@ -16,7 +16,7 @@ from mlship.rollout.hands import READY_SECONDS, Aliases, Hands, same
 from mlship.rollout.journal import Journal
 from mlship.rollout.mailbox import Letter, Mailbox
 from mlship.rollout.plan import Plan
-from mlship.rollout.state import Decision, Order, Outcome, Phase, Promote, Retire, RolloutState, Route, World
+from mlship.rollout.state import Action, Decision, Order, Outcome, Phase, Promote, Retire, RolloutState, Route, World
 from mlship.rollout.watch import EXITS, Look, RolloutResult, Silent, View
 from mlship.telemetry.windows import observe
 from mlship.types import Observation, Routes, Scrape, VerdictKind
@@ -172,7 +172,7 @@ class Controller:
 
         Counters are only compared with earlier ones of the same routes; after anything else a new window begins.
         """
-        wanted = self.plan.routes(self._state.weight)
+        wanted = machine.wanted(self._state, self.plan)
         command = letter.command if letter is not None else None
         if self._state.phase not in (Phase.STEPPING, Phase.PAUSED):
             return None, World(None, interval=self.interval, command=command)
@@ -246,7 +246,7 @@ class Controller:
         if letter is not None and not answered:
             self._mailbox.answer(letter.id, decision.verdict.reason)
 
-    def _act(self, action: Route | Promote | Retire, decision: Decision) -> None:
+    def _act(self, action: Action, decision: Decision) -> None:
         if isinstance(action, Route):
             seconds = self._hands.route(action.routes)
             self._before = None

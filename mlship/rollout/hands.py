@@ -75,7 +75,7 @@ class Hands:
                 say(f"waiting for version {release.version} to answer")
                 self.engine.wait_ready(release.server, READY_SECONDS)
                 if release is self.plan.stable and not self._known(self.engine.routes()):
-                    self.route(self.plan.routes(0))
+                    self.route(self.plan.routes(None))
         except EngineError:
             self._withdraw(arms, set(before))
             raise
@@ -172,7 +172,7 @@ class Hands:
 
     def _go_back(self, before: Routes | None) -> None:
         if self.plan.stable is not None:
-            self.route(self.plan.routes(0))
+            self.route(self.plan.routes(None))
         elif before is not None:
             self.route(before)
         else:

@@ -36,11 +36,30 @@ class Guards:
     labels: float | None = None
     false_rollback: float = 0.01
     """Chance that a healthy canary is ever rolled back, over all signals and looks."""
+    timeouts: float | None = None
+    slow: tuple[tuple[float, float], ...] = ()
+    """Limits of the canary's own latency: (quantile, milliseconds)."""
+    predictions: float | None = None
+    predictions_action: str = "warn"
+    """rollback | pause | warn"""
+    agreement: float | None = None
+    """Share of the mirrored requests on which both arms must agree."""
+    agreement_action: str = "rollback"
+    certify: tuple[tuple[str, float], ...] = ()
+    """What must be proved before promotion: (signal, the canary's rate is below so many times stable's)."""
+    negligible: float = 0.0
+    """A rate below this is proof enough."""
 
     @property
     def limit(self) -> float:
         """The total e-value at which the canary is rolled back."""
         return 1 / self.false_rollback
+
+    @classmethod
+    def from_json(cls, document: dict[str, Any]) -> Guards:
+        """Guards as ``dataclasses.asdict`` and JSON left them."""
+        pairs = {name: tuple((a, b) for a, b in document[name]) for name in ("slow", "certify")}
+        return cls(**{**document, **pairs})
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +114,7 @@ class Evidence:
         return tuple(signal.name for signal in self.signals if signal.canary[1] == 0)
 
 
-def begin(guards: Guards, history: tuple[int, ...] = ()) -> Evidence:
+def begin(guards: Guards, history: tuple[int, ...] = (), stages: int = 1) -> Evidence:
     """Evidence that has seen nothing.
 
     Parameters
@@ -104,7 +123,10 @@ def begin(guards: Guards, history: tuple[int, ...] = ()) -> Evidence:
         The signals to watch.
     history
         Stable's latency histogram from before the canary had traffic, if there is one.
+    stages
+        How often `restart` may be called, and once more.
     """
+    del stages
     signals = []
     if guards.errors is not None:
         signals.append(Signal("errors", (eprocess.begin(eprocess.RARE, guards.errors),)))
@@ -138,6 +160,34 @@ def update(evidence: Evidence, observation: Observation) -> Evidence:
     if evidence.thresholds is None:
         evidence = replace(evidence, warm_up=histogram.add(evidence.warm_up, observation.stable.latency))
     return _freeze(evidence)
+
+
+def restart(evidence: Evidence) -> Evidence:
+    """The evidence at the start of a stage: from here on it also bets on a canary that turns bad only now."""
+    return evidence
+
+
+def objections(evidence: Evidence) -> tuple[str, ...]:
+    """Names of the signals that have convicted the canary, and only ask for a pause."""
+    del evidence
+    return ()
+
+
+def warnings(evidence: Evidence) -> tuple[str, ...]:
+    """What the signals say that have convicted the canary, and only warn."""
+    del evidence
+    return ()
+
+
+def unproved(evidence: Evidence) -> str:
+    """What is not proved yet and must be, before promotion, as people say it; empty when everything is."""
+    del evidence
+    return ""
+
+
+def say(evidence: Evidence, name: str) -> str:
+    """What one signal says."""
+    return next((_say(signal, evidence) for signal in evidence.signals if signal.name == name), name)
 
 
 def _look(signal: Signal, evidence: Evidence, observation: Observation) -> Signal:

@@ -71,6 +71,11 @@ def over(state: RolloutState, evidence: Evidence) -> Verdict:
     return Verdict(kind, state.reason, evidence.shares)
 
 
+def wanted(state: RolloutState, plan: Plan) -> Routes:
+    """The routes of this state's step; everything to stable before the first, and on the way back."""
+    return plan.routes(plan.steps[state.step] if state.phase in (Phase.STEPPING, Phase.PAUSED) else None)
+
+
 def entered(state: RolloutState) -> tuple[tuple[float, float, int], ...]:
     """(weight, seconds observed, canary requests observed) of every step that has been entered so far."""
     if state.phase in (Phase.STEPPING, Phase.PAUSED):
@@ -129,7 +134,7 @@ def _back(state: RolloutState, plan: Plan, evidence: Evidence, outcome: Outcome,
 
 
 def _way_back(plan: Plan) -> tuple[Action, ...]:
-    return (Route(plan.routes(0)), Retire()) if plan.stable is not None else (Retire(),)
+    return (Route(plan.routes(None)), Retire()) if plan.stable is not None else (Retire(),)
 
 
 def _moving(state: RolloutState, plan: Plan, evidence: Evidence) -> Decision | None:
@@ -158,7 +163,7 @@ def _enter(state: RolloutState, plan: Plan, evidence: Evidence, step: int, why: 
         reason="",
     )
     reason = f"{why}: step {step + 1} of {len(plan.steps)}, {percent(weight)} to version {plan.canary.version}"
-    return _say(VerdictKind.ADVANCE, reason, state, evidence, Route(plan.routes(weight)))
+    return _say(VerdictKind.ADVANCE, reason, state, evidence, Route(plan.routes(plan.steps[step])))
 
 
 def _promote(state: RolloutState, evidence: Evidence, reason: str) -> Decision:
@@ -190,7 +195,7 @@ def _credit(
     if state.phase is not Phase.STEPPING:
         return state
     state = replace(state, waited=state.waited + patience)
-    if observation is None or observation.missing or world.routes != plan.routes(state.weight):
+    if observation is None or observation.missing or world.routes != wanted(state, plan):
         return state
     seconds = observation.ended - observation.started
     if abs(observation.weight - state.weight) > 1e-6 or not 0 <= seconds <= _longest(world.interval):
@@ -228,11 +233,11 @@ def _stand_or_go(state: RolloutState, evidence: Evidence, command: Command) -> D
 
 def _correct(state: RolloutState, plan: Plan, evidence: Evidence, routes: Routes | None) -> Decision | None:
     """The world is as it is, not as we think: set the route again when the router reads something else."""
-    wanted = plan.routes(state.weight)
-    if routes is None or routes == wanted:
+    right = wanted(state, plan)
+    if routes is None or routes == right:
         return None
     reason = f"setting the route to {percent(state.weight)} again: the router reads {_spell(routes)}"
-    return _say(VerdictKind.HOLD, reason, state, evidence, Route(wanted))
+    return _say(VerdictKind.HOLD, reason, state, evidence, Route(right))
 
 
 def _step(state: RolloutState, plan: Plan, observation: Observation | None, evidence: Evidence) -> Decision:

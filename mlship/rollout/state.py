@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -65,7 +66,24 @@ class Retire:
     """Action: stop the canary's server and write the outcome into the ledger."""
 
 
-Action = Route | Promote | Retire
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Action: ask the hooks of one point, unless that is under way; their answer comes with a later look."""
+
+    point: str
+    """`before:STEP` or `after:STEP`, steps from 0."""
+
+
+Action = Route | Promote | Retire | Ask
+
+
+@dataclass(frozen=True, slots=True)
+class HookAnswer:
+    """What the hooks of one point said."""
+
+    agreed: bool
+    said: str = ""
+    """Why not, or what went wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +108,12 @@ class RolloutState:
     reason: str = ""
     verdict_at: float = 0.0
     """When the deciding verdict fell."""
+    agreed: tuple[str, ...] = ()
+    """Points whose hooks have agreed; they are not asked again."""
+    accepted: tuple[str, ...] = ()
+    """Signals that asked for a pause, and that a person let go on."""
+    unproved: bool = False
+    """Promoted without what the policy wanted proved, as its `on_inconclusive` says."""
 
     @property
     def final(self) -> bool:
@@ -107,6 +131,12 @@ class World:
     interval: float = 1.0
     """Seconds between two looks."""
     command: Command | None = None
+    frozen: str = ""
+    """Until when no weight may rise, as people say it; empty when it may."""
+    newer: str = ""
+    """What the candidate's alias names instead of this candidate; empty while it names this one."""
+    answers: Mapping[str, HookAnswer] = field(default_factory=dict)
+    """What hooks said, by point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +161,8 @@ def from_json(document: dict[str, Any]) -> RolloutState:
             **document,
             "phase": Phase(document["phase"]),
             "outcome": Outcome(outcome) if outcome else None,
+            "agreed": tuple(document["agreed"]),
+            "accepted": tuple(document["accepted"]),
             "passed": tuple((weight, seconds, requests) for weight, seconds, requests in document["passed"]),
         }
     )

@@ -21,7 +21,9 @@ def test_a_valid_policy_has_no_fault_and_loads(policy_file: Path) -> None:
     loaded = load_policy(policy_file)
     assert loaded.policy.model == "flight-delay"
     assert loaded.policy.rollout is not None
-    assert loaded.policy.rollout.steps[0].bake.for_ == 600
+    bake = loaded.policy.rollout.steps[0].bake
+    assert bake is not None
+    assert bake.for_ == 600
     assert loaded.text == VALID
     assert loaded.digest.startswith("sha256:")
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from mlship.rollout import judge, machine, state
 from mlship.rollout.judge import Evidence
+from mlship.rollout.plan import PlanStep
 from mlship.rollout.state import (
     Command,
     Decision,
@@ -63,7 +64,7 @@ def decide(
     now: float = 101.0,
 ) -> Decision:
     world = World(
-        routes=routes if routes is not None else PLAN.routes(at.weight),
+        routes=routes if routes is not None else PLAN.routes(PlanStep(at.weight, 0, 0)),
         canary_down=down,
         command=Command(order, "alice") if order else None,
     )
@@ -96,7 +97,7 @@ def test_a_baked_step_advances_and_says_why() -> None:
     assert advanced.verdict.kind is VerdictKind.ADVANCE
     assert advanced.verdict.reason.startswith("baked at 5 %: 20 s of 20 s, 57 of 50 requests")
     assert advanced.verdict.reason.endswith("step 2 of 3, 25 % to version 2")
-    assert advanced.actions == (Route(PLAN.routes(0.25)),)
+    assert advanced.actions == (Route(PLAN.routes(PlanStep(0.25, 0, 0))),)
     assert (advanced.state.step, advanced.state.baked, advanced.state.requests) == (1, 0.0, 0)
     assert advanced.state.passed == ((0.05, 20.5, 57),)
 
@@ -112,9 +113,9 @@ def test_a_bake_without_a_single_request_is_none() -> None:
     """No data is never a pass, even when the policy asks for time only."""
     plan = replace(PLAN, steps=(replace(PLAN.steps[0], requests=0), *PLAN.steps[1:]))
     at = replace(STEP_1, baked=100.0)
-    held = machine.decide(at, plan, look(0), LATENCY_SEEN, now=101.0, world=World(plan.routes(0.05)))
+    held = machine.decide(at, plan, look(0), LATENCY_SEEN, now=101.0, world=World(plan.routes(PlanStep(0.05, 0, 0))))
     assert held.verdict.kind is VerdictKind.HOLD
-    moved = machine.decide(at, plan, look(1), LATENCY_SEEN, now=101.0, world=World(plan.routes(0.05)))
+    moved = machine.decide(at, plan, look(1), LATENCY_SEEN, now=101.0, world=World(plan.routes(PlanStep(0.05, 0, 0))))
     assert moved.verdict.kind is VerdictKind.ADVANCE
 
 
@@ -145,7 +146,7 @@ def test_evidence_against_holds_a_baked_step_and_refuses_a_promotion_by_hand() -
 def test_a_dead_canary_goes_back_but_missing_counters_only_hold() -> None:
     dead = decide(STEP_1, look(missing=("canary",)), down="exit status 137")
     assert dead.verdict.reason == "the canary's server is down: exit status 137"
-    assert dead.actions[0] == Route(PLAN.routes(0))
+    assert dead.actions[0] == Route(PLAN.routes(None))
     blind = decide(STEP_1, look(missing=("canary", "stable")))
     assert blind.verdict.reason.endswith("; no counters from canary and stable")
     assert (blind.state.baked, blind.state.requests) == (0.0, 0)
@@ -154,11 +155,11 @@ def test_a_dead_canary_goes_back_but_missing_counters_only_hold() -> None:
 @pytest.mark.parametrize(
     ("observation", "routes"),
     [
-        (None, PLAN.routes(0.05)),
-        (look(missing=("stable",)), PLAN.routes(0.05)),
-        (look(weight=0.25), PLAN.routes(0.05)),
-        (look(), PLAN.routes(0.25)),
-        (look(seconds=3600.0), PLAN.routes(0.05)),
+        (None, PLAN.routes(PlanStep(0.05, 0, 0))),
+        (look(missing=("stable",)), PLAN.routes(PlanStep(0.05, 0, 0))),
+        (look(weight=0.25), PLAN.routes(PlanStep(0.05, 0, 0))),
+        (look(), PLAN.routes(PlanStep(0.25, 0, 0))),
+        (look(seconds=3600.0), PLAN.routes(PlanStep(0.05, 0, 0))),
     ],
     ids=["no look", "an arm missing", "another weight", "other routes", "a look of an hour"],
 )
@@ -170,7 +171,7 @@ def test_what_was_not_seen_at_this_weight_is_not_credited(observation: Observati
 def test_a_route_that_is_not_as_it_should_be_is_set_again() -> None:
     corrected = decide(STEP_1, look(), routes=Routes("v1-11111111"))
     assert corrected.verdict.reason == "setting the route to 5 % again: the router reads everything to v1-11111111"
-    assert corrected.actions == (Route(PLAN.routes(0.05)),)
+    assert corrected.actions == (Route(PLAN.routes(PlanStep(0.05, 0, 0))),)
 
 
 def test_the_deadline_pauses_as_inconclusive_and_names_what_was_missing() -> None:
@@ -215,7 +216,7 @@ def test_a_person_aborts() -> None:
     aborted = decide(STEP_1, look(), order=Order.ABORT)
     assert aborted.verdict.reason == "aborted by alice at 5 %"
     assert aborted.state.outcome is Outcome.ABORTED
-    assert aborted.actions == (Route(PLAN.routes(0)), Retire())
+    assert aborted.actions == (Route(PLAN.routes(None)), Retire())
 
 
 def test_the_first_promotion_has_nothing_to_compare_with() -> None:
@@ -244,7 +245,7 @@ situations = st.tuples(
     st.one_of(st.none(), st.builds(look, st.integers(0, 900), st.sampled_from([0.05, 0.25, 0.5]))),
     st.sampled_from([0.1, 1.0, 9.9, 10.1, 99.0, 101.0, 1e9]).map(evidence_of),
     st.sampled_from([None, *Order]),
-    st.sampled_from([PLAN.routes(w) for w in (0.0, 0.05, 0.25, 0.5)]),
+    st.sampled_from([PLAN.routes(PlanStep(w, 0, 0)) for w in (0.0, 0.05, 0.25, 0.5)]),
     st.sampled_from(["", "exit status 1"]),
 )
 

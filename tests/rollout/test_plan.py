@@ -12,7 +12,7 @@ from mlship.engines.options import Setup, options
 from mlship.errors import PolicyError
 from mlship.policy.schema import Policy
 from mlship.rollout import plan as plans
-from mlship.rollout.plan import Plan
+from mlship.rollout.plan import Plan, PlanStep
 from mlship.types import Candidate, ModelVersion, Routes
 from tests.fakes.rollout import PLAN, digest
 
@@ -54,7 +54,7 @@ def test_the_policy_becomes_figures() -> None:
     assert (plan.guards.errors, plan.guards.latency, plan.guards.labels) == (1.25, None, 1.1)
     assert plan.guards.limit == pytest.approx(50)
     assert (plan.deadline, plan.keep_warm, plan.champion_alias) == (7200, 1800, "champion")
-    assert plan.routes(0.01) == Routes("v7-77777777", "v8-88888888", 0.01)
+    assert plan.routes(PlanStep(0.01, 0, 0)) == Routes("v7-77777777", "v8-88888888", 0.01)
     assert plan.setup.front.timeout == 5.0
 
 

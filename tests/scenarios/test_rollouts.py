@@ -118,7 +118,7 @@ def test_no_traffic_never_promotes(tmp_path: Path) -> None:
     result = stage.run()
     assert (result.verdict, result.exit_code) == ("paused", Exit.INCONCLUSIVE)
     assert result.reason.startswith("inconclusive after 10 min at 5 %: 20 s of 20 s, 0 of 50 requests")
-    assert stage.engine.routes() == PLAN.routes(0.05), "traffic stays as it is"
+    assert stage.engine.routes() == PLAN.routes(PlanStep(0.05, 0, 0)), "traffic stays as it is"
     stage.engine.rate = 200
     assert stage.run().verdict == "promoted"
     assert stage.audience.said[-3].startswith("carrying on rollout ")
@@ -343,7 +343,7 @@ def test_ctrl_c_leaves_traffic_as_it_is_and_says_how_to_go_on(tmp_path: Path) ->
     assert "`mlship rollout /project/mlship.yaml` carries on, `mlship abort flight-delay` goes back" in str(
         stage.audience.said[-1]
     )
-    assert stage.engine.routes() == PLAN.routes(0.25)
+    assert stage.engine.routes() == PLAN.routes(PlanStep(0.25, 0, 0))
     assert lock.holder(stage.home.rollouts(MODEL)) is None
     stage.audience.at_look = lambda _number: None
     assert stage.run().verdict == "promoted"

@@ -10,6 +10,7 @@ import pytest
 from mlship.errors import MovedError, StateError, UsageError
 from mlship.ledger import Ledger
 from mlship.rollout import journal, lock, offline, rollback
+from mlship.rollout.plan import PlanStep
 from mlship.rollout.rollback import Returned
 from mlship.rollout.state import Order
 from mlship.types import Routes, ServerState
@@ -45,7 +46,7 @@ def halfway(tmp_path: Path) -> Stage:
     with pytest.raises(Gone):
         stage.run()
     stage.audience.at_look = lambda _number: None
-    assert stage.engine.routes() == PLAN.routes(0.25)
+    assert stage.engine.routes() == PLAN.routes(PlanStep(0.25, 0, 0))
     return stage
 
 
