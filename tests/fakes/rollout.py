@@ -76,11 +76,19 @@ class Audience:
 class Stage:
     """The world of one test: it outlives the controllers that work in it."""
 
-    def __init__(self, path: Path, *, rate: float = 200.0, seed: int = 1, **behaviours: Behaviour) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        rate: float = 200.0,
+        seed: int = 1,
+        engine: type[FakeEngine] = FakeEngine,
+        **behaviours: Behaviour,
+    ) -> None:
         self.home = Home(path / ".mlship")
         self.clock = FakeClock()
         script = {name.removeprefix("v"): behaviour for name, behaviour in behaviours.items()}
-        self.engine = FakeEngine(self.clock, rate=rate, behaviours=script, seed=seed)
+        self.engine = engine(self.clock, rate=rate, behaviours=script, seed=seed)
         self.registry = FakeRegistry({"champion": "1", "challenger": "2"}, {v: digest(v) for v in "1234"})
         self.ledger = Ledger(self.home.ledger)
         self.plan = PLAN
