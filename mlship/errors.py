@@ -103,6 +103,10 @@ class StateError(MlshipError):
     exit_code = Exit.UNREACHABLE
 
 
+class LeaseLost(StateError):
+    """Another controller holds the endpoint."""
+
+
 class MovedError(MlshipError):
     """The world changed under a promotion: an alias moved, or an artifact is not the one that was evaluated."""
 
