@@ -16,6 +16,7 @@ from mlship.policy.jsonschema import DIALECT, json_schema
 from mlship.policy.later import THIS
 from mlship.policy.load import check, load_policy
 from mlship.policy.reference import markdown
+from mlship.policy.rollout import AgreementGuard, Approve, Hook, LabelGuard, PredictionGuard, Testers
 from mlship.policy.schema import Policy
 from mlship.templates import template
 from tests.policy.conftest import VALID
@@ -84,6 +85,8 @@ def template_policy(directory: Path) -> Path:
     for module, function in (("earnings", "per_flight"), ("checks", "freshness")):
         (directory / f"{module}.py").write_text(f"def {function}(): ...\n")
     (directory / "data" / "flights.db").touch()
+    (directory / "check.sh").write_text("exit 0\n")
+    (directory / "check.sh").chmod(0o755)
     (directory / "features").mkdir()
     (directory / "features" / "feature_store.yaml").touch()
     return Path(shutil.copy(template("policy.yaml"), directory / "mlship.yaml"))
@@ -136,10 +139,25 @@ def test_the_defaults_that_the_template_shows_are_the_defaults(tmp_path: Path) -
                 assert getattr(gate, key) == info.get_default(), f"{name}.{key}"
     rollout = policy.rollout
     assert rollout is not None
-    assert rollout.guard.labels is not None
-    assert rollout == type(rollout)(steps=rollout.steps, guard=rollout.guard)
-    assert rollout.guard.model_copy(update={"labels": None}) == type(rollout.guard)()
-    assert rollout.guard.labels == type(rollout.guard.labels)()
+    guard, plain = rollout.guard, type(rollout.guard)()
+    assert rollout == type(rollout)(steps=rollout.steps, guard=guard, freeze=rollout.freeze, hooks=rollout.hooks)
+    assert guard.latency is not None
+    assert (
+        guard.model_copy(
+            update={
+                **dict.fromkeys(("labels", "predictions", "agreement")),
+                "latency": guard.latency.model_copy(update={"p99": None}),
+            }
+        )
+        == plain
+    )
+    assert guard.labels == LabelGuard()
+    assert guard.predictions == PredictionGuard()
+    assert guard.agreement == AgreementGuard.model_validate({"min": "90%"})
+    assert rollout.hooks.before_step[0] == Hook(command="./check.sh")
+    assert {step.approve for step in rollout.steps if step.approve} == {Approve()}
+    assert {step.testers for step in rollout.steps if step.testers} == {Testers(header="x-canary")}
+    assert policy.notify == bare.notify
 
 
 @pytest.mark.parametrize(
@@ -149,6 +167,8 @@ def test_the_defaults_that_the_template_shows_are_the_defaults(tmp_path: Path) -
         ("feast", ["offline", "online"]),
         ("function: earnings", ["payoff"]),
         ("function", ["command"]),
+        ("sticky", ["sticky"]),
+        ("notify", ["notify"]),
     ],
 )
 def test_every_alternative_of_the_template_is_valid_in_its_place(
@@ -161,7 +181,7 @@ def test_every_alternative_of_the_template_is_valid_in_its_place(
         assert lines[at - 1 - index].lstrip().startswith(f"{key}:")
     changed = [*lines[: at - len(replaces)], lines[at].replace("# or ", "", 1), *lines[at + 1 :]]
     path.write_text("\n".join(changed))
-    assert check(path, {}) == []
+    assert check(path, {"SLACK_URL": "slack://token"}) == []
     assert list(Draft7Validator(schema).iter_errors(_typed(path))) == []
 
 
@@ -180,6 +200,7 @@ def test_every_alternative_of_the_template_is_valid_in_its_place(
         ("127.0.0.1:8080", "somewhere"),
         ("owner:", "candidate: 7\nowner:"),
         ("10m", "${BAKE:-10m}"),
+        ("rollout:", "rollout:\n  freeze: [Fri 16:00 - Mon 08:00 Europe/Berlin]"),
     ],
 )
 def test_editors_and_the_loader_agree(policy_file: Path, schema: dict[str, Any], old: str, new: str) -> None:

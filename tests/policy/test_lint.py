@@ -19,7 +19,12 @@ from tests.policy.conftest import VALID, Changed
         ("bake: {requests: 5000}", "bake: {}", "this step asks for nothing", "error"),
         ("bake: {requests: 5000}", "bake: {for: 0s, requests: 0}", "this step asks for nothing", "error"),
         ("for: 10m", "for: 30h", "30h is more than progress_deadline, 24h", "error"),
-        ("labels: {max_ratio: 1.1}", "errors: null\n    latency: null", "nothing is watched", "error"),
+        (
+            "labels: {max_ratio: 1.1}",
+            "errors: null\n    timeouts: null\n    latency: null",
+            "nothing is watched",
+            "error",
+        ),
         ("{min: 0.6, max_drop: 0.01}", "{}", "'recall' has no limit", "error"),
         ("{min: 0.6, max_drop: 0.01}", "{min: null}", "'recall' has no limit", "error"),
         ("{min: 0.6, max_drop: 0.01}", "{min: 0.6, max: 0.5}", "min 0.6 is more than max 0.5", "error"),

@@ -51,7 +51,7 @@ def test_the_fault_reads_as_the_design_shows_it(tmp_path: Path, monkeypatch: pyt
         ),
         ("entity: [tailnum]", "unavailable: [x]", "unavailable", "unknown key", "belongs under gates.leakage"),
         ("rollout:\n", "monitor: {}\nrollout:\n", "monitor", "not available in mlship 0.1", "later"),
-        ("rollout:\n", "rollout:\n  lease: 60s\n", "lease", "not available in mlship 0.1", "later"),
+        ("{max_missing: 1%}", "{schema: c.yaml}", "schema", "not available in mlship 0.1", "later"),
         (
             "rollout:\n",
             "rollout:\n  engine: kubernetes\n",
@@ -60,7 +60,6 @@ def test_the_fault_reads_as_the_design_shows_it(tmp_path: Path, monkeypatch: pyt
             "write local or docker",
         ),
         ("rollout:\n", "rollout:\n  engine: locl\n", "locl", "'locl' is not known", "did you mean 'local'?"),
-        ("    - {weight: 1%, ", "    - {mirror: 100%, ", "mirror", "not available in mlship 0.1", "later"),
         ("version: 1", "version: 2", "2", "'2' is not known here", "write 1"),
         ("version: 1", "version: true", "true", "'true' is not known here", "write 1"),
         ("model: flight-delay", "model: 7", "7", "must be text, not '7'", 'quote it: "7"'),
