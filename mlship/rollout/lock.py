@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,9 +46,10 @@ def held(directory: Path, who: str, doing: str) -> Iterator[None]:
                 where=str(path),
                 hint="`mlship status` shows it; `mlship promote|pause|resume|abort MODEL` steers it",
             )
-        os.ftruncate(descriptor, 0)
         mine = {"who": who, "pid": os.getpid(), "doing": doing, "since": time.time()}
-        os.pwrite(descriptor, json.dumps(mine).encode(), 0)
+        with suppress(OSError):  # the lock is held all the same; a full disk must not be in the way of a way back
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(mine).encode(), 0)
         yield
     finally:
         os.close(descriptor)

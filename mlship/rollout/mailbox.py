@@ -6,9 +6,11 @@ import json
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlship.errors import StateError
 from mlship.rollout.state import Command, Order
 
 
@@ -27,8 +29,7 @@ class Mailbox:
     directory: Path
 
     def post(self, order: Order, who: str) -> str:
-        """Leave an order for the controller; the id to ask the answer by."""
-        self.directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Leave an order for the controller; the id to ask the answer by. Raises ``StateError`` when it cannot."""
         letter = f"{time.time_ns()}-{secrets.token_hex(3)}"
         _write(self.directory / f"{letter}.order", {"order": order.value, "who": who})
         return letter
@@ -44,13 +45,14 @@ class Mailbox:
                 content = json.loads(path.read_text())
                 path.unlink()
                 return Letter(path.stem, Command(Order(content["order"]), content["who"]))
-            except (OSError, ValueError, KeyError):
+            except (OSError, ValueError, KeyError, TypeError):
                 path.unlink(missing_ok=True)  # withdrawn meanwhile, or not written by us
         return None
 
     def answer(self, letter: str, text: str) -> None:
-        """Tell whoever posted this order what came of it."""
-        _write(self.directory / f"{letter}.answer", {"text": text})
+        """Tell whoever posted this order what came of it; on a full disk they wait in vain, and ask again."""
+        with suppress(StateError):
+            _write(self.directory / f"{letter}.answer", {"text": text})
 
     def wait(self, letter: str, seconds: float, sleep: Callable[[float], None] = time.sleep) -> str | None:
         """The answer; after so many seconds without one the order is withdrawn, and this is None."""
@@ -78,5 +80,13 @@ class Mailbox:
 
 def _write(path: Path, content: dict[str, str]) -> None:
     fresh = path.with_name(f".{path.name}")
-    fresh.write_text(json.dumps(content))
-    fresh.replace(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        fresh.write_text(json.dumps(content))
+        fresh.replace(path)
+    except OSError as error:
+        raise StateError(
+            f"cannot leave a letter for the controller: {error.strerror or error}",
+            where=str(path.parent),
+            hint="free space or permissions, then run the same command again",
+        ) from error

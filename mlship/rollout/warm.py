@@ -6,16 +6,16 @@ import json
 from pathlib import Path
 
 from mlship.engines.base import Engine
-from mlship.errors import EngineError
+from mlship.errors import EngineError, StateError
 
 
 def keep(directory: Path, server: str, until: float) -> None:
-    """Remember that this server stays until then (Unix time)."""
+    """Remember that this server stays until then (Unix time). Raises ``StateError`` when the disk is full."""
     _write(directory, {**listed(directory), server: until})
 
 
 def forget(directory: Path, server: str) -> None:
-    """This server has a role again, or is gone."""
+    """This server has a role again, or is gone. Raises ``StateError`` when the disk is full."""
     kept = listed(directory)
     if kept.pop(server, None) is not None:
         _write(directory, kept)
@@ -25,9 +25,9 @@ def listed(directory: Path) -> dict[str, float]:
     """Server -> Unix time until which it stays."""
     try:
         document = json.loads((directory / "warm.json").read_text())
-    except (OSError, ValueError):  # nothing is kept, or the file is lost: then nothing is stopped by it either
-        return {}
-    return {str(server): float(until) for server, until in document.items()}
+        return {str(server): float(until) for server, until in document.items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}  # nothing is kept, or the file is damaged: then nothing is stopped by it either
 
 
 def stop_expired(directory: Path, engine: Engine, now: float, spared: set[str]) -> list[str]:
@@ -47,5 +47,12 @@ def stop_expired(directory: Path, engine: Engine, now: float, spared: set[str]) 
 
 def _write(directory: Path, kept: dict[str, float]) -> None:
     fresh = directory / "warm.json.new"
-    fresh.write_text(json.dumps(kept))
-    fresh.replace(directory / "warm.json")
+    try:
+        fresh.write_text(json.dumps(kept))
+        fresh.replace(directory / "warm.json")
+    except OSError as error:
+        raise StateError(
+            f"cannot remember which servers stay warm: {error.strerror or error}",
+            where=str(fresh),
+            hint="free space or permissions, then run the same command again: it carries on",
+        ) from error
