@@ -2,6 +2,7 @@
 
 Kinds of records: `plan` (the first), `look` (nothing to do), `intent` (about to act), `outcome` (done), `note`. All but
 `plan` and `note` carry the machine's state and the judge's evidence: the last of them is all that one needs to know.
+Looks and intents also carry what the arms did since the look before (`window`), for those who watch.
 """
 
 from __future__ import annotations
@@ -9,49 +10,22 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlship.errors import StateError
 from mlship.home import Home
-from mlship.rollout import lock
+from mlship.rollout import lines
+from mlship.rollout.views import RolloutView, latest
 
 if TYPE_CHECKING:  # `status` reads views of a journal, and needs none of these to start
     from mlship.rollout.judge import Evidence
     from mlship.rollout.plan import Plan
     from mlship.rollout.state import RolloutState
-    from mlship.types import Verdict
+    from mlship.types import ArmWindow, Observation, Verdict
 
-#: Bytes of the end of a journal that hold its last records with certainty.
-_TAIL = 256 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class RolloutView:
-    """Where a rollout stands, as its journal tells it; for `status` and for people."""
-
-    rollout_id: str
-    model: str
-    candidate_version: str
-    champion_version: str | None
-    phase: str
-    """preparing | stepping | paused | promoting | rolling_back | done"""
-    outcome: str | None
-    """promoted | rolled_back | aborted | paused; None while it is open."""
-    step: int
-    """Index of the present step."""
-    steps: int
-    weight: float
-    """The canary's share that is wanted now."""
-    reason: str
-    """The sentence of the last look."""
-    at: float
-    """Unix time of the last record."""
-    running: bool
-    """A controller is alive."""
-    evidence: dict[str, float] = field(default_factory=dict)
-    """Each signal's e-value."""
+__all__ = ["Journal", "RolloutView", "Story", "begin", "current", "latest", "plan_document", "records", "story"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +60,7 @@ class Journal:
             if sync:
                 os.fsync(self._descriptor)
         except OSError as error:
-            raise _unusable(self.path, error) from error
+            raise lines.unusable(self.path, error) from error
 
     def look(  # a record is its fields
         self,
@@ -97,12 +71,15 @@ class Journal:
         evidence: Evidence,
         *,
         sync: bool = True,
+        observation: Observation | None = None,
         **fields: Any,
     ) -> None:
-        """Write a look or an intent, with everything that is needed to carry on."""
+        """Write a look or an intent, with everything that is needed to carry on, and what was observed meanwhile."""
         from mlship.rollout import judge
         from mlship.rollout import state as states
 
+        if observation is not None:
+            fields["window"] = window(observation)
         self.append(
             kind,
             at,
@@ -147,67 +124,43 @@ def begin(home: Home, plan: Plan, at: float) -> Journal:
         fresh.write_text(plan.rollout_id + "\n", encoding="ascii")
         fresh.replace(pointer)
     except OSError as error:
-        raise _unusable(pointer, error) from error
+        raise lines.unusable(pointer, error) from error
     return journal
 
 
 def current(home: Home, model: str) -> Journal | None:
     """The journal of the model's latest rollout; None when there was none."""
-    directory = home.rollouts(model)
-    try:
-        rollout_id = (directory / "current").read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _unusable(directory / "current", error) from error
-    path = directory / f"{rollout_id}.jsonl"
-    return Journal(path) if rollout_id and path.exists() else None
+    path = lines.latest(home, model)
+    return Journal(path) if path is not None else None
 
 
 def story(journal: Journal) -> Story:
     """What the journal knows, for carrying on.
 
-    Raises ``StateError`` when its first record is not a plan.
+    Raises ``StateError`` when its first record is not a plan, or was written by another version of mlship.
     """
     from mlship.rollout import judge
     from mlship.rollout import plan as plans
     from mlship.rollout import state as states
 
-    plan = plans.from_json(_plan(journal.path))
-    last = _last(journal.path)
-    if last is None:
-        return Story(plan, states.RolloutState(), None)
-    return Story(plan, states.from_json(last["state"]), judge.from_json(last["evidence"]))
-
-
-def latest(home: Home, model: str) -> RolloutView | None:
-    """Where the model's latest rollout stands; None when there was none."""
-    journal = current(home, model)
-    if journal is None:
-        return None
-    plan, last = _plan(journal.path), _last(journal.path)
-    state: dict[str, Any] = last["state"] if last else {}
-    return RolloutView(
-        rollout_id=plan["rollout_id"],
-        model=model,
-        candidate_version=plan["canary"]["version"],
-        champion_version=plan["stable"]["version"] if plan["stable"] else None,
-        phase=state.get("phase", "preparing"),
-        outcome=state.get("outcome"),
-        step=state.get("step", 0),
-        steps=len(plan["steps"]),
-        weight=state.get("weight", 0.0),
-        reason=(state.get("reason") or last["reason"]) if last else "starting",
-        at=last["at"] if last else journal.path.stat().st_mtime,
-        running=lock.holder(home.rollouts(model)) is not None,
-        evidence=last["shares"] if last else {},
-    )
+    document, (last, _) = lines.plan(journal.path), lines.last(journal.path)
+    try:
+        plan = plans.from_json(document)
+        if last is None:
+            return Story(plan, states.RolloutState(), None)
+        return Story(plan, states.from_json(last["state"]), judge.from_json(last["evidence"]))
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise StateError(
+            "the journal of the latest rollout is damaged, or another version of mlship has written it "
+            f"({type(error).__name__}: {error})",
+            where=str(journal.path),
+            hint="carry on with that version; or move the file away: the traffic stays as it is",
+        ) from error
 
 
 def records(journal: Journal) -> Iterator[dict[str, Any]]:
-    """Every whole record, oldest first."""
-    with journal.path.open("rb") as lines:
-        yield from filter(None, map(_parse, lines))
+    """Every record that can be read, oldest first."""
+    return lines.records(journal.path)
 
 
 def plan_document(journal: Journal) -> dict[str, Any]:
@@ -215,49 +168,23 @@ def plan_document(journal: Journal) -> dict[str, Any]:
 
     Raises ``StateError`` when the first record is not a plan.
     """
-    return _plan(journal.path)
+    return lines.plan(journal.path)
 
 
-def _plan(path: Path) -> dict[str, Any]:
-    try:
-        with path.open("rb") as lines:
-            first = _parse(lines.readline())
-    except OSError as error:
-        raise _unusable(path, error) from error
-    if first is None or "plan" not in first:
-        raise StateError(
-            "the journal of the latest rollout is damaged: it does not begin with a plan",
-            where=str(path),
-            hint="move the file away; the traffic stays as it is, and `mlship status` shows it",
-        )
-    plan: dict[str, Any] = first["plan"]
-    return plan
+def window(observation: Observation) -> dict[str, Any]:
+    """What one look saw, as a record keeps it; an arm is [requests, errors, timeouts, [[bucket, requests], ...]]."""
+    document: dict[str, Any] = {
+        "seconds": round(observation.ended - observation.started, 3),
+        "stable": _arm(observation.stable),
+        "canary": _arm(observation.canary),
+    }
+    if observation.missing:
+        document["missing"] = list(observation.missing)
+    if observation.users:
+        document["users"] = True
+    return document
 
 
-def _last(path: Path) -> dict[str, Any] | None:
-    """The last record that carries a state."""
-    try:
-        with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - _TAIL))
-            lines = file.read().splitlines()
-    except OSError as error:
-        raise _unusable(path, error) from error
-    return next((record for line in reversed(lines) if (record := _parse(line)) and "state" in record), None)
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-    """A record; None for a line that a crash has cut short."""
-    try:
-        record = json.loads(line)
-    except ValueError:
-        return None
-    return record if isinstance(record, dict) else None
-
-
-def _unusable(path: Path, error: OSError) -> StateError:
-    return StateError(
-        f"cannot use the rollout's journal: {error.strerror or error}",
-        where=str(path),
-        hint="free space or permissions, then run the same command again: it carries on",
-    )
+def _arm(arm: ArmWindow) -> list[Any]:
+    counts = [[bucket, count] for bucket, count in enumerate(arm.latency) if count]
+    return [arm.requests, arm.errors, arm.timeouts, counts]
