@@ -93,6 +93,9 @@ class Stage:
         self.ledger = Ledger(self.home.ledger)
         self.plan = PLAN
         self.audience = Audience()
+        self.now: Callable[[], float] = self.clock
+        """What controllers take the time to be."""
+        self.rest: Callable[[float], None] = self.clock.sleep
         self._controllers = 0
 
     @property
@@ -125,8 +128,8 @@ class Stage:
             ledger=self.ledger,
             who="tester",
             view=self.audience,
-            clock=self.clock,
-            sleep=self.clock.sleep,
+            clock=self.now,
+            sleep=self.rest,
         )
 
     def run(self, **changes: object) -> RolloutResult:
