@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from mlship.engines.front import Front
-from mlship.types import Fault, Release, Routes, Scrape, Server
+from mlship.types import Fault, Lease, Release, Routes, Scrape, Server
 
 
 class Engine(Protocol):
@@ -34,14 +34,48 @@ class Engine(Protocol):
         What needs another socket (address, TLS on or off) is refused while the router runs.
         """
 
-    def route(self, routes: Routes) -> None:
+    def route(self, routes: Routes, owner: str = "") -> None:
         """Make the router serve exactly these routes, atomically; no request is lost.
 
         The change is under way when this returns; `routes` tells when the router has taken it.
+
+        Parameters
+        ----------
+        owner
+            Who asks: done only while this owner holds the lease, which is looked at under the lock that guards the
+            change. Empty: a person, who is always obeyed.
+
+        Raises ``LeaseLost`` when the owner does not hold the lease.
         """
 
     def routes(self) -> Routes | None:
         """The routes that the router really applies now; None when nothing is routed."""
+
+    def hold(self, owner: str, seconds: float) -> Lease | None:
+        """Take the endpoint for this controller, or renew: nobody else may until `seconds` after the latest call.
+
+        When they have passed in silence, the engine's side gives all traffic back to stable by itself, whatever has
+        become of the controller and its machine.
+
+        Parameters
+        ----------
+        owner
+            A name from ``engines.lease.owner``.
+
+        Returns
+        -------
+        Lease or None
+            As it was found; None when there was none. `expired_at` tells that traffic was taken back before.
+
+        Raises ``LeaseLost`` naming the holder while another holds it whose lease has not run out. A holder on this host
+        whose process has ended holds nothing. Raises ``EngineError`` when nothing is deployed.
+        """
+
+    def release(self, owner: str) -> None:
+        """Give the lease up; its clock goes on, for a canary with traffic is not left alone. Not held is no error."""
+
+    def lease(self) -> Lease | None:
+        """The lease as it is; None when there is none, or nothing is deployed."""
 
     def scrape(self) -> Scrape:
         """What router and servers have counted so far, for every server."""

@@ -18,7 +18,11 @@ from typing import Any
 from mlship.engines import envoy, fallback, state, supervisor
 from mlship.engines.state import State
 from mlship.engines.supervisor import ROUTER
+from mlship.guardian import lease as guardian
 from mlship.types import Routes
+
+#: Folder of the files that Envoy reads.
+ROUTER_FILES = "envoy"
 
 
 def render(directory: Path, known: State, binary: Path) -> None:
@@ -79,8 +83,15 @@ def render_routes(directory: Path, known: State, wanted: Routes | None) -> None:
     names = {name: one.cluster for name, one in known.servers.items()}
     stable = names[wanted.stable] if wanted else None
     _write(directory, "jobs.json", envoy.jobs_routes(stable, known.front.timeout, ""))
-    document = envoy.routes(wanted, names, known.front, "", fallback=known.fallback_port != 0)
-    _write(directory, "routes.json", document)
+
+    def rendered(routes: Routes | None) -> dict[str, Any]:
+        return envoy.versioned(envoy.routes(routes, names, known.front, "", fallback=known.fallback_port != 0))
+
+    document = rendered(wanted)
+    if wanted is not None and wanted != Routes(wanted.stable):  # first: whoever sees the routes finds their way back
+        _write(directory, guardian.BACK.format(document["version_info"]), rendered(Routes(wanted.stable)))
+    _write(directory, guardian.ROUTES, document)
+    guardian.prune(str(directory / ROUTER_FILES))
 
 
 def _fallback(known: State) -> envoy.Address | None:
@@ -126,7 +137,7 @@ def remove(directory: Path) -> None:
         with suppress(FileNotFoundError):
             (directory / folder).rmdir()
     fallback.forget(directory)
-    for name in (supervisor.CONFIG, "supervisord.pid", state.FILE):
+    for name in (supervisor.CONFIG, "supervisord.pid", guardian.LEASE, state.FILE):
         (directory / name).unlink(missing_ok=True)
 
 

@@ -9,7 +9,7 @@ from mlship.engines.base import Engine
 from mlship.engines.front import Front
 from mlship.errors import ModelRefused
 from mlship.home import Home
-from mlship.types import Fault, Release, Routes, Scrape, Server
+from mlship.types import Fault, Lease, Release, Routes, Scrape, Server
 
 if TYPE_CHECKING:  # pydantic is not needed to find an engine
     from mlship.policy.gates import SecurityGate
@@ -56,13 +56,25 @@ class Guarded:
         """See ``Engine.apply``."""
         return self._engine.apply(front)
 
-    def route(self, routes: Routes) -> None:
+    def route(self, routes: Routes, owner: str = "") -> None:
         """See ``Engine.route``."""
-        self._engine.route(routes)
+        self._engine.route(routes, owner)
 
     def routes(self) -> Routes | None:
         """See ``Engine.routes``."""
         return self._engine.routes()
+
+    def hold(self, owner: str, seconds: float) -> Lease | None:
+        """See ``Engine.hold``."""
+        return self._engine.hold(owner, seconds)
+
+    def release(self, owner: str) -> None:
+        """See ``Engine.release``."""
+        self._engine.release(owner)
+
+    def lease(self) -> Lease | None:
+        """See ``Engine.lease``."""
+        return self._engine.lease()
 
     def scrape(self) -> Scrape:
         """See ``Engine.scrape``."""

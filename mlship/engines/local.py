@@ -8,13 +8,14 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlship.engines import envoy, fallback, files, looks, processes, state, supervisor, waits
+from mlship.engines import envoy, fallback, files, lease, looks, processes, state, supervisor, waits
 from mlship.engines.counters import Admin, Counted
 from mlship.engines.start import Command, clear_the_way, envoy_binary, new_deployment, serving
 from mlship.engines.state import Deployment, State
 from mlship.engines.supervisor import ROUTER, Supervisor
 from mlship.errors import EngineError, StateError
-from mlship.types import Fault, Release, Routes, Scrape, Server, ServerCounters
+from mlship.guardian import lease as guardian
+from mlship.types import Fault, Lease, Release, Routes, Scrape, Server, ServerCounters
 
 if TYPE_CHECKING:
     from mlship.engines.front import Front
@@ -180,14 +181,22 @@ class LocalEngine:
             waits.applied(self.directory, known)
         return before
 
-    def route(self, routes: Routes) -> None:
+    def route(self, routes: Routes, owner: str = "") -> None:
         """Replace the route file; Envoy sees the rename at once. Nothing slow comes before it."""
         with state.locked(self.directory, "routes"):
             known = self._known()
             for name in (routes.stable, routes.canary):
                 if name is not None:
                     self._one(known, name)
-            files.render_routes(self.directory, known, routes)
+            try:
+                guardian.fenced(
+                    str(self.directory),
+                    str(self.directory / files.ROUTER_FILES),
+                    owner,
+                    lambda: files.render_routes(self.directory, known, routes),
+                )
+            except guardian.Refused as refused:
+                raise lease.lost(refused.found, self._model, owner) from None
 
     def routes(self) -> Routes | None:
         """What Envoy says it applies."""
@@ -201,6 +210,33 @@ class LocalEngine:
             return None  # no router, no routes
         except looks.UNREACHABLE as error:
             raise self._silent(error) from error
+
+    # Holding
+
+    def hold(self, owner: str, seconds: float) -> Lease | None:
+        """Replace the file of the lease."""
+        self._known()  # or else there is nothing to hold
+        with state.locked(self.directory, "routes"):
+            gone = ""
+            for _ in range(2):
+                try:
+                    return lease.to_lease(guardian.hold(str(self.directory), owner, seconds, gone))
+                except guardian.Refused as refused:
+                    gone = refused.found["owner"] if refused.found else ""
+                    if not lease.is_dead(gone):
+                        raise lease.lost(refused.found, self._model, owner) from None
+        raise AssertionError("a holder who is dead is not refused for")
+
+    def release(self, owner: str) -> None:
+        """Replace the file of the lease, where this owner has it."""
+        if state.load(self.directory) is None:
+            return
+        with state.locked(self.directory, "routes"):
+            guardian.release(str(self.directory), owner)
+
+    def lease(self) -> Lease | None:
+        """What the file says."""
+        return lease.to_lease(guardian.look(str(self.directory)))
 
     # Counting
 

@@ -14,7 +14,8 @@ import pytest
 from mlship.engines import processes
 from mlship.engines.base import Engine
 from mlship.engines.front import Front
-from mlship.errors import EngineError
+from mlship.engines.lease import owner
+from mlship.errors import EngineError, LeaseLost
 from mlship.telemetry.windows import observe
 from mlship.types import LATENCY_BOUNDS_MS, Fault, Release, Routes, ServerState
 from tests.engines.docker_support import docker_engine, ended, standin_image
@@ -216,6 +217,47 @@ def test_what_the_router_does_for_callers_changes_as_it_runs(world: World) -> No
             world.engine.apply(elsewhere)
     assert world.engine.apply(Front(host, 2.5)).max_body == 5000
     world.send(1)
+
+
+def test_one_controller_holds_the_endpoint_and_only_that_one_may_route(world: World) -> None:
+    engine, (first, second) = world.engine, (owner("ann"), owner("bob"))
+    assert engine.lease() is None
+    with pytest.raises(EngineError):
+        engine.hold(first, 60.0)
+    one, two = up(world, "1"), up(world, "2")
+    route(world, Routes(one))
+    with pytest.raises(LeaseLost):
+        engine.route(Routes(two), first)
+    assert engine.hold(first, 60.0) is None
+    found = engine.hold(first, 50.0)
+    assert found is not None
+    assert (found.owner, found.seconds, found.expired_at) == (first, 60.0, None)
+    assert 0 <= found.silent < 5
+    with pytest.raises(LeaseLost, match="ann#"):
+        engine.hold(second, 60.0)
+    with pytest.raises(LeaseLost, match="ann#"):
+        engine.route(Routes(two), second)
+    engine.route(Routes(one, two, 0.25), first)
+    engine.release(second)  # of somebody else: no error, and nothing happens
+    assert (now := engine.lease()) is not None
+    assert now.owner == first
+    engine.release(first)
+    assert (now := engine.lease()) is not None
+    assert (now.owner, now.seconds) == ("", 50.0)
+    with pytest.raises(LeaseLost):
+        engine.route(Routes(two), first)
+    assert (now := engine.hold(second, 60.0)) is not None
+    assert now.owner == ""
+    engine.route(Routes(one))  # a person is always obeyed
+    engine.route(Routes(two), second)
+    for _ in range(500):
+        if engine.routes() == Routes(two):
+            break
+        world.sleep(0.01)
+    assert engine.routes() == Routes(two)
+    engine.down()
+    assert engine.lease() is None
+    engine.release(second)
 
 
 def test_down_leaves_nothing_and_can_be_repeated(world: World) -> None:

@@ -6,15 +6,20 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
 from mlship.engines.front import Front
+from mlship.engines.lease import is_dead, lost, to_lease
 from mlship.errors import EngineError
+from mlship.guardian import lease as guardian
+from mlship.guardian.watch import LOOK_SECONDS, decide
 from mlship.types import (
     LATENCY_BOUNDS_MS,
     Fault,
     Labelled,
+    Lease,
     Release,
     Routes,
     Scrape,
@@ -109,6 +114,10 @@ class FakeEngine:
         self.rate = rate
         self.behaviours = behaviours if behaviours is not None else {}
         self.lag = lag
+        self.guardian = True
+        """Whether somebody gives the traffic back when a lease runs out."""
+        self.gone: set[str] = set()
+        """Owners of leases whose process is known to be dead."""
         self.hidden: set[str] = set()
         """Servers whose counters cannot be read."""
         self.calls: list[str] = []
@@ -120,6 +129,7 @@ class FakeEngine:
         self._processes: dict[str, _Process] = {}
         self._routes: Routes | None = None
         self._pending: tuple[float, Routes] | None = None
+        self._lease: dict[str, Any] | None = None
         self._simulated = clock()
         self._shares: dict[Behaviour, np.ndarray[tuple[int], np.dtype[np.float64]]] = {}
 
@@ -164,8 +174,12 @@ class FakeEngine:
         before, self.front = self.front, front
         return before
 
-    def route(self, routes: Routes) -> None:
+    def route(self, routes: Routes, owner: str = "") -> None:
         self._advance()
+        if owner:
+            found = self._lease
+            if found is None or found["owner"] != owner or guardian.over(found, self.clock(), "world"):
+                raise lost(self._view(), "m", owner)
         self.calls.append(f"route {routes.stable} {routes.canary} {routes.weight:g}")
         for name in filter(None, (routes.stable, routes.canary)):
             if self._state(name) is ServerState.STOPPED:
@@ -176,6 +190,27 @@ class FakeEngine:
     def routes(self) -> Routes | None:
         self._advance()
         return self._routes
+
+    def hold(self, owner: str, seconds: float) -> Lease | None:
+        self._advance()
+        if not self._processes:
+            raise EngineError("nothing is deployed")
+        found, before = self._lease, self._view()
+        gone = found["owner"] if found is not None and (found["owner"] in self.gone or is_dead(found["owner"])) else ""
+        try:
+            self._lease = guardian.taken(found, owner, seconds, gone=gone, now=self.clock(), boot="world")
+        except guardian.Refused as refused:
+            raise lost(refused.found, "m", owner) from None
+        return to_lease(before and {**before, "expired_at": self._lease["told"]})
+
+    def release(self, owner: str) -> None:
+        self._advance()
+        if self._lease is not None and self._lease["owner"] == owner:
+            self._lease["owner"] = ""
+
+    def lease(self) -> Lease | None:
+        self._advance()
+        return to_lease(self._view())
 
     def scrape(self) -> Scrape:
         self._advance()
@@ -220,7 +255,7 @@ class FakeEngine:
         self._advance()
         self.calls.append("down")
         self._processes.clear()
-        self._routes = self._pending = None
+        self._routes = self._pending = self._lease = None
 
     # What a script does to the world; the Protocol ends here.
 
@@ -243,6 +278,11 @@ class FakeEngine:
         old = self._processes[server]
         self._processes[server] = _Process(old.release, self.clock(), old.epoch + 1)
 
+    def bury(self) -> None:
+        """The process that holds the lease has died on this very host."""
+        if self._lease is not None:
+            self.gone.add(self._lease["owner"])
+
     def send(self, requests: int) -> None:
         """Requests at this instant, on top of the steady rate."""
         self._advance()
@@ -260,7 +300,7 @@ class FakeEngine:
     def _advance(self) -> None:
         """Let the traffic of the time that has passed happen, second by second, under the routes of that time."""
         now = self.clock()
-        while self._simulated < now or self._due(now):
+        while self._simulated < now or self._due(now) or self._guarded():
             until = min(now, math.floor(self._simulated) + 1.0)
             if self._pending is not None and self._pending[0] <= self._simulated:
                 self._routes = self._pending[1]
@@ -269,9 +309,35 @@ class FakeEngine:
                 continue
             if self._pending is not None:
                 until = min(until, self._pending[0])
+            if self._guarded():
+                continue
+            if self._lease is not None and self._simulated < (looks := self._expiry()):
+                until = min(until, looks)
             rate = self.rate(self._simulated) if callable(self.rate) else self.rate
             self._serve(int(self._random.poisson(rate * (until - self._simulated))), self._simulated)
             self._simulated = until
+
+    def _view(self) -> dict[str, Any] | None:
+        return self._lease and guardian.view(self._lease, self.clock(), "world")
+
+    def _expiry(self) -> float:
+        """When the guardian sees that the lease has run out."""
+        assert self._lease is not None
+        return float(self._lease["beat"] + self._lease["seconds"] + LOOK_SECONDS)
+
+    def _guarded(self) -> bool:
+        """Let the guardian do its work; whether it changed anything."""
+        now, latest = self._simulated, self._pending[1] if self._pending else self._routes
+        if not self.guardian or self._lease is None or now < self._expiry():
+            return False
+        away = latest is not None and latest != Routes(latest.stable)
+        act = decide(self._lease, now, "world", now, away=away)
+        if act == "back" and latest is not None:
+            self._routes, self._pending = Routes(latest.stable), None
+            self.history.append((now, self._routes))
+        if act and self._lease["expired_at"] is None:
+            self._lease["expired_at"] = now
+        return bool(act)
 
     def _due(self, now: float) -> bool:
         return self._pending is not None and self._pending[0] <= now

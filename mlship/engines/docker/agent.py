@@ -4,6 +4,9 @@ One line of JSON in, one line of JSON out, until the client hangs up or says not
 
 {"get": [[host, port, [path, ...], timeout], ...]}  ->  [[[status, body], ...] or "why there is no answer", ...]
 {"put": [[path, text], ...]}                        ->  []        each file appears by a rename, readable by its owner
+{"put": [[path, text], ...], "lease": FOLDER, "routes": FOLDER, "owner": name}
+                                                    ->  [] or [the lease, which that owner does not hold]
+{"lease": ["hold" | "release" | "look", FOLDER, ...]} ->  [the lease as it was, the lease that is in the way]
 {"read": path}                                      ->  [text] or [null]
 """
 
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from typing import Any
 
 IDLE = 600
+#: Where the lease's code is: beside the folder that this file is in.
+CODE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "code")  # noqa: PTH100, PTH118, PTH120
 
 
 def get(host: str, port: int, paths: list[str], timeout: float) -> list[Any] | str:
@@ -62,6 +67,38 @@ def read(path: str) -> str | None:
         return None
 
 
+def leased(request: dict[str, Any]) -> list[Any]:
+    """Do what the lease guards, or something to the lease itself, under the lock that the guardian takes too."""
+    if CODE not in sys.path:
+        sys.path.insert(0, CODE)
+    from mlship.guardian import lease
+
+    if "put" in request:
+        folder, routes, owner = request["lease"], request["routes"], request["owner"]
+
+        def act() -> None:
+            for path, text in request["put"]:
+                put(path, text)
+
+        if not os.path.isdir(folder):  # noqa: PTH112 - see above
+            os.mkdir(folder, 0o700)  # noqa: PTH102 - see above
+        with lease.locked(folder):
+            try:
+                lease.fenced(folder, routes, owner, act)
+            except lease.Refused as refused:
+                return [refused.found]
+            lease.prune(routes)
+        return []
+    what, folder, *more = request["lease"]
+    if not os.path.isdir(folder):  # noqa: PTH112 - see above
+        os.mkdir(folder, 0o700)  # noqa: PTH102 - see above
+    with lease.locked(folder):
+        try:
+            return [getattr(lease, what)(folder, *more), None]
+        except lease.Refused as refused:
+            return [None, refused.found]
+
+
 def answer(request: dict[str, Any]) -> list[Any]:
     """Do what one line asks."""
     calls = request.get("get", ())
@@ -72,6 +109,8 @@ def answer(request: dict[str, Any]) -> list[Any]:
             return list(pool.map(lambda call: get(*call), calls))
     if calls:
         return [get(*calls[0])]
+    if "lease" in request:
+        return leased(request)
     for path, text in request.get("put", ()):
         put(path, text)
     return [read(request["read"])] if "read" in request else []

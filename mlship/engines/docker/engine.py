@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from contextlib import suppress
 from dataclasses import replace
 from http.client import HTTPException
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from mlship.engines import envoy, state
+from mlship.engines import envoy, lease, state
 from mlship.engines.docker import kept, last, look, router, start, world
 from mlship.engines.docker.hands import NoRouter
 from mlship.engines.docker.names import Container
@@ -19,8 +20,9 @@ from mlship.engines.docker.start import Wanted
 from mlship.engines.front import Front
 from mlship.engines.options import ServerOptions
 from mlship.errors import EngineError
+from mlship.guardian.lease import Refused
 from mlship.images.daemon import faults, remote_host
-from mlship.types import Fault, Release, Routes, Scrape, Server
+from mlship.types import Fault, Lease, Release, Routes, Scrape, Server
 
 if TYPE_CHECKING:
     from mlship.engines.options import Setup
@@ -147,7 +149,7 @@ class DockerEngine:
             time.sleep(0.01)
         raise self.site.router.broken(f"the router does not take the endpoint's new {', '.join(missing)}")
 
-    def route(self, routes: Routes) -> None:
+    def route(self, routes: Routes, owner: str = "") -> None:
         """Replace the route file; Envoy sees the rename at once. Nothing slow comes before it."""
         self.site.known(self.site.containers())  # or else there is nothing to lock
         self.site.home.ensure(self.directory)
@@ -160,7 +162,10 @@ class DockerEngine:
             one = world.router(found)
             if one is None:
                 raise absent(self._model)
-            self.site.router.put(one, router.route_files(known.front, found, routes))
+            try:
+                self.site.router.put_routes(one, router.route_files(known.front, found, routes), owner)
+            except Refused as refused:
+                raise lease.lost(refused.found, self._model, owner) from None
 
     def routes(self) -> Routes | None:
         """What Envoy says it applies."""
@@ -173,6 +178,45 @@ class DockerEngine:
             return None
         except _UNREACHABLE as error:
             raise EngineError(f"the router does not answer ({type(error).__name__})", where=self._model) from error
+
+    # Holding
+
+    def hold(self, owner: str, seconds: float) -> Lease | None:
+        """Replace the file of the lease, in the router's volume."""
+        gone, call = "", secrets.token_hex(4)
+        for _ in range(2):
+            try:
+                return lease.to_lease(self._lease("hold", owner, seconds, gone, call))
+            except Refused as refused:
+                gone = refused.found["owner"] if refused.found else ""
+                if not lease.is_dead(gone):
+                    raise lease.lost(refused.found, self._model, owner) from None
+        raise lease.lost(None, self._model, owner)
+
+    def release(self, owner: str) -> None:
+        """Replace the file of the lease, where this owner has it."""
+        with suppress(NoRouter):
+            self._lease("release", owner)
+
+    def lease(self) -> Lease | None:
+        """What the file says."""
+        found = self.site.containers()
+        if world.router(found) is None:
+            return None
+        return lease.to_lease(self._lease("look"))
+
+    def _lease(self, what: str, *arguments: Any) -> Any:
+        """Ask the agent; which container it is in is looked up only where nobody answers, for that takes longer."""
+        hands = self.site.router.hands
+        with suppress(NoRouter):
+            if hands.connected:
+                return hands.lease(what, *arguments)
+        found = self.site.containers()
+        if world.router(found) is None:
+            raise absent(self._model)
+        if self.site.running_router(found) is None:
+            raise NoRouter("the router does not run", where=self._model, hint="`mlship rollout POLICY` starts it")
+        return hands.lease(what, *arguments)
 
     # Counting
 

@@ -14,14 +14,16 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from mlship.engines.counters import Admin
+from mlship.engines.docker.containers import CONFIG, LEASE_FOLDER
 from mlship.errors import EngineError
+from mlship.guardian.lease import Refused
 from mlship.images.daemon import faults
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
 #: Where the agent is in the router's container.
-AGENT = "/mlship/config/agent.py"
+AGENT = f"{CONFIG}/agent.py"
 #: Seconds that an answer of the agent may take.
 PATIENCE = 15.0
 _HEADER = struct.Struct(">BxxxL")
@@ -41,6 +43,11 @@ class Hands:
         self._container = ""
         self._stream: Any = None
         self._lock = threading.Lock()
+
+    @property
+    def connected(self) -> bool:
+        """Whether the agent has answered before, and nobody has hung up."""
+        return self._stream is not None
 
     def use(self, container: str) -> None:
         """Talk to this container from now on."""
@@ -68,6 +75,28 @@ class Hands:
     def put(self, files: dict[str, str]) -> None:
         """Replace files, each by a rename, in this order."""
         self._ask({"put": list(files.items())})
+
+    def route(self, files: dict[str, str], owner: str) -> None:
+        """Replace files of routes in this order, under the lock of the lease; raises ``Refused``.
+
+        An agent of an earlier version knows neither lease nor guardian, and just writes them.
+        """
+        request = {"put": list(files.items()), "lease": LEASE_FOLDER, "routes": CONFIG, "owner": owner}
+        if found := self._ask(request):
+            raise Refused(found[0])
+
+    def lease(self, what: str, *arguments: Any) -> Any:
+        """What a function of `mlship.guardian.lease` returns there: hold, release or look; raises ``Refused``."""
+        found = self._ask({"lease": [what, LEASE_FOLDER, *arguments]})
+        if not found:
+            raise EngineError(
+                "it was deployed by an earlier version of mlship, which knows no lease",
+                where=self._model,
+                hint="`mlship rollout POLICY` deploys it again, which changes nothing for callers",
+            )
+        if found[1] is not None:
+            raise Refused(found[1])
+        return found[0]
 
     def read(self, path: str) -> str | None:
         """A file's text; None when there is none."""

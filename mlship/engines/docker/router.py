@@ -7,18 +7,20 @@ import json
 import tarfile
 import time
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mlship.engines import envoy
 from mlship.engines.docker import agent, world
-from mlship.engines.docker.containers import ADMIN_PORT, CONFIG, ROUTER_USER, VOLUME
+from mlship.engines.docker.containers import ADMIN_PORT, CODE_FOLDER, CONFIG, ROUTER_USER, VOLUME
 from mlship.engines.docker.hands import AGENT, Hands, NoRouter, RouterAdmin
 from mlship.engines.docker.names import FALLBACK, JOBS_PORT, PORT, ROUTER, Container, Names
 from mlship.engines.front import Front
 from mlship.errors import EngineError
+from mlship.guardian.lease import BACK
+from mlship.images.code import modules
 from mlship.images.daemon import faults
 from mlship.types import Routes
 
@@ -53,6 +55,37 @@ class Router:
         with faults("write the router's files", model=self._names.model):
             owner, group = map(int, ROUTER_USER.split(":"))
             self._client.api.put_archive(container.id, VOLUME, world.archive(below, owner, group))
+
+    def renew(self, container: Container) -> None:
+        """Give a router that runs the agent of this version of mlship, where it has another one."""
+        wanted = code()
+        if all(self.read(container, name) == text for name, text in wanted.items()):
+            return
+        below = {str(Path(name).relative_to(VOLUME)): text for name, text in wanted.items() if name != AGENT}
+        with faults("write the router's files", model=self._names.model):
+            owner, group = map(int, ROUTER_USER.split(":"))
+            self._client.api.put_archive(container.id, VOLUME, world.archive(below, owner, group))
+        self.put(container, {AGENT: wanted[AGENT]})
+        self.hands.close()  # the one that runs is the old one
+
+    def put_routes(self, container: Container, files: dict[str, str], owner: str = "") -> None:
+        """Replace files of routes, each at once, in the order of the lease's lock; raises ``Refused``.
+
+        Parameters
+        ----------
+        owner
+            Who must hold the lease, which only a router that runs can tell. Empty: anybody.
+
+        Raises ``NoRouter`` when an owner is given and the router does not run.
+        """
+        if container.state == "running":
+            self.hands.use(container.id)
+            with nullcontext() if owner else suppress(NoRouter):
+                self.hands.route(files, owner)
+                return
+        if owner:
+            raise NoRouter("the router does not run", where=self._names.model)
+        self.put(container, files)
 
     def read(self, container: Container, name: str) -> str | None:
         """A file of the container, whether or not it runs; None when it is not there."""
@@ -105,10 +138,14 @@ class Router:
 def static_files(front: Front) -> dict[str, str]:
     """What Envoy reads once, and the agent."""
     jobs = ("0.0.0.0", JOBS_PORT)
-    return {
-        AGENT: Path(agent.__file__).read_text(encoding="utf-8"),
-        BOOTSTRAP: json.dumps(envoy.bootstrap(_inside(front), ADMIN_PORT, CONFIG, jobs)),
-    }
+    return {BOOTSTRAP: json.dumps(envoy.bootstrap(_inside(front), ADMIN_PORT, CONFIG, jobs))} | code()
+
+
+def code() -> dict[str, str]:
+    """The agent, and what it shares with the guardian."""
+    files = {f"{CODE_FOLDER}/mlship/{name}": path for name, path in modules(program="guardian").items()}
+    files |= {AGENT: Path(agent.__file__)}  # last: it needs the others
+    return {name: path.read_text(encoding="utf-8") for name, path in files.items()}
 
 
 def front_files(front: Front, found: Iterable[Container]) -> dict[str, str]:
@@ -141,8 +178,15 @@ def route_files(front: Front, found: Iterable[Container], wanted: Routes | None)
         wanted = Routes(wanted.canary) if wanted.canary else None
     last = any(one.role == FALLBACK for one in found)
     jobs = envoy.jobs_routes(names[wanted.stable] if wanted else None, front.timeout, "")
-    documents = {JOBS: jobs, ROUTES: envoy.routes(wanted, names, _inside(front), "", fallback=last)}
-    return {name: json.dumps(envoy.versioned(document)) for name, document in documents.items()}
+
+    def rendered(routes: Routes | None) -> dict[str, Any]:
+        return envoy.versioned(envoy.routes(routes, names, _inside(front), "", fallback=last))
+
+    documents = {JOBS: envoy.versioned(jobs), ROUTES: rendered(wanted)}
+    if wanted is not None and wanted != Routes(wanted.stable):  # first: whoever sees the routes finds their way back
+        way_back = f"{CONFIG}/{BACK.format(documents[ROUTES]['version_info'])}"
+        documents = {way_back: rendered(Routes(wanted.stable))} | documents
+    return {name: json.dumps(document) for name, document in documents.items()}
 
 
 def versions(files: dict[str, str]) -> dict[str, str]:

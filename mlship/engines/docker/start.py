@@ -58,8 +58,8 @@ def forget(site: Site, server: str) -> None:
         return
     front = site.known(found).front
     with state.locked(site.directory, "routes"):
-        files = router.route_files(front, rest, site.router.wanted(one))
-        site.router.put(one, files | router.cluster_file(front, rest))
+        site.router.put_routes(one, router.route_files(front, rest, site.router.wanted(one)))
+        site.router.put(one, router.cluster_file(front, rest))
 
 
 def _known(site: Site, known: Kept | None, found: list[Container], front: Front | None) -> Kept:
@@ -106,6 +106,7 @@ def _start_router(site: Site, release: Release, front: Front, given: str) -> Non
             files = router.static_files(front) | router.route_files(front, found, wanted)
             site.router.put(one, files | router.front_files(front, found))
         else:
+            site.router.renew(one)
             site.router.put(one, router.front_files(front, found))
         if one.state in ("created", "exited"):
             with faults("start the router", model=site.model):
@@ -121,7 +122,7 @@ def settle(site: Site, front: Front) -> None:
     with state.locked(site.directory, "routes"):
         one = site.running_router(found)
         if one is not None:
-            site.router.put(one, router.route_files(front, found, site.router.wanted(one)))
+            site.router.put_routes(one, router.route_files(front, found, site.router.wanted(one)))
 
 
 def _new_router(site: Site, release: Release, front: Front, given: str) -> Container:
