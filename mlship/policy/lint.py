@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from mlship.policy.faults import Fault
 from mlship.policy.lint_data import lint_data
 from mlship.policy.lint_endpoint import lint_endpoint
+from mlship.policy.lint_freeze import lint_freeze
 from mlship.policy.lint_gates import lint_gates
 from mlship.policy.lint_latency import lint_latency
 from mlship.policy.lint_metrics import lint_metrics
@@ -54,4 +55,5 @@ _CHECKS: tuple[Callable[[Subject], Iterable[Fault]], ...] = (
     lint_latency,
     lint_endpoint,
     lint_rollout,
+    lint_freeze,
 )

@@ -2,21 +2,37 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
+from mlship.policy.freeze import EXAMPLE, FREEZE_PATTERN, meant, window
 from mlship.policy.section import Section
-from mlship.policy.units import Duration, Factor, Percent
+from mlship.policy.units import Duration, Factor, Percent, UnitError
 
-#: A day of the week and a time, twice, and where: `Fri 16:00 - Mon 08:00 Europe/Berlin`.
-FREEZE_PATTERN = (
-    r"^(Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([01][0-9]|2[0-3]):[0-5][0-9] - "
-    r"(Mon|Tue|Wed|Thu|Fri|Sat|Sun) ([01][0-9]|2[0-3]):[0-5][0-9]( [A-Za-z_+\-0-9/]+)?$"
-)
 #: Names of headers and cookies.
 HEADER_PATTERN = r"^[a-z0-9-]+$"
 COOKIE_PATTERN = r"^[A-Za-z0-9_.-]+$"
+
+
+def _window(text: str) -> str:
+    """A freeze window, or what is wrong with it and what was probably meant."""
+    try:
+        window(text)
+    except ValueError:
+        raise UnitError(
+            "this is no window of the week",
+            f"did you mean '{near}'?" if (near := meant(text)) else f"write '{EXAMPLE}'",
+        ) from None
+    return text
+
+
+#: From a day and a time to a day and a time, every week.
+FreezeWindow = Annotated[
+    str,
+    AfterValidator(_window),
+    WithJsonSchema({"type": "string", "pattern": FREEZE_PATTERN + r"|\$\{", "examples": [EXAMPLE]}),
+]
 
 #: What happens when a signal has convicted the canary.
 Action = Literal["rollback", "pause", "warn"]
@@ -184,7 +200,7 @@ class Rollout(Section):
     sticky: Sticky | None = Field(
         None, description="users stay with the arm that they met; null: each request by itself"
     )
-    freeze: tuple[str, ...] = Field(
+    freeze: tuple[FreezeWindow, ...] = Field(
         (),
         description="when no weight may rise: 'Fri 16:00 - Mon 08:00 Europe/Berlin'; going back is never held up",
     )

@@ -16,7 +16,8 @@ from mlship.policy.jsonschema import DIALECT, json_schema
 from mlship.policy.later import THIS
 from mlship.policy.load import check, load_policy
 from mlship.policy.reference import markdown
-from mlship.policy.rollout import AgreementGuard, Approve, Hook, LabelGuard, PredictionGuard, Testers
+from mlship.policy.rollout import AgreementGuard, Approve, Hook, LabelGuard, PredictionGuard
+from mlship.policy.rollout import Testers as OnlyTesters
 from mlship.policy.schema import Policy
 from mlship.templates import template
 from tests.policy.conftest import VALID
@@ -156,7 +157,7 @@ def test_the_defaults_that_the_template_shows_are_the_defaults(tmp_path: Path) -
     assert guard.agreement == AgreementGuard.model_validate({"min": "90%"})
     assert rollout.hooks.before_step[0] == Hook(command="./check.sh")
     assert {step.approve for step in rollout.steps if step.approve} == {Approve()}
-    assert {step.testers for step in rollout.steps if step.testers} == {Testers(header="x-canary")}
+    assert {step.testers for step in rollout.steps if step.testers} == {OnlyTesters(header="x-canary")}
     assert policy.notify == bare.notify
 
 
@@ -201,6 +202,8 @@ def test_every_alternative_of_the_template_is_valid_in_its_place(
         ("owner:", "candidate: 7\nowner:"),
         ("10m", "${BAKE:-10m}"),
         ("rollout:", "rollout:\n  freeze: [Fri 16:00 - Mon 08:00 Europe/Berlin]"),
+        ("rollout:", "rollout:\n  freeze: [fri 16:00 - mon 08:00]"),
+        ("rollout:", "rollout:\n  freeze: [Fri 16:00 - Mon 24:00]"),
     ],
 )
 def test_editors_and_the_loader_agree(policy_file: Path, schema: dict[str, Any], old: str, new: str) -> None:
