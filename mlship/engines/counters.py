@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import re
 import time
 from bisect import bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from mlship.engines.envoy import KEY, assigned
+from mlship.engines.envoy.last import COPIES
 from mlship.engines.envoy.names import ROUTE_NAME
-from mlship.types import LATENCY_BOUNDS_MS
+from mlship.types import LATENCY_BOUNDS_MS, Counts
 
-_TAGS = r"\.arm\.(.+)\.code\.(\d+)\.attempts\.(\d+|-)\.flags\.(.*)"
+_TAGS = r"\.arm\.(.+)\.code\.(\d+)\.attempts\.(\d+|-)\.flags\.(.*?)(?:\.patience\.([^.]*)\.alone\.([^.]*))?"
 _REQUESTS = re.compile(rf"{KEY}\.requests{_TAGS}")
 _LATENCY = re.compile(rf"{KEY}\.latency{_TAGS}")
+_COPIES = re.compile(rf"cluster\.([^.]+){COPIES}\.upstream_(rq_completed|rq_5xx|rq_pending_overflow|cx_protocol_error)")
+_STATS = "/stats?format=json&histogram_buckets=detailed&filter=" + quote(
+    rf"^({KEY}\.|cluster\.[^.]+{COPIES}\.upstream_(rq_(completed|5xx|pending_overflow)|cx_protocol_error)$)", safe=""
+)
 BUCKETS = len(LATENCY_BOUNDS_MS) + 1
 
 
@@ -28,6 +35,24 @@ class Counted:
     requests: int = 0
     errors: int = 0
     latency: tuple[int, ...] = (0,) * BUCKETS
+    timeouts: int = 0
+    mirrored: tuple[int, int] = (0, 0)
+    """Copies that it answered, or should have, and of these the errors."""
+    alone: Counts = Counts()  # noqa: RUF009 - frozen, and shared by nobody who could change it
+    """Of the requests, those without a user while routes were sticky."""
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Counts of one arm, under way."""
+
+    requests: int = 0
+    errors: int = 0
+    timeouts: int = 0
+    latency: list[int] = field(default_factory=lambda: [0] * BUCKETS)
+
+    def counts(self) -> Counts:
+        return Counts(self.requests, self.errors, min(self.timeouts, self.errors), tuple(self.latency))
 
 
 class Admin:
@@ -77,12 +102,11 @@ class Admin:
         Each request for statistics makes Envoy collect latencies from its workers, which the next one sees. So it asks
         until every request has its latency; under load a few never have, and are seen at the next look.
         """
-        stats = f"/stats?format=json&histogram_buckets=detailed&filter=%5E{KEY}%5C."
         info, _ = self.get("/server_info", "/stats?filter=%5Enothing%24")
         found: dict[str, Counted] = {}
         for pause in (0.002, 0.004, 0.008, 0.016):
             time.sleep(pause)
-            found = read(json.loads(self.get(stats)[0]))
+            found = read(json.loads(self.get(_STATS)[0]))
             if all(sum(one.latency) >= one.requests for one in found.values()):
                 break
         return str(json.loads(info)["node"]["id"]), found
@@ -110,26 +134,53 @@ def read(document: dict[str, Any]) -> dict[str, Counted]:
     off, or the caller left without one. A 4xx answer is the caller's error, and none here. The latency of an error is
     that of the slowest bucket, so that no server looks fast by failing fast. What the router refused (see `is_refusal`)
     is no request of any server.
+
+    Copies are counted by Envoy at their own cluster: it has completed those that it answered for a server which is gone
+    (503) or too slow (504), too, and those that it dropped (overflow), which no server has seen. A copy whose answer
+    breaks off has a good status, and a protocol error.
     """
-    requests: dict[str, int] = {}
-    errors: dict[str, int] = {}
-    latency: dict[str, list[int]] = {}
+    tallies: dict[str, _Tally] = {}
+    alone: dict[str, _Tally] = {}
+    copies: dict[str, dict[str, int]] = {}
     for stat in document.get("stats", ()):
         if "histograms" in stat:
             for histogram in stat["histograms"].get("details", ()):
                 if (match := _LATENCY.fullmatch(histogram["name"])) and not is_refusal(match[2], match[3]):
-                    row = latency.setdefault(assigned(match[1]), [0] * BUCKETS)
-                    _add(row, histogram.get("totals", ()), failed=is_error(match[2], match[3], match[4]))
+                    for tally in _tallies(match, tallies, alone):
+                        _add(tally, histogram.get("totals", ()), match)
         elif (match := _REQUESTS.fullmatch(stat["name"])) and not is_refusal(match[2], match[3]):
-            arm, bad = assigned(match[1]), is_error(match[2], match[3], match[4])
-            requests[arm] = requests.get(arm, 0) + stat["value"]
-            errors[arm] = errors.get(arm, 0) + (stat["value"] if bad else 0)
-    nothing = [0] * BUCKETS
-    return {
-        arm: Counted(requests.get(arm, 0), errors.get(arm, 0), tuple(latency.get(arm, nothing)))
-        for arm in requests.keys() | latency.keys()
-        if arm != "-"  # paths that no server was asked for
-    }
+            for tally in _tallies(match, tallies, alone):
+                tally.requests += stat["value"]
+                tally.errors += stat["value"] if is_error(match[2], match[3], match[4]) else 0
+        elif match := _COPIES.fullmatch(stat["name"]):
+            copies.setdefault(match[1], {})[match[2]] = stat["value"]
+    found = {}
+    for arm in (tallies.keys() | copies.keys()) - {"-"}:  # that one: paths that no server was asked for
+        every = tallies.get(arm, _Tally()).counts()
+        found[arm] = Counted(
+            every.requests,
+            every.errors,
+            every.latency,
+            every.timeouts,
+            _copies(copies.get(arm, {})),
+            alone.get(arm, _Tally()).counts(),
+        )
+    return found
+
+
+def _tallies(match: re.Match[str], tallies: dict[str, _Tally], alone: dict[str, _Tally]) -> list[_Tally]:
+    """Where a request with these tags is counted."""
+    arm = assigned(match[1])
+    kept = [tallies, alone] if match[6] == "1" else [tallies]
+    return [each.setdefault(arm, _Tally()) for each in kept]
+
+
+def _copies(counted: dict[str, int]) -> tuple[int, int]:
+    """Copies and errors from Envoy's counters of the cluster for copies."""
+    dropped = counted.get("rq_pending_overflow", 0)
+    answered = max(0, counted.get("rq_completed", 0) - dropped)
+    errors = counted.get("rq_5xx", 0) - dropped + counted.get("cx_protocol_error", 0)
+    return answered, min(answered, max(0, errors))
 
 
 def is_refusal(code: str, attempts: str) -> bool:
@@ -151,9 +202,36 @@ def is_error(code: str, attempts: str, flags: str) -> bool:
     return attempts not in ("1", "-") or code == "0" or code >= "500" or bool(broken)
 
 
-def _add(row: list[int], bins: Iterable[dict[str, float]], *, failed: bool) -> None:
+def is_timeout(code: str, attempts: str, flags: str, *, late: bool) -> bool:
+    """Whether an error (see `is_error`) is one because no answer came in time.
+
+    Envoy's second attempt beside one that is late leaves no flag: such a request took longer than the first attempt is
+    waited for (`late`), and had more than one. Without a second attempt there is a 504, or the flag UT, or the caller
+    had enough and left without an answer (`0`). A server that fails and a second attempt that is slow is called a
+    timeout, too: nobody can tell from outside.
+
+    Parameters
+    ----------
+    late
+        Whether the request took at least as long as its first attempt is waited for.
+    """
+    if not is_error(code, attempts, flags):
+        return False
+    again = attempts not in ("1", "-")
+    return code in ("0", "504") or "UT" in flags.split(",") or (again and late)
+
+
+def _add(tally: _Tally, bins: Iterable[dict[str, float]], match: re.Match[str]) -> None:
     """Add Envoy's log-linear bins (two significant digits) to our buckets, each bin whole, by its middle."""
+    code, attempts, flags = match[2], match[3], match[4]
+    failed, patience = is_error(code, attempts, flags), _number(match[5])
     for entry in bins:
-        middle = entry["lower_bound"] + entry["width"] / 2
-        bucket = BUCKETS - 1 if failed else bisect_right(LATENCY_BOUNDS_MS, middle)
-        row[bucket] += round(entry["count"])
+        count, middle = round(entry["count"]), entry["lower_bound"] + entry["width"] / 2
+        tally.latency[BUCKETS - 1 if failed else bisect_right(LATENCY_BOUNDS_MS, middle)] += count
+        late = entry["lower_bound"] + entry["width"] >= patience  # the clocks of attempt and request differ by one
+        tally.timeouts += count if is_timeout(code, attempts, flags, late=late) else 0
+
+
+def _number(text: str | None) -> float:
+    """Milliseconds; endless where the router does not tell."""
+    return float(text) if text and text.isdigit() else math.inf

@@ -16,12 +16,14 @@ from mlship.engines.envoy.clusters import assigned, clusters, pair
 from mlship.engines.envoy.filters import extensions
 from mlship.engines.envoy.last import FALLBACK, has_last, jobs_routes, patience
 from mlship.engines.envoy.names import KEY, Address, split, versioned
-from mlship.engines.envoy.routes import PARTS, applied, routes
+from mlship.engines.envoy.routes import PARTS, applied, routes, since
+from mlship.engines.envoy.users import USERS_LOG
 
 __all__ = [
     "FALLBACK",
     "KEY",
     "PARTS",
+    "USERS_LOG",
     "Address",
     "applied",
     "assigned",
@@ -33,6 +35,7 @@ __all__ = [
     "pair",
     "patience",
     "routes",
+    "since",
     "split",
     "versioned",
 ]

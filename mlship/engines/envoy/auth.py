@@ -26,10 +26,16 @@ _LUA_HERE = TYPE + "envoy.extensions.filters.http.lua.v3.LuaPerRoute"
 _JWT = TYPE + "envoy.extensions.filters.http.jwt_authn.v3.JwtAuthentication"
 
 
-def lua_filter() -> dict[str, Any]:
-    """The filter for credentials; which ones are known comes with the routes."""
-    source = files("mlship.engines.envoy").joinpath("auth.lua").read_text()
+def lua_filter(script: str = "auth.lua") -> dict[str, Any]:
+    """The filter for credentials, or another one; which ones are known comes with the routes."""
+    here = files("mlship.engines.envoy")
+    source = here.joinpath("sha256.lua").read_text() + here.joinpath(script).read_text()
     return {"@type": _LUA, "default_source_code": {"inline_string": source}}
+
+
+def lua_here(context: dict[str, Any]) -> dict[str, Any]:
+    """What a route tells a filter, and by that switches it on."""
+    return {"@type": _LUA_HERE, "filter_context": context}
 
 
 def asks(front: Front) -> bool:
@@ -52,7 +58,7 @@ def credentials(front: Front) -> dict[str, Any]:
     if front.jwt_issuer:
         wanted.append("a token in the header authorization")
     context["missing"] = f"credentials are missing: send {', or '.join(wanted)}"
-    return {"@type": _LUA_HERE, "filter_context": context}
+    return lua_here(context)
 
 
 def tokens(front: Front, version: str) -> dict[str, Any]:

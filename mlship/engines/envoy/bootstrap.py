@@ -8,6 +8,7 @@ from mlship.engines.envoy.filters import counting, http_filters, refusals
 from mlship.engines.envoy.last import jobs_listener
 from mlship.engines.envoy.names import ROUTE_NAME, TYPE, Address, address, split, watched
 from mlship.engines.envoy.tls import transport_socket
+from mlship.engines.envoy.users import first_requests
 from mlship.engines.front import Front
 
 #: A request body up to this size is kept until its answer comes, so that it can be sent again.
@@ -74,7 +75,7 @@ def _http(directory: str) -> dict[str, Any]:
         # Or else a client's own UUID would come back with one digit changed, and its label would find no request.
         "request_id_extension": {"typed_config": {"@type": _UUID, "pack_trace_reason": False}},
         "server_header_transformation": "PASS_THROUGH",
-        "access_log": [counting()],
+        "access_log": [counting(), first_requests(directory)],
         "local_reply_config": refusals(),
         "http_filters": http_filters(directory),
     }

@@ -24,6 +24,11 @@ _CLUSTER = TYPE + "envoy.config.cluster.v3.Cluster"
 _UNLIMITED = {
     "thresholds": [dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), 1_000_000)]
 }
+#: Copies are nobody's request. One that would be too many for a server that hangs is dropped, and counted nowhere.
+MOST_COPIES = 256
+_FEW = {
+    "thresholds": [{"max_connections": MOST_COPIES, "max_pending_requests": MOST_COPIES, "max_requests": MOST_COPIES}]
+}
 
 
 def clusters(
@@ -33,7 +38,7 @@ def clusters(
     authorities: str = "",
     fallback: Address | None = None,
 ) -> dict[str, Any]:
-    """The file of clusters: one for each server, and one for each ordered pair of servers.
+    """The file of clusters: two for each server (one of them for copies), and one for each ordered pair of servers.
 
     Parameters
     ----------
@@ -48,6 +53,7 @@ def clusters(
     """
     connect = _patience(front)
     resources = [_server(name, at, connect) for name, at in servers.items()]
+    resources += [{**_server(last.copies(name), at, connect), "circuit_breakers": _FEW} for name, at in servers.items()]
     resources += [_aggregate(pair(one, other), [one, other]) for one in servers for other in servers if one != other]
     if fallback is not None:
         resources += [_server(last.again(name), at, connect) for name, at in servers.items()]

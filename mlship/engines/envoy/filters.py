@@ -12,6 +12,7 @@ from typing import Any
 from mlship.engines.envoy.auth import AUTH, JWT, lua_filter, tokens
 from mlship.engines.envoy.names import KEY, TYPE, extension, watched
 from mlship.engines.envoy.tls import TLS_FILE, certificates
+from mlship.engines.envoy.users import users_filter
 from mlship.engines.front import Front
 
 #: Names of filters, by which routes talk about them.
@@ -67,6 +68,7 @@ def http_filters(directory: str) -> list[dict[str, Any]]:
             "config_discovery": {"config_source": watched(f"{directory}/{RATE_FILE}"), "type_urls": [_RATE]},
         },
         {"name": BODY, "typed_config": {"@type": _BUFFER, "max_request_bytes": Front("", 0).max_body}},
+        users_filter(),  # last: what was refused is nobody's first request
         {"name": "router", "typed_config": {"@type": _ROUTER, "suppress_envoy_headers": True}},
     ]
 
@@ -129,6 +131,9 @@ def counting() -> dict[str, Any]:
         {"name": "code", "value_format": "%RESPONSE_CODE%"},
         {"name": "attempts", "value_format": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%"},
         {"name": "flags", "value_format": "%RESPONSE_FLAGS%"},
+        # Milliseconds after which the first attempt is late; and whether the request names no user, with sticky routes.
+        {"name": "patience", "value_format": f"%METADATA(ROUTE:{KEY}:patience)%"},
+        {"name": "alone", "value_format": f"%DYNAMIC_METADATA({KEY}:alone)%"},
     ]
     return {
         "name": "stats",

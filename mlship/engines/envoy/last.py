@@ -17,8 +17,8 @@ from mlship.engines.front import Front
 
 #: Cluster of the fallback program, and the file of the routes by which it reaches the models.
 FALLBACK, JOBS, JOBS_FILE = "fallback", "jobs", "jobs.json"
-#: What a cluster's second name ends with.
-_AGAIN = "+"
+#: What a cluster's second name ends with, and the name by which it gets copies of predictions.
+_AGAIN, COPIES = "+", "~"
 
 _HTTP = TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER = TYPE + "envoy.extensions.filters.http.router.v3.Router"
@@ -43,6 +43,11 @@ def members(assigned: str, stable: str) -> list[str]:
 def again(cluster: str) -> str:
     """The second name of a server's cluster."""
     return cluster + _AGAIN
+
+
+def copies(cluster: str) -> str:
+    """The name by which a server gets copies of predictions: so they are counted by themselves, and bounded."""
+    return cluster + COPIES
 
 
 def patience(timeout: float) -> tuple[float, float]:

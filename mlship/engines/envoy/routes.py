@@ -3,25 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
+from mlship.engines.envoy import users
 from mlship.engines.envoy.auth import AUTH, asks, credentials
-from mlship.engines.envoy.clusters import pair
+from mlship.engines.envoy.clusters import assigned, pair
 from mlship.engines.envoy.filters import BODY, INFER_PATH, OFF, PING_BODY, RATE, body_limit
-from mlship.engines.envoy.last import chain, has_last, patience, poll_route
+from mlship.engines.envoy.last import chain, copies, has_last, patience, poll_route
 from mlship.engines.envoy.names import KEY, ROUTE_NAME, TYPE
 from mlship.engines.front import Front
 from mlship.types import Routes
 
 #: Weights are shares of this many.
 PARTS = 1_000_000
+#: What the names of the routes end with that only chosen callers take.
+TESTERS = "testers"
 
 _PREVIOUS = TYPE + "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
 _ROUTES = TYPE + "envoy.config.route.v3.RouteConfiguration"
 
 
 def routes(
-    wanted: Routes | None, names: dict[str, str], front: Front, version: str, *, fallback: bool = False
+    wanted: Routes | None,
+    names: dict[str, str],
+    front: Front,
+    version: str,
+    *,
+    fallback: bool = False,
+    since: str = "",
 ) -> dict[str, Any]:
     """The file of routes.
 
@@ -35,6 +45,8 @@ def routes(
         What the endpoint does for callers.
     fallback
         Whether the fallback program runs: it has jobs to tell of, and where the policy says so, it answers last.
+    since
+        With sticky routes: a name for the time since these routes were set (see `since`).
     """
     host: dict[str, Any] = {
         "name": ROUTE_NAME,
@@ -49,14 +61,16 @@ def routes(
     if wanted is None:
         host["routes"] = [_direct(503, "no model is routed yet")]
     else:
-        predictions = _predictions(wanted, names, front, fallback=fallback)
+        roles = {"stable": wanted.stable, "canary": wanted.canary or "", "since": since}
+        roles["cluster"] = names[wanted.canary] if wanted.canary else ""
+        host["metadata"] = {"filter_metadata": {KEY: roles}}
+        if wanted.testers and wanted.canary:
+            # Chosen callers are nobody's sample: no copies, no counting of users, and all of them to the canary.
+            theirs = replace(wanted, weight=1.0, mirror=0.0, sticky="")
+            host["routes"] += _models(theirs, names, front, fallback=fallback, testers=wanted.testers)
+        host["routes"] += _models(wanted, names, front, fallback=fallback, since=since)
         others = _others(wanted, names, front.timeout)
-        host["metadata"] = {"filter_metadata": {KEY: {"stable": wanted.stable, "canary": wanted.canary or ""}}}
-        host["routes"] = [
-            {"name": "invocations", "match": {"path": "/invocations"}, "route": predictions},
-            {"name": "infer", "match": {"safe_regex": {"regex": INFER_PATH}}, "route": predictions},
-            {"name": "v2", "match": {"path_separated_prefix": "/v2"}, "route": others},
-            {"name": "version", "match": {"path": "/version"}, "route": others},
+        host["routes"] += [
             # For load balancers, which carry no credentials and must not be sent away.
             *(
                 {
@@ -73,13 +87,66 @@ def routes(
     return {"version_info": version, "resources": [{"@type": _ROUTES, "name": ROUTE_NAME, "virtual_hosts": [host]}]}
 
 
-def _predictions(wanted: Routes, names: dict[str, str], front: Front, *, fallback: bool) -> dict[str, Any]:
-    """Predictions: what a server cannot answer is answered as the policy's `fallback` says."""
+def _models(
+    wanted: Routes,
+    names: dict[str, str],
+    front: Front,
+    *,
+    fallback: bool,
+    testers: tuple[str, str] | None = None,
+    since: str = "",
+) -> list[dict[str, Any]]:
+    """What callers ask models: predictions, and what a model is; with `testers` only what carries that header."""
+    carried = [] if testers is None else [{"name": testers[0], "string_match": {"exact": testers[1]}}]
+    predictions, patient = _predictions(wanted, names, front, fallback=fallback)
+    if wanted.mirror and wanted.canary:
+        predictions["request_mirror_policies"] = [_copied(names[wanted.canary], wanted.mirror)]
+    per_filter = {}
+    if wanted.sticky:
+        predictions["hash_policy"] = [users.hash_policy(wanted.sticky)]
+        predictions["weighted_clusters"]["use_hash_policy"] = True
+        per_filter = {users.USERS: users.named(wanted.sticky, since, secure=bool(front.certificate))}
+    # The counters say with each request how long it was waited for its first attempt.
+    counted = {"metadata": {"filter_metadata": {KEY: {"patience": str(round(1000 * patient))}}}}
+    others = _others(wanted, names, front.timeout)
+    entries: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+        ("invocations", {"path": "/invocations"}, {"route": predictions, **counted}),
+        ("infer", {"safe_regex": {"regex": INFER_PATH}}, {"route": predictions, **counted}),
+        ("v2", {"path_separated_prefix": "/v2"}, {"route": others}),
+        ("version", {"path": "/version"}, {"route": others}),
+    ]
+    return [
+        {
+            "name": name if testers is None else f"{name}-{TESTERS}",
+            "match": {**match, **({"headers": carried} if carried else {})},
+            **action,
+            **({"typed_per_filter_config": per_filter} if per_filter and "metadata" in action else {}),
+        }
+        for name, match, action in entries
+    ]
+
+
+def _copied(canary: str, share: float) -> dict[str, Any]:
+    """Copies of predictions for a canary, whose answers nobody sees. Envoy gives them the endpoint's timeout."""
+    return {
+        "cluster": copies(canary),
+        "runtime_fraction": {"default_value": {"numerator": max(1, round(share * PARTS)), "denominator": "MILLION"}},
+        "disable_shadow_host_suffix_append": True,  # the copy is the request, also to a model that reads its host
+    }
+
+
+def _predictions(
+    wanted: Routes, names: dict[str, str], front: Front, *, fallback: bool
+) -> tuple[dict[str, Any], float]:
+    """Predictions: what a server cannot answer is answered as the policy's `fallback` says. And the seconds after which
+    the first attempt is late.
+    """
     if front.fallback == "fail":
-        return {**_shares(wanted, names, lambda one, _: one), "timeout": f"{front.timeout:.3f}s"}
+        return {**_shares(wanted, names, lambda one, _: one), "timeout": f"{front.timeout:.3f}s"}, front.timeout
     if fallback and has_last(front):
-        return {**_shares(wanted, names, chain), **_attempts(front.timeout, 3, patience(front.timeout)[0])}
-    return _others(wanted, names, front.timeout)
+        patient = patience(front.timeout)[0]
+        return {**_shares(wanted, names, chain), **_attempts(front.timeout, 3, patient)}, patient
+    return _others(wanted, names, front.timeout), front.timeout / 2
 
 
 def _others(wanted: Routes, names: dict[str, str], timeout: float) -> dict[str, Any]:
@@ -92,13 +159,27 @@ def _others(wanted: Routes, names: dict[str, str], timeout: float) -> dict[str, 
 
 
 def _shares(wanted: Routes, names: dict[str, str], named: Callable[[str, str], str]) -> dict[str, Any]:
-    """The clusters by weight, stable first; `named` gives the cluster by the assigned server's and stable's."""
+    """The clusters by weight; `named` gives the cluster by the assigned server's and stable's.
+
+    Envoy lays the shares side by side, in this order, and takes the one in which a random number (or the hash of the
+    user) falls. The canary's begins at a place of its own and grows at one end only: whoever was on it stays on it, and
+    it is not the same users who try every candidate.
+    """
     stable = names[wanted.stable]
     to_canary = round(wanted.weight * PARTS) if wanted.canary else 0
-    shares = [{"name": named(stable, stable), "weight": PARTS - to_canary}]
-    if wanted.canary:
-        shares.append({"name": named(names[wanted.canary], stable), "weight": to_canary})
-    return {"weighted_clusters": {"clusters": shares}}
+    if not wanted.canary:
+        return {"weighted_clusters": {"clusters": [{"name": named(stable, stable), "weight": PARTS}]}}
+    before = users.place(wanted.canary, PARTS) if wanted.sticky else PARTS - to_canary
+    beyond = max(0, before + to_canary - PARTS)  # what runs over the end goes on at the beginning
+    canary = named(names[wanted.canary], stable)
+    shares = [
+        (canary, beyond),
+        (named(stable, stable), before - beyond),
+        (canary, to_canary - beyond),
+        (named(stable, stable), PARTS - before - to_canary + beyond),
+    ]
+    kept = [{"name": name, "weight": weight} for name, weight in shares if weight]
+    return {"weighted_clusters": {"clusters": kept}}
 
 
 def _attempts(timeout: float, attempts: int, patience: float) -> dict[str, Any]:
@@ -143,13 +224,41 @@ def _direct(status: int, text: str) -> dict[str, Any]:
 
 
 def applied(dump: dict[str, Any]) -> Routes | None:
-    """The routes that Envoy has applied, read from its `config_dump` of dynamic route configurations."""
+    """The routes that Envoy has applied, read from its `config_dump` of dynamic route configurations.
+
+    Shares are what Envoy really uses: rounded to a millionth.
+    """
+    host = _host(dump)
+    if host is None:
+        return None
+    roles = _roles(host)
+    by_name = {entry["name"]: entry for entry in host["routes"]}
+    action = by_name["invocations"]["route"]
+    shares = [(assigned(one["name"]), one["weight"]) for one in action["weighted_clusters"]["clusters"]]
+    copied = [one["runtime_fraction"]["default_value"] for one in action.get("request_mirror_policies", ())]
+    tested = by_name.get(f"invocations-{TESTERS}", {"match": {}})["match"].get("headers", ())
+    return Routes(
+        roles["stable"],
+        roles["canary"] or None,
+        sum(weight for name, weight in shares if name == roles["cluster"]) / PARTS,
+        mirror=sum(one["numerator"] for one in copied) / PARTS,
+        testers=next(((one["name"], one["string_match"]["exact"]) for one in tested), None),
+        sticky=users.sticky(action),
+    )
+
+
+def since(dump: dict[str, Any]) -> str:
+    """The name for the time since sticky routes were set, as `routes` was told it; empty where there is none."""
+    host = _host(dump)
+    return "" if host is None else str(_roles(host).get("since", ""))
+
+
+def _host(dump: dict[str, Any]) -> dict[str, Any] | None:
     configs: Iterable[dict[str, Any]] = dump.get("configs", ())
-    hosts = [host for config in configs for host in config["route_config"]["virtual_hosts"]]
-    for host in hosts:
-        roles = host.get("metadata", {}).get("filter_metadata", {}).get(KEY)
-        if roles:
-            shares = host["routes"][0]["route"]["weighted_clusters"]["clusters"]
-            weights = [share.get("weight", 0) for share in shares]  # stable's first
-            return Routes(roles["stable"], roles["canary"] or None, sum(weights[1:]) / sum(weights))
-    return None
+    hosts = (host for config in configs for host in config["route_config"]["virtual_hosts"])
+    return next((host for host in hosts if _roles(host)), None)
+
+
+def _roles(host: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = host.get("metadata", {}).get("filter_metadata", {}).get(KEY, {})
+    return found

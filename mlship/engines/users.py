@@ -1,0 +1,93 @@
+"""Counts users: follows the router's log of first requests (see `envoy/users.py`), as far as it has been written."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from mlship.engines.counters import BUCKETS, Counted, is_error, is_refusal, is_timeout
+from mlship.engines.envoy import assigned
+from mlship.types import LATENCY_BOUNDS_MS, Counts
+
+#: Bytes that are read at once.
+PIECE = 1 << 20
+#: Milliseconds: the router's clock for an attempt and that for a request may differ by one.
+_TICK = 1
+
+#: Bytes of the log from an offset on, at most so many; and how long the log is.
+Read = Callable[[int, int], tuple[bytes, int]]
+
+
+@dataclass(slots=True)
+class Users:
+    """Who has been seen since the routes were set, and how their first requests ended. Read by one process at a time.
+
+    A line stands there once for each of the router's threads that has met the user; the first one counts.
+    """
+
+    _time: tuple[str, str] = ("", "")
+    _offset: int = 0
+    _seen: set[str] = field(default_factory=set)
+    _counts: dict[str, Counts] = field(default_factory=dict)
+
+    def follow(self, run: str, since: str, read: Read) -> dict[str, Counts]:
+        """First requests by cluster.
+
+        Parameters
+        ----------
+        run
+            Name of the router's run; its log begins anew with it.
+        since
+            Name of the time since the routes were set; lines of another time are nobody's.
+        """
+        if self._time != (run, since):
+            self._time, self._offset, self._seen, self._counts = (run, since), 0, set(), {}
+        while True:
+            piece, size = read(self._offset, PIECE)
+            if size < self._offset:  # it was emptied under way
+                self._offset = 0
+                continue
+            whole = piece[: piece.rfind(b"\n") + 1]
+            self._offset += len(whole)
+            for line in whole.decode("latin-1").splitlines():
+                self._take(line)
+            if len(piece) < PIECE:
+                return dict(self._counts)
+
+    def _take(self, line: str) -> None:
+        since, *rest = line.split(" ")
+        if since != self._time[1] or len(rest) != 7:
+            return
+        user, cluster, code, attempts, flags, patience, duration = rest
+        if user in self._seen or is_refusal(code, attempts) or not duration.isdigit():
+            return
+        self._seen.add(user)
+        failed = is_error(code, attempts, flags)
+        late = patience.isdigit() and int(duration) + _TICK >= int(patience)
+        before = self._counts.get(assigned(cluster), Counts())
+        latency = list(before.latency or (0,) * BUCKETS)
+        latency[BUCKETS - 1 if failed else bisect_right(LATENCY_BOUNDS_MS, int(duration))] += 1
+        self._counts[assigned(cluster)] = Counts(
+            before.requests + 1,
+            before.errors + failed,
+            before.timeouts + is_timeout(code, attempts, flags, late=late),
+            tuple(latency),
+        )
+
+
+def together(named: Counts, alone: Counts) -> Counts:
+    """Users, and the requests that named none: each counts by itself."""
+    nothing = (0,) * BUCKETS
+    pairs = zip(named.latency or nothing, alone.latency or nothing, strict=True)
+    return Counts(
+        named.requests + alone.requests,
+        named.errors + alone.errors,
+        named.timeouts + alone.timeouts,
+        tuple(one + other for one, other in pairs),
+    )
+
+
+def of_cluster(counted: Counted, named: dict[str, Counts] | None, cluster: str) -> Counts | None:
+    """The users of one server; None where routes are not sticky."""
+    return None if named is None else together(named.get(cluster, Counts()), counted.alone)
