@@ -30,10 +30,10 @@ def latest_plan(home: Home, model: str) -> Plan:
 
 
 def engine_of(plan: Plan, home: Home) -> Engine:
-    """The engine that this plan runs on."""
-    from mlship.engines.table import engine
+    """The engine that serves the model here, whichever it is by now; where none does, the one of this plan."""
+    from mlship.engines.table import engine, found, running
 
-    return engine(plan.engine, home, plan.model, plan.setup)
+    return found(home, plan.model) if plan.model in running(home) else engine(plan.engine, home, plan.model, plan.setup)
 
 
 class LazyRegistry:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlship.cli.common import Format, FormatOption, PolicyArgument, context, emit_json, leave, out
-from mlship.errors import EngineError, Exit, GateFailed, PolicyError, UsageError
+from mlship.errors import EngineError, Exit, GateFailed, Inconclusive, PolicyError, UsageError
 from mlship.policy.units import parse_duration
 
 if TYPE_CHECKING:
     from mlship.home import Home
+    from mlship.notify import Notifier
     from mlship.policy.load import LoadedPolicy
+    from mlship.rollout.hooks import Hooks
     from mlship.rollout.journal import RolloutView
     from mlship.rollout.watch import RolloutResult, View
     from mlship.types import Candidate, LedgerEntry
@@ -37,6 +39,9 @@ def rollout(
     try:
         with watching() as view:
             result = run(loaded, context(ctx).home, interval=seconds, view=view)
+            while again(loaded, result):
+                view.say(f"{result.reason}: beginning with {result.superseded}, as the policy says")
+                result = run(loaded, context(ctx).home, interval=seconds, view=view)
     except GateFailed as refused:
         if fmt is Format.JSON:
             emit_json({"model": loaded.policy.model, "verdict": "refused", "exit_code": 1, "reason": refused.what})
@@ -102,6 +107,7 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
         within_budget(entries, candidate.version, loaded.digest, image, str(loaded.path))
     _warn_of_earlier(entries, candidate.version.version, view)
     if not under_way:  # an unfinished rollout may have moved the alias itself
+        _thawed(loaded, time.time())
         same_champion(admitted, champion, str(loaded.path))
     plan = plans.make(
         policy,
@@ -116,8 +122,56 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
         now=time.time(),
     )
     return Controller(
-        plan, home=home, engine=runner, registry=registry, ledger=ledger, who=who(), interval=interval, view=view
+        plan,
+        home=home,
+        engine=runner,
+        registry=registry,
+        ledger=ledger,
+        who=who(),
+        interval=interval,
+        view=view,
+        notifier=_notifier(loaded, view),
+        hooks=_hooks(loaded),
     ).run()
+
+
+def again(loaded: LoadedPolicy, result: RolloutResult) -> bool:
+    """Whether the policy wants another rollout: a new candidate came meanwhile, and it is to be tried in its turn."""
+    rollout = loaded.policy.rollout
+    return bool(result.superseded) and rollout is not None and rollout.on_new_candidate == "restart"
+
+
+def _notifier(loaded: LoadedPolicy, view: View) -> Notifier | None:
+    policy = loaded.policy
+    if not policy.notify:
+        return None
+    from mlship.notify import notifier
+
+    return notifier(policy.notify, view.say, contact=policy.owner.contact, runbook=policy.owner.runbook or "")
+
+
+def _hooks(loaded: LoadedPolicy) -> Hooks | None:
+    assert loaded.policy.rollout is not None, "run has looked"
+    hooks = loaded.policy.rollout.hooks
+    if not (hooks.before_step or hooks.after_step):
+        return None
+    from mlship.rollout.hooks import Hooks
+
+    return Hooks(hooks.before_step, hooks.after_step, loaded.path.absolute().parent)
+
+
+def _thawed(loaded: LoadedPolicy, now: float) -> None:
+    """Raise ``Inconclusive`` while the policy lets nothing begin."""
+    from mlship.policy.freeze import frozen
+
+    assert loaded.policy.rollout is not None, "run has looked"
+    until = frozen(loaded.policy.rollout.freeze, now)
+    if until:
+        raise Inconclusive(
+            f"no rollout begins in a freeze, which lasts until {until}",
+            where=str(loaded.path),
+            hint="run this again then; `mlship rollback MODEL` and `mlship abort MODEL` work at any time",
+        )
 
 
 def _images(loaded: LoadedPolicy, candidate: Candidate, entries: list[LedgerEntry]) -> dict[str, str]:
@@ -196,6 +250,8 @@ def document(result: RolloutResult) -> dict[str, Any]:
             for weight, seconds, requests in result.steps
         ],
         "evidence": result.evidence,
+        "unproved": result.unproved,
+        "superseded": result.superseded or None,
     }
 
 
@@ -204,7 +260,10 @@ def conclusion(result: RolloutResult) -> str:
     verdict = result.verdict.replace("_", " ")
     text = f"{result.model} version {result.candidate_version} {verdict}: {result.reason}"
     if result.verdict == "paused":
-        text += f"\n  next: `mlship rollout POLICY` goes on, `mlship abort {result.model}` goes back to stable"
+        text += (
+            f"\n  next: `mlship rollout POLICY` goes on, `mlship abort {result.model}` ends it; nobody watches now, so "
+            "traffic goes back to stable when the lease runs out"
+        )
     if result.verdict == "aborted" and result.exit_code == Exit.INCONCLUSIVE:
         text += (
             f"\n  version {result.champion_version} has all traffic; nothing was decided about the candidate (exit 4)"

@@ -39,18 +39,22 @@ def ship(
     seconds = rollout.parse_interval(interval)
     loaded, home = load_policy(policy), context(ctx).home
     began = time.monotonic()
-    proofs = _proofs(loaded, home) if _wants_evaluation(loaded, home) else []
-    refused = next((proof for proof in proofs if proof.status is not Status.PASSED), None)
-    if refused is not None:
-        if fmt is Format.JSON:
-            emit_json(_refusal(proofs, time.monotonic() - began))
-        else:
-            evaluate.show(refused, ReportFormat.TEXT)
-        leave(evaluate.EXITS[refused.status])
-    with watching() as view:
-        for name, proof in zip(("gates passed", "latency budget kept"), proofs, strict=False):
-            view.say(f"{name}: {_summary(proof)}")
-        result = rollout.run(loaded, home, interval=seconds, view=view)
+    while True:
+        proofs = _proofs(loaded, home) if _wants_evaluation(loaded, home) else []
+        refused = next((proof for proof in proofs if proof.status is not Status.PASSED), None)
+        if refused is not None:
+            if fmt is Format.JSON:
+                emit_json(_refusal(proofs, time.monotonic() - began))
+            else:
+                evaluate.show(refused, ReportFormat.TEXT)
+            leave(evaluate.EXITS[refused.status])
+        with watching() as view:
+            for name, proof in zip(("gates passed", "latency budget kept"), proofs, strict=False):
+                view.say(f"{name}: {_summary(proof)}")
+            result = rollout.run(loaded, home, interval=seconds, view=view)
+            if not rollout.again(loaded, result):
+                break
+            view.say(f"{result.reason}: beginning with {result.superseded}, as the policy says")
     if fmt is Format.JSON:
         told = rollout.document(result)
         outcome = {key: told[key] for key in ("model", "candidate_version", "champion_version", "verdict")}

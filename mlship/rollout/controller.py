@@ -4,29 +4,46 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from mlship.engines.base import Engine
-from mlship.errors import EngineError, MovedError, UsageError
+from mlship.errors import EngineError, MlshipError, MovedError, UsageError
 from mlship.home import Home
 from mlship.ledger import Ledger
+from mlship.notify import Nobody, Notifier
 from mlship.rollout import journal as journals
 from mlship.rollout import judge, lock, machine
-from mlship.rollout.hands import READY_SECONDS, Aliases, Hands, same
+from mlship.rollout.errands import Errands, Threads
+from mlship.rollout.eyes import Eyes
+from mlship.rollout.hands import READY_SECONDS, Aliases, Hands
 from mlship.rollout.journal import Journal
 from mlship.rollout.mailbox import Letter, Mailbox
-from mlship.rollout.plan import Plan
-from mlship.rollout.state import Action, Decision, Order, Outcome, Phase, Promote, Retire, RolloutState, Route, World
-from mlship.rollout.watch import EXITS, Look, RolloutResult, Silent, View
-from mlship.telemetry.windows import observe
-from mlship.types import Observation, Routes, Scrape, VerdictKind
+from mlship.rollout.plan import Plan, StepKind
+from mlship.rollout.state import Action, Ask, Decision, Order, Outcome, Phase, Promote, RolloutState, Route
+from mlship.rollout.tenancy import Tenancy
+from mlship.rollout.voice import Voice
+from mlship.rollout.watch import Look, RolloutResult, Silent, View, result
+from mlship.types import VerdictKind
+
+if TYPE_CHECKING:
+    from mlship.rollout.hooks import Hooks
 
 #: Looks in a row that may fail to act before the command gives up (the journal keeps everything).
 PATIENCE = 5
 
 
 class Controller:
-    """Runs one rollout to its end, or carries on one that was cut short; time and the world are arguments."""
+    """Runs one rollout to its end, or carries on one that was cut short; time and the world are arguments.
+
+    Parameters
+    ----------
+    notifier, hooks
+        Who is told, and who is asked; nobody by default.
+    errands
+        What asks slow questions; threads by default.
+    """
 
     def __init__(
         self,
@@ -39,6 +56,9 @@ class Controller:
         who: str,
         interval: float = 1.0,
         view: View | None = None,
+        notifier: Notifier | None = None,
+        hooks: Hooks | None = None,
+        errands: Errands | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
@@ -50,38 +70,53 @@ class Controller:
         self.who = who
         self.clock = clock
         self.sleep = sleep
-        self._registry, self._ledger = registry, ledger
+        self._registry, self._ledger, self._hooks = registry, ledger, hooks
+        self._errands = errands if errands is not None else Threads()
+        self._notifier = notifier if notifier is not None else Nobody()
         self._directory = home.rollouts(plan.model)
         self._mailbox = Mailbox(self._directory / "mailbox")
         self._state = RolloutState()
-        self._evidence = judge.begin(plan.guards)
-        self._before: Scrape | None = None
+        self._evidence = judge.begin(plan.guards, stages=len(plan.steps))
         self._failures = 0
+        self._deployed = False
         self._waiting: Letter | None = None
         self._started = clock()
 
     def run(self) -> RolloutResult:
         """Drive the rollout until it is done or paused as inconclusive.
 
-        Raises ``StateError`` when another controller holds the model, ``UsageError`` when another rollout is
-        unfinished, ``EngineError`` when the engine cannot do what was asked, ``MovedError`` when the registry changed
-        meanwhile (traffic is on stable then). ``KeyboardInterrupt`` passes through; traffic stays as it is.
+        Raises ``StateError`` when another controller holds the model or the endpoint, ``UsageError`` when another
+        rollout is unfinished, ``EngineError`` when the engine cannot do what was asked, ``MovedError`` when the
+        registry changed meanwhile (traffic is on stable then). ``KeyboardInterrupt`` passes through; traffic stays as
+        it is until the lease runs out.
         """
         self.home.ensure(self._directory)
         with lock.held(self._directory, self.who, f"rollout of version {self.plan.canary.version}"):
             self._mailbox.clear()
             self._journal = self._open()
+            self._voice = Voice(self.plan, self._notifier, self.clock)
+            self._tenancy = Tenancy(self.engine, self.who, self.plan.lease)
             try:
                 return self._drive()
             except KeyboardInterrupt:
                 self._journal.append("note", self.clock(), note="interrupted")
                 self.view.say(
-                    f"interrupted: traffic stays as it is; `mlship rollout {self.plan.policy_path}` carries on, "
-                    f"`mlship abort {self.plan.model}` goes back"
+                    f"interrupted: `mlship rollout {self.plan.policy_path}` carries on, `mlship abort "
+                    f"{self.plan.model}` goes back{self._until()}"
                 )
                 raise
+            except MlshipError as error:
+                self._voice.halted(error.what)
+                raise
             finally:
+                self._tenancy.give_up()
                 self._journal.close()
+                self._notifier.close(5.0)
+
+    def _until(self) -> str:
+        if self._state.phase not in (Phase.STEPPING, Phase.PAUSED) or self.plan.stable is None:
+            return ""
+        return f"; nobody watches now, and in {self.plan.lease:g} s all traffic goes back to stable by itself"
 
     def _open(self) -> Journal:
         """The unfinished rollout of the same candidate under the same policy, else a new one."""
@@ -104,8 +139,9 @@ class Controller:
         self.plan = old
         if story.state.phase is Phase.PAUSED:
             self.view.say(f"lifting the pause: {story.state.reason}")
-        self._state = machine.carry_on(story.state, self.clock())
-        self._evidence = story.evidence if story.evidence is not None else judge.begin(old.guards)
+        if story.evidence is not None:
+            self._evidence = story.evidence
+        self._state = machine.carry_on(story.state, self._evidence, self.clock())
         self.view.say(f"carrying on rollout {old.rollout_id} at {self._state.phase.value.replace('_', ' ')}")
         return journal
 
@@ -118,13 +154,27 @@ class Controller:
             ledger=self._ledger,
             directory=self._directory,
             who=self.who,
+            owner=self._tenancy.owner,
+            hold=self._beat,
             clock=self.clock,
             sleep=self.sleep,
         )
+        self._eyes = Eyes(
+            plan,
+            self._hands,
+            interval=self.interval,
+            errands=self._errands,
+            hooks=self._hooks,
+            say=self.view.say,
+        )
         self._prepare()
         while True:
+            self._beat()
             letter = self._next_letter()
-            observation, world = self._observe(letter)
+            command = letter.command if letter is not None else None
+            observation, world = self._eyes.look(self._state, command, self.clock())
+            if observation is not None:
+                self._evidence = judge.update(self._evidence, observation)
             now = self.clock()
             decision = machine.decide(self._state, plan, observation, self._evidence, now=now, world=world)
             self._carry_out(decision, now, letter)
@@ -133,8 +183,8 @@ class Controller:
             if state.outcome is not None and (state.final or state.phase is Phase.PAUSED):
                 if self._waiting is not None:
                     self._mailbox.answer(self._waiting.id, f"too late: {decision.verdict.reason}")
-                return self._result(state, state.outcome)
-            if state.phase in (Phase.STEPPING, Phase.PAUSED) and self._waiting is None:
+                return result(plan, state, self._evidence, self.clock() - self._started, world.newer)
+            if state.phase in (Phase.PREPARING, Phase.STEPPING, Phase.PAUSED):
                 self._rest()
 
     def _next_letter(self) -> Letter | None:
@@ -147,8 +197,26 @@ class Controller:
         self._waiting = letter
         return None
 
+    def _beat(self) -> None:
+        """A sign of life for the guardian; what it did while there was none goes into the records."""
+        extra = 2 * READY_SECONDS if self._state.phase is Phase.PREPARING else 0.0  # models take their time to load
+        try:
+            expired = self._tenancy.beat(extra)
+        except EngineError as error:
+            if self._deployed:
+                self.view.say(f"no sign of life reaches the engine: {error.what}")
+            return
+        if expired is not None and self._state.phase in (Phase.STEPPING, Phase.PAUSED) and self.plan.stable:
+            reason = f"nobody watched for {self.plan.lease:g} s: the guardian gave all traffic back to stable"
+            self._journal.append("note", self.clock(), note=reason)
+            self._hands.record("lease_expired", self.plan.canary.version, self.plan.stable.version, reason, at=expired)
+            self._voice.lease_expired(reason)
+            self.view.say(reason)
+            self._eyes.blink()
+
     def _prepare(self) -> None:
         """Both servers up, traffic where the state says; thresholds from what stable has served so far."""
+        self._beat()  # before anything is started: the endpoint may be somebody else's
         if self._state.phase is Phase.ROLLING_BACK:  # nothing may come before the route, unless there is no router
             if self.plan.stable is not None and self.engine.routes() is None:
                 self.engine.deploy(self.plan.stable)
@@ -157,7 +225,9 @@ class Controller:
         try:
             if self._state.phase is Phase.PREPARING:
                 self._hands.unmoved()  # another rollout may have ended since the plan was made
+                self._voice.started(f"from version {self._champion or 'none'} under {self.plan.policy_path}")
             self._hands.deploy(self.view.say)
+            self._deployed = True
         except (EngineError, MovedError) as error:
             if self._state.phase is not Phase.PREPARING:
                 raise
@@ -165,71 +235,24 @@ class Controller:
             raise
         if self._state.phase is Phase.PREPARING and self.plan.stable is not None:
             counted = self.engine.scrape().servers.get(self.plan.stable.server)
-            self._evidence = judge.begin(self.plan.guards, counted.latency if counted else ())
-
-    def _observe(self, letter: Letter | None) -> tuple[Observation | None, World]:
-        """What the arms did since the last look, and what else there is to know.
-
-        Counters are only compared with earlier ones of the same routes; after anything else a new window begins.
-        """
-        wanted = machine.wanted(self._state, self.plan)
-        command = letter.command if letter is not None else None
-        if self._state.phase not in (Phase.STEPPING, Phase.PAUSED):
-            return None, World(None, interval=self.interval, command=command)
-        try:
-            routes = self.engine.routes() or Routes("")
-            after = self.engine.scrape()
-        except EngineError as error:
-            self.view.say(f"cannot look: {error.what}")
-            return None, World(None, interval=self.interval, command=command)
-        if same(routes, wanted):
-            routes = wanted
-        observation, down = None, ""
-        if self._before is None or routes != wanted:
-            self._begin_window(after if routes == wanted else None)
-        else:
-            observation = observe(self._before, after, routes)
-            self._evidence = judge.update(self._evidence, observation)
-            if "canary" in observation.missing:
-                down = self._canary_down()
-            if not observation.missing:
-                self._before = after
-        return observation, World(routes, down, self.interval, command)
-
-    def _begin_window(self, scrape: Scrape | None) -> None:
-        """Later counters are compared with these, which must hold both arms: else history would count as news."""
-        arms = {release.server for release in (self.plan.stable, self.plan.canary) if release is not None}
-        self._before = scrape if scrape is not None and arms <= scrape.servers.keys() - set(scrape.missing) else None
-
-    def _canary_down(self) -> str:
-        try:
-            return self._hands.canary_down()
-        except EngineError:
-            return ""  # no answer is no verdict
+            history = counted.latency if counted else ()
+            self._evidence = judge.begin(self.plan.guards, history, stages=len(self.plan.steps))
 
     def _carry_out(self, decision: Decision, now: float, letter: Letter | None) -> None:
         """Intent, act, outcome. On the way back the route does not wait for the disk: the intent is synced after it."""
         urgent = decision.verdict.kind is VerdictKind.ROLLBACK
         kind = "intent" if decision.actions else "look"
-        self._state = decision.state
+        before, self._state = self._state, decision.state
+        if decision.verdict.kind is VerdictKind.ADVANCE:
+            self._evidence = judge.restart(self._evidence)
         self._journal.look(kind, now, decision.verdict, decision.state, self._evidence, sync=not urgent)
-        if decision.verdict.kind is VerdictKind.PAUSE:
-            self._record_pause(decision)
-        if (
-            letter is not None
-            and letter.command.order is Order.PROMOTE
-            and decision.verdict.kind is VerdictKind.ADVANCE
-        ):
-            self._hands.record("advanced", self._champion, self.plan.canary.version, decision.verdict.reason)
-        if (
-            letter is not None
-            and letter.command.order is Order.RESUME
-            and decision.verdict.reason.startswith("resumed")
-        ):
-            self._hands.record("resumed", self._champion, self.plan.canary.version, decision.verdict.reason)
+        if decision.note:
+            self._hands.record(decision.note, self._champion, self.plan.canary.version, decision.verdict.reason)
+        if decision.note == "resumed":
+            self._eyes.forget_answers()
         answered = letter is None
         for action in decision.actions:
-            if letter is not None and not answered and isinstance(action, Retire):
+            if letter is not None and not answered and urgent and not isinstance(action, Route):
                 self._mailbox.answer(letter.id, decision.verdict.reason)
                 answered = True
             try:
@@ -245,16 +268,21 @@ class Controller:
                 break
         if letter is not None and not answered:
             self._mailbox.answer(letter.id, decision.verdict.reason)
+        approval = StepKind.APPROVE if decision.verdict.kind is VerdictKind.ADVANCE else None
+        if approval and self.plan.steps[self._state.step].kind is approval and before.step != self._state.step:
+            self._voice.approval(decision.verdict.reason)
+        elif decision.verdict.kind is VerdictKind.PAUSE:
+            self._voice.paused(decision.verdict.reason)
 
     def _act(self, action: Action, decision: Decision) -> None:
         if isinstance(action, Route):
             seconds = self._hands.route(action.routes)
-            self._before = None
             self._journal.append(
                 "outcome", self.clock(), routed=[action.routes.stable, action.routes.weight], seconds=seconds
             )
-            if decision.state.phase in (Phase.STEPPING, Phase.PAUSED):
-                self._begin_window(self.engine.scrape())
+            self._eyes.blink(begin=decision.state.phase in (Phase.STEPPING, Phase.PAUSED))
+        elif isinstance(action, Ask):
+            self._eyes.ask(action.point, self._voice.facts(action.point, decision, self._evidence))
         elif isinstance(action, Promote):
             try:
                 self._hands.promote(decision.state.reason)
@@ -274,32 +302,19 @@ class Controller:
             self._state = replace(self._state, verdict_at=self.clock())
         verdict = machine.over(self._state, self._evidence)
         self._journal.look("outcome", self.clock(), verdict, self._state, self._evidence)
-
-    def _record_pause(self, decision: Decision) -> None:
-        self._hands.record("paused", self._champion, self.plan.canary.version, decision.verdict.reason)
+        self._voice.ended(outcome, reason)
 
     def _rest(self) -> None:
-        """Sleep until the next look, but wake up for an order."""
-        until = self.clock() + self.interval
-        piece = max(0.05, self.interval / 20)
+        """Sleep until the next look, but wake up for an order, and give signs of life in a long sleep."""
+        until, beat = self.clock() + self.interval, self.clock() + self.plan.lease / 4
+        piece = max(0.05, min(self.interval, self.plan.lease) / 20)
         while (left := until - self.clock()) > 0 and not self._mailbox.waiting():
             self.sleep(min(piece, left))
+            if self.clock() >= beat:
+                with suppress(EngineError):  # the next look says so
+                    self._beat()
+                beat = self.clock() + self.plan.lease / 4
 
     @property
     def _champion(self) -> str | None:
         return self.plan.stable.version if self.plan.stable else None
-
-    def _result(self, state: RolloutState, outcome: Outcome) -> RolloutResult:
-        return RolloutResult(
-            model=self.plan.model,
-            rollout_id=self.plan.rollout_id,
-            candidate_version=self.plan.canary.version,
-            champion_version=self._champion,
-            verdict=outcome.value,
-            exit_code=EXITS[outcome],
-            reason=state.reason,
-            verdict_at=state.verdict_at,
-            seconds=self.clock() - self._started,
-            steps=machine.entered(state),
-            evidence=self._evidence.shares,
-        )

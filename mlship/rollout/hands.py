@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from mlship.engines.base import Engine
-from mlship.errors import EngineError, MlshipError, MovedError
+from mlship.errors import EngineError, LeaseLost, MlshipError, MovedError
 from mlship.ledger import Ledger
 from mlship.rollout import warm
 from mlship.rollout.plan import Plan
@@ -17,7 +17,7 @@ from mlship.types import LedgerEntry, ModelVersion, Release, Routes, ServerState
 #: Seconds that a server may take to load its model.
 READY_SECONDS = 180.0
 #: What may be done more than once in a rollout; everything else is written down once, however often it is tried.
-_REPEATABLE = ("paused", "resumed", "advanced")
+_REPEATABLE = ("paused", "resumed", "advanced", "lease_expired")
 #: Seconds that the router may take to apply a route.
 ROUTE_SECONDS = 10.0
 
@@ -36,7 +36,13 @@ class Aliases(Protocol):
 
 
 class Hands:
-    """Acts for one rollout; decides nothing."""
+    """Acts for one rollout; decides nothing.
+
+    Parameters
+    ----------
+    owner, hold
+        Who moves routes, and what takes or renews the lease for that; by default whoever comes.
+    """
 
     def __init__(
         self,
@@ -47,6 +53,8 @@ class Hands:
         ledger: Ledger,
         directory: Path,
         who: str,
+        owner: str = "",
+        hold: Callable[[], None] = lambda: None,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
     ) -> None:
@@ -56,6 +64,8 @@ class Hands:
         self.ledger = ledger
         self.directory = directory
         self.who = who
+        self.owner = owner
+        self.hold = hold
         self.clock = clock
         self.sleep = sleep
 
@@ -71,12 +81,13 @@ class Hands:
             warm.forget(self.directory, release.server)
             self.engine.deploy(release)
         try:
+            self.hold()  # as soon as there is an endpoint to be held
             for release in arms:
                 say(f"waiting for version {release.version} to answer")
                 self.engine.wait_ready(release.server, READY_SECONDS)
                 if release is self.plan.stable and not self._known(self.engine.routes()):
                     self.route(self.plan.routes(None))
-        except EngineError:
+        except (EngineError, LeaseLost):
             self._withdraw(arms, set(before))
             raise
 
@@ -85,7 +96,7 @@ class Hands:
 
         Raises ``EngineError`` when the router still applies something else after `ROUTE_SECONDS`.
         """
-        return apply(self.engine, routes, self.clock, self.sleep)
+        return apply(self.engine, routes, self.clock, self.sleep, self.owner)
 
     def promote(self, reason: str) -> None:
         """Canary becomes stable, then the alias moves, then the ledger tells.
@@ -99,6 +110,7 @@ class Hands:
             before = self.engine.routes()
             try:
                 self._unchanged()
+                self.hold()  # the registry may have taken longer than the lease
                 self.route(Routes(plan.canary.server))
                 self.registry.move_alias(plan.model, alias, expected=champion, to=plan.canary.version)
             except MovedError:
@@ -120,14 +132,16 @@ class Hands:
         if routes is None or plan.canary.server not in (routes.stable, routes.canary):
             self.engine.stop(plan.canary.server)
 
-    def record(self, action: str, from_version: str | None, to_version: str | None, reason: str) -> None:
+    def record(
+        self, action: str, from_version: str | None, to_version: str | None, reason: str, *, at: float | None = None
+    ) -> None:
         """Append to the ledger, once per rollout and action."""
         mine = ("rollout", self.plan.rollout_id)
         entries = self.ledger.entries(self.plan.model)
         if action not in _REPEATABLE and any(e.action == action and mine in e.evidence.items() for e in entries):
             return
-        at, model, evidence = self.clock(), self.plan.model, self.plan.evidence
-        self.ledger.append(LedgerEntry(at, self.who, action, model, from_version, to_version, reason, evidence))
+        when, model, evidence = self.clock() if at is None else at, self.plan.model, self.plan.evidence
+        self.ledger.append(LedgerEntry(when, self.who, action, model, from_version, to_version, reason, evidence))
 
     def canary_down(self) -> str:
         """Why the canary's server is dead while stable's lives; empty otherwise."""
@@ -157,6 +171,12 @@ class Hands:
             holder = self.registry.alias(plan.model, plan.candidate_reference.removeprefix("@"))
             if holder != plan.canary.version:
                 raise _moved(plan, plan.candidate_reference, plan.canary.version, holder)
+
+    def newer(self) -> str:
+        """What the candidate's alias names instead of the candidate; empty while it still names it."""
+        plan = self.plan
+        holder = self.registry.alias(plan.model, plan.candidate_reference.removeprefix("@"))
+        return "" if holder == plan.canary.version else _version(holder)
 
     def _unchanged(self) -> None:
         """Raise ``MovedError`` unless aliases and the candidate's files are what was planned, and evaluated."""
@@ -192,13 +212,15 @@ class Hands:
             return  # the failure that led here is the one to tell
 
 
-def apply(engine: Engine, routes: Routes, clock: Callable[[], float], sleep: Callable[[float], None]) -> float:
+def apply(
+    engine: Engine, routes: Routes, clock: Callable[[], float], sleep: Callable[[float], None], owner: str = ""
+) -> float:
     """Route, and read back until the router applies it; seconds that it took.
 
     Raises ``EngineError`` when the router still applies something else after `ROUTE_SECONDS`.
     """
     started = clock()
-    engine.route(routes)
+    engine.route(routes, owner)
     while not same(engine.routes(), routes):
         if clock() - started > ROUTE_SECONDS:
             raise EngineError(
@@ -214,7 +236,10 @@ def same(left: Routes | None, right: Routes) -> bool:
     """Whether two routes are the same but for the router's rounding of the weight."""
     if left is None or left.stable != right.stable or left.canary != right.canary:
         return False
-    return left.canary is None or abs(left.weight - right.weight) < 1e-5
+    if left.canary is None:
+        return True
+    near = abs(left.weight - right.weight) < 1e-5 and abs(left.mirror - right.mirror) < 1e-5
+    return near and left.testers == right.testers and left.sticky == right.sticky
 
 
 def _moved(plan: Plan, alias: str, expected: str | None, found: str | None) -> MovedError:

@@ -102,6 +102,8 @@ class Plan:
     """`header:NAME` or `cookie:NAME`."""
     freeze: tuple[str, ...] = ()
     """When no weight may rise, as the policy writes it."""
+    tolerance: float = 0.0
+    """Numeric predictions that differ by no more than this agree."""
     hooks: tuple[bool, bool] = (False, False)
     """Whether somebody is asked before, and after, each step."""
 
@@ -180,6 +182,7 @@ def make(
         on_new_candidate=rollout.on_new_candidate,
         sticky=_sticky(rollout),
         freeze=rollout.freeze,
+        tolerance=rollout.guard.agreement.tolerance if rollout.guard.agreement else 0.0,
         hooks=(bool(rollout.hooks.before_step), bool(rollout.hooks.after_step)),
     )
 

@@ -11,6 +11,7 @@ from mlship.home import Home
 from mlship.rollout import lock, warm
 from mlship.rollout.hands import READY_SECONDS, apply, same
 from mlship.rollout.plan import release
+from mlship.rollout.tenancy import Tenancy
 from mlship.rollout.watch import RolloutResult
 from mlship.types import ModelVersion, Routes
 
@@ -34,10 +35,11 @@ def serve(
     started = clock()
     directory = home.ensure(home.rollouts(champion.model))
     with lock.held(directory, who, f"serving version {champion.version}"):
-        wanted = release(champion, {champion.digest: image})
+        wanted, tenancy = release(champion, {champion.digest: image}), Tenancy(engine, who, 2 * READY_SECONDS)
         warm.stop_expired(directory, engine, clock(), {wanted.server})
         before = set(engine.servers())
         engine.deploy(wanted)
+        tenancy.beat()
         say(f"waiting for version {champion.version} to answer")
         try:
             engine.wait_ready(wanted.server, READY_SECONDS)
@@ -49,7 +51,8 @@ def serve(
             raise
         warm.forget(directory, wanted.server)
         if not same(engine.routes(), Routes(wanted.server)):
-            apply(engine, Routes(wanted.server), clock, sleep)
+            apply(engine, Routes(wanted.server), clock, sleep, tenancy.owner)
+        tenancy.give_up()
     return RolloutResult(
         model=champion.model,
         rollout_id="",

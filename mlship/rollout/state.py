@@ -112,6 +112,10 @@ class RolloutState:
     """Points whose hooks have agreed; they are not asked again."""
     accepted: tuple[str, ...] = ()
     """Signals that asked for a pause, and that a person let go on."""
+    waived: str = ""
+    """By whom this step's bake was waived, or its approval given: `promoted by alice`; empty when it was not."""
+    full: bool = False
+    """What was waived are all steps that are left."""
     unproved: bool = False
     """Promoted without what the policy wanted proved, as its `on_inconclusive` says."""
 
@@ -146,6 +150,8 @@ class Decision:
     verdict: Verdict
     state: RolloutState
     actions: tuple[Action, ...] = ()
+    note: str = ""
+    """What the ledger is to say of it beside the outcome: paused | resumed | advanced; empty for nothing."""
 
 
 def to_json(state: RolloutState) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Protocol
 from mlship.errors import Exit
 from mlship.rollout.judge import Evidence
 from mlship.rollout.plan import Plan
-from mlship.rollout.state import Decision, Outcome
+from mlship.rollout.stages import entered
+from mlship.rollout.state import Decision, Outcome, RolloutState
 from mlship.types import Observation
 
 EXITS: dict[Outcome, Exit] = {
@@ -37,6 +38,30 @@ class RolloutResult:
     steps: tuple[tuple[float, float, int], ...] = ()
     """(weight, seconds observed, canary requests observed) of every step that was entered."""
     evidence: dict[str, float] = field(default_factory=dict)
+    unproved: bool = False
+    """Promoted although something that was to be proved was not, as the policy's `on_inconclusive` says."""
+    superseded: str = ""
+    """What became the candidate meanwhile, such as `version 9`; empty when nothing did."""
+
+
+def result(plan: Plan, state: RolloutState, evidence: Evidence, seconds: float, newer: str) -> RolloutResult:
+    """How a rollout ended that is done, or stands still."""
+    outcome = state.outcome or Outcome.ABORTED
+    return RolloutResult(
+        model=plan.model,
+        rollout_id=plan.rollout_id,
+        candidate_version=plan.canary.version,
+        champion_version=plan.stable.version if plan.stable else None,
+        verdict=outcome.value,
+        exit_code=EXITS[outcome],
+        reason=state.reason,
+        verdict_at=state.verdict_at,
+        seconds=seconds,
+        steps=entered(state),
+        evidence=evidence.shares,
+        unproved=state.unproved,
+        superseded=newer if outcome is Outcome.ABORTED else "",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -128,7 +128,7 @@ def test_from_the_first_champion_to_a_promotion_and_back(shop: Shop) -> None:
     lines = rolled.stderr.splitlines()
     assert "starting: step 1 of 2, 20 % to version 2" in lines
     assert any(line.startswith("baked at 20 %: ") for line in lines)
-    assert lines[-1].startswith("all 2 steps baked: errors 0.0 % against 0.0 %")
+    assert lines[-1].startswith("all 2 steps are done: errors 0.0 % against 0.0 %")
     assert shop.registry.alias(MODEL, "champion") == "2"
 
     again = shop.mlship("rollback", MODEL, "--format", "json")

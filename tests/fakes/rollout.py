@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlship.engines.front import Front
 from mlship.engines.options import Setup
 from mlship.home import Home
 from mlship.ledger import Ledger
 from mlship.rollout.controller import Controller
+from mlship.rollout.errands import AtOnce, Errands
 from mlship.rollout.judge import Guards
 from mlship.rollout.mailbox import Mailbox
 from mlship.rollout.plan import Plan, PlanStep
@@ -19,6 +21,9 @@ from mlship.rollout.watch import Look, RolloutResult
 from mlship.types import Release
 from tests.fakes.engine import Behaviour, FakeClock, FakeEngine
 from tests.fakes.registry import FakeRegistry
+
+if TYPE_CHECKING:
+    from mlship.rollout.hooks import Hooks
 
 MODEL = "flight-delay"
 
@@ -96,6 +101,8 @@ class Stage:
         self.now: Callable[[], float] = self.clock
         """What controllers take the time to be."""
         self.rest: Callable[[float], None] = self.clock.sleep
+        self.hooks: Hooks | None = None
+        self.errands: Errands = AtOnce()
         self._controllers = 0
 
     @property
@@ -128,6 +135,8 @@ class Stage:
             ledger=self.ledger,
             who="tester",
             view=self.audience,
+            errands=self.errands,
+            hooks=self.hooks,
             clock=self.now,
             sleep=self.rest,
         )

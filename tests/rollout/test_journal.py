@@ -47,7 +47,7 @@ def test_a_view_tells_what_the_last_look_said(tmp_path: Path) -> None:
     view = journal.latest(stage.home, MODEL)
     assert view is not None
     assert (view.phase, view.outcome, view.running) == ("done", "promoted", False)
-    assert view.reason.startswith("all 3 steps baked")
+    assert view.reason.startswith("all 3 steps are done")
 
 
 def test_intents_come_before_acts_and_outcomes_after(tmp_path: Path) -> None:

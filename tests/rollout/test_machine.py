@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mlship.rollout import judge, machine, state
+from mlship.rollout import judge, machine, stages, state
 from mlship.rollout.judge import Evidence
 from mlship.rollout.plan import PlanStep
 from mlship.rollout.state import (
@@ -105,7 +105,7 @@ def test_a_baked_step_advances_and_says_why() -> None:
 def test_the_last_baked_step_promotes() -> None:
     promoted = decide(replace(STEP_3, baked=30, requests=900), look(100, 0.5))
     assert promoted.verdict.kind is VerdictKind.PROMOTE
-    assert promoted.verdict.reason.startswith("all 3 steps baked: errors 0.0 % against 0.4 %")
+    assert promoted.verdict.reason.startswith("all 3 steps are done: errors 0.0 % against 0.4 %")
     assert promoted.actions == (Promote(),)
 
 
@@ -179,13 +179,13 @@ def test_the_deadline_pauses_as_inconclusive_and_names_what_was_missing() -> Non
     assert late.verdict.kind is VerdictKind.PAUSE
     assert late.verdict.reason.startswith("inconclusive after 10 min at 5 %: 1 s of 20 s, 0 of 50 requests")
     assert (late.state.phase, late.state.outcome) == (Phase.PAUSED, Outcome.PAUSED)
-    again = machine.carry_on(late.state, now=9999.0)
+    again = machine.carry_on(late.state, LATENCY_SEEN, now=9999.0)
     assert (again.phase, again.waited, again.baked) == (Phase.STEPPING, 0.0, 1.0)
 
 
 def test_time_while_nobody_watched_does_not_count_towards_the_deadline() -> None:
     after_a_week = decide(STEP_1, None, now=100.0 + 7 * 86400)
-    assert after_a_week.state.waited <= machine.LONGEST_LOOK
+    assert after_a_week.state.waited <= stages.LONGEST_LOOK
     assert after_a_week.verdict.kind is VerdictKind.HOLD
 
 
@@ -207,7 +207,7 @@ def test_evidence_is_watched_while_paused() -> None:
 
 def test_a_person_promotes_to_the_next_step_and_to_the_end() -> None:
     next_step = decide(STEP_1, look(), order=Order.PROMOTE)
-    assert next_step.verdict.reason == "promoted by alice: step 2 of 3, 25 % to version 2"
+    assert next_step.verdict.reason == "promoted by alice at 5 %: step 2 of 3, 25 % to version 2"
     assert decide(STEP_1, look(), order=Order.PROMOTE_FULL).verdict.reason == "promoted by alice at 5 %"
     assert decide(STEP_3, look(), order=Order.PROMOTE).actions == (Promote(),)
 
@@ -287,13 +287,13 @@ def test_deciding_again_after_a_crash_repeats_the_same_actions(
     """The state that a decision leaves, met by a world in which nothing was done yet, asks for it again."""
     at, observation, evidence, order, routes, down = situation
     decision = decide(at, observation, evidence, order=order, routes=routes, down=down)
-    again = decide(machine.carry_on(decision.state, 101.0), None, evidence, routes=routes, now=101.0)
+    again = decide(machine.carry_on(decision.state, evidence, 101.0), None, evidence, routes=routes, now=101.0)
     undone = [action for action in decision.actions if action != Route(routes)]
     if at.phase is Phase.PAUSED and order is None and decision.state.phase is Phase.PAUSED:
         return  # nothing was decided; the same command means: carry on
     assert [action for action in undone if action in again.actions] == undone
-    if order is Order.PAUSE and decision.state.phase is Phase.PAUSED:
-        return  # the same command lifts the pause too, and a step that had its bake then goes on
+    if order in (Order.PAUSE, Order.RESUME):
+        return  # it took the place of what this look would have decided, and the next one decides that
     assert again.state.weight == decision.state.weight or again.state.phase is Phase.ROLLING_BACK
 
 

@@ -25,7 +25,7 @@ def test_a_better_candidate_is_promoted(tmp_path: Path) -> None:
     stage.serve_stable()
     result = stage.run()
     assert (result.verdict, result.exit_code) == ("promoted", Exit.PASSED)
-    assert result.reason.startswith("all 3 steps baked: errors ")
+    assert result.reason.startswith("all 3 steps are done: errors ")
     assert [step[0] for step in result.steps] == [0.05, 0.25, 0.5]
     assert all(seconds >= 20 and requests >= 50 for _, seconds, requests in result.steps)
     assert [route.weight for _, route in stage.engine.history] == [0.0, 0.05, 0.25, 0.5, 0.0]
@@ -216,7 +216,7 @@ def test_a_plan_that_is_overtaken_before_it_begins_touches_nothing(tmp_path: Pat
     assert stage.engine.calls == calls
 
 
-@pytest.mark.parametrize("what", ["champion moved", "challenger moved", "artifact swapped", "moved at the last moment"])
+@pytest.mark.parametrize("what", ["champion moved", "artifact swapped", "moved at the last moment"])
 def test_a_world_that_changed_stops_the_promotion(tmp_path: Path, what: str) -> None:
     """Given an alias moved or an artifact was swapped meanwhile, then traffic is back on stable and no alias moved."""
     stage = Stage(tmp_path)
@@ -226,8 +226,6 @@ def test_a_world_that_changed_stops_the_promotion(tmp_path: Path, what: str) -> 
     def meanwhile(number: int) -> None:
         if number == 40 and what == "champion moved":
             stage.registry.aliases["champion"] = "3"
-        if number == 40 and what == "challenger moved":
-            stage.registry.aliases["challenger"] = "3"
         if number == 40 and what == "artifact swapped":
             stage.registry.digests["2"] = digest("9")
 
@@ -248,11 +246,30 @@ def test_a_world_that_changed_stops_the_promotion(tmp_path: Path, what: str) -> 
     assert view.outcome == "aborted"
 
 
+def test_another_candidate_meanwhile_ends_the_rollout_of_this_one(tmp_path: Path) -> None:
+    """Given the challenger alias moves to a third version, then the rollout of the second ends at stable, at once."""
+    stage = Stage(tmp_path)
+    stage.serve_stable()
+
+    def meanwhile(number: int) -> None:
+        if number == 10:
+            stage.registry.aliases["challenger"] = "3"
+
+    stage.audience.at_look = meanwhile
+    result = stage.run()
+    assert (result.verdict, result.exit_code, result.superseded) == ("aborted", Exit.INCONCLUSIVE, "version 3")
+    assert result.reason == "@challenger names version 3 now, not version 2"
+    assert len(stage.audience.looks) < 30, "not at the end: within one question to the registry"
+    assert stage.engine.routes() == Routes(STABLE)
+    assert stage.registry.aliases["champion"] == "1"
+    assert stage.actions() == [("aborted", "2", "1")]
+
+
 @pytest.mark.parametrize(
     ("orders", "verdict", "answer"),
     [
         ([(5, Order.ABORT)], "aborted", "aborted by alice at 5 %"),
-        ([(5, Order.PROMOTE)], "promoted", "promoted by alice: step 2 of 3, 25 % to version 2"),
+        ([(5, Order.PROMOTE)], "promoted", "promoted by alice at 5 %: step 2 of 3, 25 % to version 2"),
         ([(5, Order.PROMOTE_FULL)], "promoted", "promoted by alice at 5 %"),
         ([(5, Order.PAUSE), (90, Order.RESUME)], "promoted", "paused by alice at 5 %"),
         ([(5, Order.PAUSE), (90, Order.ABORT)], "aborted", "paused by alice at 5 %"),

@@ -154,7 +154,7 @@ def test_an_abort_needs_no_controller(halfway: Stage) -> None:
 
 
 def test_an_abort_that_is_killed_goes_on_going_back(halfway: Stage) -> None:
-    def die(_routes: Routes) -> None:
+    def die(_routes: Routes, _owner: str) -> None:
         raise Gone
 
     with pytest.MonkeyPatch.context() as patch:
