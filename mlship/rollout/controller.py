@@ -25,7 +25,7 @@ from mlship.rollout.state import Action, Ask, Decision, Order, Outcome, Phase, P
 from mlship.rollout.tenancy import Tenancy
 from mlship.rollout.voice import Voice
 from mlship.rollout.watch import Look, RolloutResult, Silent, View, result
-from mlship.types import VerdictKind
+from mlship.types import Observation, VerdictKind
 
 if TYPE_CHECKING:
     from mlship.rollout.hooks import Hooks
@@ -177,7 +177,7 @@ class Controller:
                 self._evidence = judge.update(self._evidence, observation)
             now = self.clock()
             decision = machine.decide(self._state, plan, observation, self._evidence, now=now, world=world)
-            self._carry_out(decision, now, letter)
+            self._carry_out(decision, now, letter, observation)
             self.view.look(Look(plan, decision, self._evidence, observation, now))
             state = self._state
             if state.outcome is not None and (state.final or state.phase is Phase.PAUSED):
@@ -238,14 +238,24 @@ class Controller:
             history = counted.latency if counted else ()
             self._evidence = judge.begin(self.plan.guards, history, stages=len(self.plan.steps))
 
-    def _carry_out(self, decision: Decision, now: float, letter: Letter | None) -> None:
+    def _carry_out(
+        self, decision: Decision, now: float, letter: Letter | None, observation: Observation | None
+    ) -> None:
         """Intent, act, outcome. On the way back the route does not wait for the disk: the intent is synced after it."""
         urgent = decision.verdict.kind is VerdictKind.ROLLBACK
         kind = "intent" if decision.actions else "look"
         before, self._state = self._state, decision.state
         if decision.verdict.kind is VerdictKind.ADVANCE:
             self._evidence = judge.restart(self._evidence)
-        self._journal.look(kind, now, decision.verdict, decision.state, self._evidence, sync=not urgent)
+        self._journal.look(
+            kind,
+            now,
+            decision.verdict,
+            decision.state,
+            self._evidence,
+            sync=not urgent,
+            observation=observation,
+        )
         if decision.note:
             self._hands.record(decision.note, self._champion, self.plan.canary.version, decision.verdict.reason)
         if decision.note == "resumed":
