@@ -23,9 +23,9 @@ BASE = 0.005
     [(5, (69, 22, 9.1, 8.1)), (50, (12, 5.0, 2.7, 2.5)), (500, (3.5, 2.0, 1.5, 1.4)), (5000, (1.6, 1.3, 1.14, 1.12))],
 )
 def test_the_smallest_ratio_that_five_minutes_see_is_that_of_the_design(rate: int, ratios: tuple[float, ...]) -> None:
-    """The table bets on any ratio there is and takes failures for Poisson: close, and above all at 15 requests not the same."""
+    """The table bets on any ratio and takes failures for Poisson, which at 15 canary requests they are not."""
     for weight, ratio in zip(WEIGHTS, ratios, strict=True):
-        found = smallest(RARE, [Stretch(weight, rate * 300 * weight)], base=BASE)
+        found = smallest([RARE], [Stretch(weight, rate * 300 * weight)], base=BASE)
         assert found == pytest.approx(ratio, rel=0.25)
 
 
@@ -49,7 +49,7 @@ def convicted(ratio: float, bets: Bets, *, rate: int, weight: float, runs: int =
 @pytest.mark.parametrize("bets", [RARE, TOLERANT], ids=["without a margin", "with one"])
 @pytest.mark.parametrize(("rate", "weight"), [(5, 0.05), (50, 0.01), (50, 0.5), (500, 0.05)])
 def test_the_smallest_ratio_is_within_a_fifth_of_what_simulation_sees(bets: Bets, rate: int, weight: float) -> None:
-    found = smallest(bets, [Stretch(weight, rate * 300 * weight)], base=BASE)
+    found = smallest([bets], [Stretch(weight, rate * 300 * weight)], base=BASE)
     assert found is not None
     assert convicted(found * 1.2, bets, rate=rate, weight=weight) >= 0.8
     assert convicted(found / 1.2, bets, rate=rate, weight=weight) < 0.8
@@ -61,7 +61,7 @@ def test_a_certificate_takes_about_as_many_requests_as_the_design_says(
 ) -> None:
     """3x about 1.1k, 2x about 3.1k, 1.5x about 9 to 11k canary requests: the median, at a small weight."""
     bets = Bets((0.5, 0.75, 1.0, 1.25), (0.25,) * 4, tolerance)
-    assert least <= needed(1.0, bets, weight=0.01, base=BASE, z=0.0) <= most
+    assert least <= needed(1.0, [bets], weight=0.01, base=BASE, z=0.0) <= most
 
 
 @given(
@@ -73,23 +73,44 @@ def test_a_certificate_takes_about_as_many_requests_as_the_design_says(
 def test_so_many_requests_see_the_ratio_that_needs_so_many(
     ratio: float, weight: float, base: float, limit: float
 ) -> None:
-    requests = needed(ratio, RARE, weight=weight, base=base, limit=limit)
-    assert decides(ratio, RARE, [Stretch(weight, requests * 1.001)], base=base, limit=limit)
-    assert not decides(ratio, RARE, [Stretch(weight, requests * 0.999)], base=base, limit=limit)
-    assert smallest(RARE, [Stretch(weight, requests)], base=base, limit=limit) == pytest.approx(ratio, rel=0.01)
+    requests = needed(ratio, [RARE], weight=weight, base=base, limit=limit)
+    assert decides(ratio, [RARE], [Stretch(weight, requests * 1.001)], base=base, limit=limit)
+    assert not decides(ratio, [RARE], [Stretch(weight, requests * 0.999)], base=base, limit=limit)
+    assert smallest([RARE], [Stretch(weight, requests)], base=base, limit=limit) == pytest.approx(ratio, rel=0.01)
 
 
 def test_what_cannot_be_seen_takes_for_ever() -> None:
-    assert needed(1.0, RARE, weight=0.1, base=BASE) == math.inf
-    assert needed(1.2, TOLERANT, weight=0.1, base=BASE) == math.inf, "a ratio within the margin is no regression"
-    assert smallest(RARE, [Stretch(0.5, 1)], base=BASE) is None
-    assert smallest(RARE, [], base=BASE) is None
+    assert needed(1.0, [RARE], weight=0.1, base=BASE) == math.inf
+    assert needed(1.2, [TOLERANT], weight=0.1, base=BASE) == math.inf, "a ratio within the margin is no regression"
+    assert smallest([RARE], [Stretch(0.5, 1)], base=BASE) is None
+    assert smallest([RARE], [], base=BASE) is None
 
 
 def test_stages_add_up() -> None:
     parts = [Stretch(0.05, 500.0), Stretch(0.25, 2500.0)]
-    alone = [smallest(RARE, [part], base=BASE) for part in parts]
-    together = smallest(RARE, parts, base=BASE)
+    alone = [smallest([RARE], [part], base=BASE) for part in parts]
+    together = smallest([RARE], parts, base=BASE)
     assert together is not None
     assert together < min(one for one in alone if one is not None)
-    assert smallest(RARE, [*parts, Stretch(0.5, 0.0)], base=BASE) == together
+    assert smallest([RARE], [*parts, Stretch(0.5, 0.0)], base=BASE) == together
+
+
+@pytest.mark.parametrize(("negligible", "about"), [(0.01, 530), (0.02, 265)])
+def test_a_rate_that_is_negligible_takes_about_ln_200_over_it(negligible: float, about: float) -> None:
+    """With half of the stake on "never", and a canary that never fails (one failure in a million requests)."""
+    alone = Bets((negligible / 1000,), (0.5,), negligible, alone=True)
+    assert needed(1.0, [alone], weight=0.1, base=1e-6, z=0.0) == pytest.approx(about, rel=0.02)
+
+
+def test_two_ways_to_a_certificate_are_no_slower_than_the_better_one() -> None:
+    ratio = Bets((0.5, 0.75, 1.0, 1.25), (0.125,) * 4, 3.0)
+    alone = Bets((0.0025, 0.005), (0.25, 0.25), 0.01, alone=True)
+    each = [needed(1.0, [one], weight=0.1, base=BASE, z=0.0) for one in (ratio, alone)]
+    assert needed(1.0, [ratio, alone], weight=0.1, base=BASE, z=0.0) <= min(each)
+
+
+def test_traffic_before_counts() -> None:
+    whole = needed(2.0, [RARE], weight=0.1, base=BASE)
+    rest = needed(2.0, [RARE], weight=0.1, base=BASE, before=[Stretch(0.1, whole / 2)])
+    assert rest == pytest.approx(whole / 2, rel=0.01)
+    assert needed(2.0, [RARE], weight=0.1, base=BASE, before=[Stretch(0.1, 2 * whole)]) == 0.0
