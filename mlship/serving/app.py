@@ -70,7 +70,7 @@ class App:
             "/health": ("GET", self._ping),
             "/version": ("GET", self._mlflow),
             "/metrics": ("GET", lambda _: observer.metrics()),
-            "/counters": ("GET", lambda _: observer.counters()),
+            "/counters": ("GET", observer.counters),
             "/sketches": ("GET", lambda _: observer.sketches()),
             "/feedback": ("POST", observer.feedback),
         }
@@ -175,7 +175,7 @@ class App:
         elif scope["method"] not in (method, "HEAD" if method == "GET" else method):
             answer = error(405, "METHOD_NOT_ALLOWED", f"{path} takes {method}")
         elif method == "GET":
-            answer = await handler(b"")
+            answer = await handler(scope["query_string"])
         else:
             deadline = asyncio.get_running_loop().time() + self._limits.timeout
             try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any
@@ -14,6 +15,10 @@ MAX_SECONDS = 4096
 MAX_TEXT = 100
 
 Scalar = bool | int | float | str
+#: Asked of each prediction: a tuple is quicker than a union.
+_PLAIN, _NESTED = (bool, int, float, str), (list, dict)
+_NUMBERS = frozenset({bool, int, float})
+_SCALARS = _NUMBERS | {str}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +58,9 @@ def _read_label(entry: Any, where: str) -> Label:
 
 def scalar(prediction: Any) -> Scalar | None:
     """Return the one value of a row's prediction; None when there are several (as of `predict_proba`) or none."""
-    while isinstance(prediction, list | dict) and len(prediction) == 1:
+    while isinstance(prediction, _NESTED) and len(prediction) == 1:
         prediction = prediction[0] if isinstance(prediction, list) else next(iter(prediction.values()))
-    if isinstance(prediction, Scalar):
+    if isinstance(prediction, _PLAIN):
         return prediction
     item = getattr(prediction, "item", None)  # a numpy scalar in a plain list
     return item() if callable(item) else None
@@ -80,7 +85,7 @@ class Feedback:
         self._size = 0
         self._seconds: dict[int, list[int]] = {}
 
-    def record(self, request_id: str, second: int, predictions: list[Any]) -> None:
+    def record(self, request_id: str, second: int, predictions: Sequence[Any]) -> None:
         """Remember what was answered; the oldest answers are forgotten when there are too many rows.
 
         An id that was used before gets the newest answer, unless its label has come already.
@@ -89,10 +94,16 @@ class Feedback:
             if not self._known[request_id][1]:
                 return
             self._forget(request_id)
-        values = [value for value in map(scalar, predictions) if value is not None]
-        if not values or len(values) != len(predictions) or len(values) > self._max_predictions:
+        if not 0 < len(predictions) <= self._max_predictions:
             return
-        self._known[request_id] = (second, tuple(map(_short, values)))
+        values, kinds = tuple(predictions), set(map(type, predictions))
+        if not kinds <= _SCALARS:  # something is to be unpacked first
+            values = tuple([value for value in map(scalar, values) if value is not None])
+            if len(values) != len(predictions):
+                return
+        if not kinds <= _NUMBERS:
+            values = tuple(map(_short, values))
+        self._known[request_id] = (second, values)
         self._size += len(values)
         while self._size > self._max_predictions:
             self._forget(next(iter(self._known)))

@@ -23,7 +23,8 @@ from mlship.serving.channel import Channel, Closed
 from mlship.serving.feedback import Label
 from mlship.serving.handing import Taking
 from mlship.serving.membership import Membership
-from mlship.serving.observing import Joined, Observing
+from mlship.serving.observing import Observing
+from mlship.serving.others import Joined
 
 #: Seconds that the parent may take to ask all others; each of them has less.
 PATIENCE = 5.0
@@ -32,7 +33,7 @@ log = logging.getLogger("mlship.serving")
 
 
 class Siblings:
-    """Implements ``observing.Others`` by asking the parent; when it does not answer, this worker speaks for itself."""
+    """Implements ``others.Others`` by asking the parent; when it does not answer, this worker speaks for itself."""
 
     def __init__(self, membership: Membership, parent: Channel) -> None:
         self.epoch = membership.epoch
@@ -46,6 +47,14 @@ class Siblings:
         except Closed:
             return ()
         return states
+
+    async def tallies(self, own: dict[str, Any], answers: int) -> Sequence[Mapping[str, Any]]:
+        """See ``Others.tallies``."""
+        try:
+            tallies: list[dict[str, Any]] = await self._parent.ask("tallies", [own, answers], timeout=PATIENCE)
+        except Closed:
+            return ()
+        return tallies
 
     async def label(self, labels: Sequence[Label]) -> Joined:
         """See ``Others.label``."""
@@ -86,7 +95,9 @@ class Member:
 
     def __init__(self, arguments: argparse.Namespace, membership: Membership) -> None:
         self._membership = membership
-        self._parent = Channel({"serve": self._serve, "drain": self._drain, "state": self._state, "join": self._join})
+        self._parent = Channel(
+            {"serve": self._serve, "drain": self._drain, "state": self._state, "tally": self._tally, "join": self._join}
+        )
         app, observer = process.build(arguments, Siblings(membership, self._parent), membership.number)
         self.app: App = app
         self.observer: Observing = observer
@@ -148,6 +159,9 @@ class Member:
 
     async def _state(self, _: Any) -> dict[str, Any]:
         return await self.observer.state()
+
+    async def _tally(self, answers: int) -> dict[str, Any]:
+        return self.observer.tally(answers)
 
     async def _join(self, document: list[list[Any]]) -> Joined:
         return self.observer.join([Label(request_id, tuple(values)) for request_id, values in document])

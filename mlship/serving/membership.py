@@ -17,7 +17,7 @@ class Membership:
     connections: int
     """Descriptor of the socket that connections come through."""
     epoch: str
-    """Of the server's counters; see ``observing.Others``."""
+    """Of the server's counters; see ``others.Others``."""
     started: float
     """Unix time of the server's start."""
 

@@ -51,8 +51,14 @@ class Observer(Protocol):
     async def metrics(self) -> Answer:
         """The answer of `GET /metrics`, for all workers of this server together."""
 
-    async def counters(self) -> Answer:
-        """The answer of `GET /counters`: labels by second of the request, for all workers together."""
+    async def counters(self, query: bytes) -> Answer:
+        """The answer of `GET /counters`: labels by second of the request, and predictions, for all workers together.
+
+        Parameters
+        ----------
+        query
+            `answers=N` asks for the latest predictions by request id, too.
+        """
 
     async def sketches(self) -> Answer:
         """The answer of `GET /sketches`: mergeable distributions of features and predictions, of all workers."""

@@ -5,56 +5,29 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-import uuid
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import parse_qs
 
 from mlship.serving.exposition import CONTENT_TYPE, ROWS, SECONDS, Described, exposition, process
 from mlship.serving.feedback import Feedback, Label, read_labels
 from mlship.serving.notes import LabelCame, Notes, Subject
 from mlship.serving.observer import Answered, Pressure
+from mlship.serving.others import Alone, Joined, Others
 from mlship.serving.protocol import Answer, error
 from mlship.serving.state import State, merged
+from mlship.serving.tally import MAX_ANSWERS, Tally, together
 
 if TYPE_CHECKING:
     from mlship.serving.predictionlog import PredictionLog
 
 Result = TypeVar("Result")
-#: Rows labelled and rows wrong, for each label that was joined; None for one that was not.
-Joined = list[tuple[int, int] | None]
-
-
-class Others(Protocol):
-    """The other workers of this server."""
-
-    epoch: str
-    """New when the counters of the server begin again at zero."""
-    started: float
-    """Unix time of the server's start."""
-
-    async def states(self, own: dict[str, Any]) -> Sequence[Mapping[str, Any]]:
-        """The states of all others, and of workers that have gone; `own` is kept for when this one has gone."""
-
-    async def label(self, labels: Sequence[Label]) -> Joined:
-        """Join labels that are not ours with the predictions of others."""
-
-
-class Alone:
-    """A server of one worker."""
-
-    def __init__(self) -> None:
-        self.epoch = uuid.uuid4().hex
-        self.started = time.time()
-
-    async def states(self, own: dict[str, Any]) -> Sequence[Mapping[str, Any]]:
-        """There are none."""
-        del own
-        return ()
-
-    async def label(self, labels: Sequence[Label]) -> Joined:
-        """Nobody else has made predictions."""
-        return [None] * len(labels)
+#: What the answer to labels says when some were not joined: no server knows what the others have.
+ELSEWHERE = (
+    "joined counts what this server has predicted; every other server of the endpoint has a copy of these labels, "
+    "and joins what it has predicted"
+)
 
 
 class Observing:
@@ -79,6 +52,7 @@ class Observing:
         self._log: Final = log
         self._feedback: Final = feedback
         self._others: Final = others
+        self._tally: Final = Tally()
         self._outcomes = dict.fromkeys(("ok", "rejected", "refused", "late", "failed"), 0)
         self._seconds = [0] * (len(SECONDS) + 1)
         self._seconds_sum = 0.0
@@ -110,7 +84,8 @@ class Observing:
         self._seconds_sum += one.seconds
         if one.status < 300:
             if one.predictions is not None:
-                self._feedback.record(one.request_id, int(one.arrived), list(one.predictions))
+                self._feedback.record(one.request_id, int(one.arrived), one.predictions)
+                self._tally.add(one.request_id, one.predictions, one.arrived)
             self._notes.answered(one)
 
     def close(self, timeout: float) -> None:
@@ -124,11 +99,21 @@ class Observing:
         total = await self._total()
         return Answer(200, await _aside(exposition, self._described, total, self._others.started), CONTENT_TYPE)
 
-    async def counters(self) -> Answer:
+    async def counters(self, query: bytes) -> Answer:
         """See ``Observer.counters``."""
-        labels = (await self._total()).counts["labels"]
+        try:
+            answers = _answers(query)
+        except ValueError:
+            return error(400, "BAD_REQUEST", f"`answers` must be a whole number from 1 to {MAX_ANSWERS}")
+        own = self.tally(answers)
+        tallies = (*await self._others.tallies(own, answers), own)
+        counts = merged(State(tally["counts"]) for tally in tallies).counts
+        labels = counts["labels"]
         rows = [[int(second), *labels[second]] for second in sorted(labels, key=int)]
-        return Answer(200, json.dumps({"epoch": self._others.epoch, "labels": rows}).encode())
+        document = {"epoch": self._others.epoch, "labels": rows, "predictions": counts["predicted"]}
+        if answers:
+            document["answers"] = together(tally["answers"] for tally in tallies)
+        return Answer(200, json.dumps(document).encode())
 
     async def sketches(self) -> Answer:
         """See ``Observer.sketches``."""
@@ -163,7 +148,10 @@ class Observing:
                 else:
                     joined[position] = counts
         known = sum(counts is not None for counts in joined)
-        return Answer(202, json.dumps({"accepted": len(labels), "joined": known}).encode())
+        told: dict[str, Any] = {"accepted": len(labels), "joined": known}
+        if known < len(labels):
+            told["note"] = ELSEWHERE
+        return Answer(202, json.dumps(told).encode())
 
     # What this worker has
 
@@ -176,6 +164,18 @@ class Observing:
                 self._wrong += counts[1]
                 self._notes.label(LabelCame(label.request_id, time.time(), label.values, joined=True))
         return joined
+
+    def tally(self, answers: int) -> dict[str, Any]:
+        """What of this worker's state the judge reads, as JSON; a higher `sequence` is later, as of `state`.
+
+        Parameters
+        ----------
+        answers
+            How many of the latest predictions by request id; with 0 none, and nobody has asked for them.
+        """
+        self._sequence += 1
+        latest = self._tally.asked(time.time(), answers) if answers else {}
+        return {"sequence": self._sequence, "counts": self._judged(), "answers": latest}
 
     async def state(self) -> dict[str, Any]:
         """The state of this worker, as JSON; see `State`. One with a higher `sequence` is later in all its parts."""
@@ -198,7 +198,7 @@ class Observing:
                 "not_batched": self._not_batched,
                 "labelled": self._labelled,
                 "wrong": self._wrong,
-                "labels": {str(second): [known, wrong] for second, known, wrong in self._feedback.seconds()},
+                **self._judged(),
                 "rows_missed": self._notes.missed,
                 "rows_thinned": noted["rows_thinned"],
                 "classes": noted["classes"],
@@ -222,10 +222,24 @@ class Observing:
             "outputs": noted["outputs"],
         }
 
+    def _judged(self) -> dict[str, Any]:
+        labels = {str(second): [known, wrong] for second, known, wrong in self._feedback.seconds()}
+        return {"labels": labels, "predicted": self._tally.counts()}
+
     async def _total(self) -> State:
         own = await self.state()
         states = (*await self._others.states(own), own)
         return await _aside(lambda: merged(map(State.from_json, states)))
+
+
+def _answers(query: bytes) -> int:
+    """How many answers a query asks for; raises ``ValueError`` for what is no such number."""
+    given = parse_qs(query.decode("latin-1"), keep_blank_values=True).get("answers")
+    if given is None:
+        return 0
+    if not 0 < int(given[-1]) <= MAX_ANSWERS:
+        raise ValueError(given[-1])
+    return int(given[-1])
 
 
 async def _aside(work: Callable[..., Result], *arguments: Any) -> Result:

@@ -24,7 +24,8 @@ from mlship.serving.exposition import Described
 from mlship.serving.feedback import Feedback
 from mlship.serving.limits import Limits
 from mlship.serving.notes import Notes, Subject
-from mlship.serving.observing import Alone, Observing, Others
+from mlship.serving.observing import Observing
+from mlship.serving.others import Alone, Others
 from mlship.serving.predictionlog import PredictionLog
 
 #: Seconds. Longer than the router keeps an idle connection, so that it is never the server that closes one in use.

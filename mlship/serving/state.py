@@ -15,8 +15,8 @@ from mlship.stats.sketches import ColumnSketch
 #: alone counts far fewer classes, so that in practice no class that was shown is ever put with the others.
 MAX_SECONDS = 4096
 MAX_CLASSES = 1000
-#: The name that all further classes share.
-OTHER = "__other__"
+#: The name that all further classes share, in `/metrics` and `/sketches`, and in `/counters`.
+OTHER, REST = "__other__", "(other)"
 
 #: Nested dictionaries and lists of numbers.
 Counts = dict[str, Any]
@@ -72,17 +72,21 @@ def merged(states: Iterable[State]) -> State:
     if labels and len(labels) > MAX_SECONDS:
         total.counts["labels"] = {key: labels[key] for key in sorted(labels, key=int)[-MAX_SECONDS:]}
     for name, classes in total.counts.get("classes", {}).items():
-        total.counts["classes"][name] = bounded(classes, MAX_CLASSES)
+        total.counts["classes"][name] = bounded(classes, MAX_CLASSES, OTHER)
+    if (predicted := total.counts.get("predicted")) is not None:
+        predicted["classes"] = bounded(predicted["classes"], MAX_CLASSES, REST)
     return total
 
 
-def bounded(classes: dict[str, int], most: int) -> dict[str, int]:
-    """The first `most` classes one by one, in the order in which they came, and all further ones as one."""
-    names = [name for name in classes if name != OTHER]
+def bounded(classes: dict[str, int], most: int, rest: str) -> dict[str, int]:
+    """The first `most` classes one by one, in the order in which they came, and all further ones as one: `rest`."""
+    if len(classes) <= most:
+        return classes
+    names = [name for name in classes if name != rest]
     if len(names) <= most:
         return classes
     kept = {name: classes[name] for name in names[:most]}
-    return kept | {OTHER: sum(classes.values()) - sum(kept.values())}
+    return kept | {rest: sum(classes.values()) - sum(kept.values())}
 
 
 def _sum(one: Any, other: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Any
 
 from mlship.serving.channel import Channel, Closed, Handler
@@ -18,6 +19,8 @@ class Told:
     def __init__(self, together: Together, ready: Handler) -> None:
         self.state: dict[str, Any] | None = None
         """What it last said that it had counted."""
+        self.tally: dict[str, Any] | None = None
+        """What it last said that the judge reads: never older than that part of its state."""
         self.silent = 0
         """In how many looks in a row it did not answer."""
         self.fault: dict[str, Any] | None = None
@@ -26,6 +29,11 @@ class Told:
         async def states(own: dict[str, Any]) -> list[dict[str, Any]]:
             self.keep(own)
             return await together.others(self)
+
+        async def tallies(document: list[Any]) -> list[dict[str, Any]]:
+            own, answers = document
+            self.keep_tally(own)
+            return await together.tallies(self, answers)
 
         async def label(document: list[list[Any]]) -> list[Any]:
             return await together.label(self, document)
@@ -36,12 +44,27 @@ class Told:
         async def last(state: dict[str, Any]) -> None:
             self.keep(state)
 
-        self.channel = Channel({"ready": ready, "states": states, "label": label, "fault": fault, "last": last})
+        self.channel = Channel(
+            {"ready": ready, "states": states, "tallies": tallies, "label": label, "fault": fault, "last": last}
+        )
 
     def keep(self, state: dict[str, Any]) -> None:
         """Remember a state, unless a later one is known: what was shown once must never shrink."""
         if self.state is None or state["sequence"] > self.state["sequence"]:
             self.state = state
+            counts = state["counts"]
+            self.keep_tally(
+                {
+                    "sequence": state["sequence"],
+                    "counts": {key: counts[key] for key in ("labels", "predicted")},
+                    "answers": self.tally["answers"] if self.tally is not None else {},
+                }
+            )
+
+    def keep_tally(self, tally: dict[str, Any]) -> None:
+        """The same for a tally."""
+        if self.tally is None or tally["sequence"] > self.tally["sequence"]:
+            self.tally = tally
 
 
 class Together:
@@ -64,8 +87,10 @@ class Together:
             Whether nobody had asked it to end.
         """
         self._living.remove(told)
-        last = [State.from_json(told.state).gone()] if told.state is not None else []
-        self._dead = merged([self._dead, *last, State({"deaths": int(died)})])
+        last = State.from_json(told.state).gone() if told.state is not None else State()
+        if told.tally is not None:
+            last.counts = {**last.counts, **told.tally["counts"]}
+        self._dead = merged([self._dead, last, State({"deaths": int(died)})])
 
     async def look(self) -> None:
         """Ask every worker what it has counted, so that its death loses no more than what comes after."""
@@ -78,6 +103,18 @@ class Together:
         living = [told for told in self._living if told is not asking]
         await self._ask(living)
         return [self._dead.to_json(), *(told.state for told in living if told.state is not None)]
+
+    async def tallies(self, asking: Told, answers: int) -> list[dict[str, Any]]:
+        """The tallies of all but one worker, and of the dead together, of whom nobody's answers are left."""
+        living = [told for told in self._living if told is not asking]
+
+        async def ask(told: Told) -> None:
+            with suppress(Closed):
+                told.keep_tally(await told.channel.ask("tally", answers, timeout=ANSWER))
+
+        await asyncio.gather(*map(ask, living))
+        dead = {key: self._dead.counts[key] for key in ("labels", "predicted") if key in self._dead.counts}
+        return [{"counts": dead, "answers": {}}, *(told.tally for told in living if told.tally is not None)]
 
     async def label(self, asking: Told, labels: list[list[Any]]) -> list[Any]:
         """Offer labels to one worker after the other, so that no label is counted twice.

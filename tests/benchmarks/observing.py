@@ -17,7 +17,8 @@ from mlship.serving.exposition import Described
 from mlship.serving.feedback import Feedback
 from mlship.serving.notes import Notes, Subject
 from mlship.serving.observer import Answered
-from mlship.serving.observing import Alone, Observing
+from mlship.serving.observing import Observing
+from mlship.serving.others import Alone
 from mlship.serving.predictionlog import PredictionLog
 
 RATE, REQUESTS = 5000, 50_000

@@ -71,12 +71,13 @@ async def call(
     async def send(message: dict[str, Any]) -> None:
         messages.append(message)
 
+    path, _, query = path.partition("?")
     scope = {
         "type": "http",
         "method": method,
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": query.encode(),
         "root_path": "",
         "scheme": "http",
         "http_version": "1.1",

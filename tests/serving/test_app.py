@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,8 @@ from mlship.serving.exposition import Described
 from mlship.serving.limits import Limits
 from mlship.serving.load import load
 from mlship.serving.observing import alone
+from mlship.serving.tally import digest
+from mlship.stats.buckets import bucket
 
 from .conftest import Reply, call
 
@@ -226,8 +227,10 @@ def test_labels_are_joined_with_answers_and_counted(regressor: Path) -> None:
             {"request_id": "bad", "label": 1},
         ]
         reply = await call(app, "/feedback", labels)
-        assert (reply.status, reply.json) == (202, {"accepted": 3, "joined": 2})
-        assert (await call(app, "/feedback", labels[0])).json == {"accepted": 1, "joined": 0}
+        assert (reply.status, reply.json["accepted"], reply.json["joined"]) == (202, 3, 2)
+        assert "every other server" in reply.json["note"], "this one knows nothing of what others have joined"
+        again = (await call(app, "/feedback", labels[0])).json
+        assert (again["accepted"], again["joined"]) == (1, 0)
         counters = (await call(app, "/counters", method="GET")).json
         assert [sum(second[i] for second in counters["labels"]) for i in (1, 2)] == [2, 1]
         assert (await call(app, "/counters", method="GET")).json["epoch"] == counters["epoch"]
@@ -239,13 +242,39 @@ def test_labels_are_joined_with_answers_and_counted(regressor: Path) -> None:
     serve(regressor, scenario, tolerance=0.1)
 
 
+def test_counters_tell_predictions_at_once_and_the_latest_by_request_when_asked(regressor: Path) -> None:
+    async def scenario(app: App) -> None:
+        async def ask(name: str, *values: float) -> None:
+            body = {"dataframe_split": {"columns": ["a", "b"], "data": [[value, 0.0] for value in values]}}
+            await call(app, "/invocations", body, headers={"content-type": "application/json", "x-request-id": name})
+
+        assert (await call(app, "/counters?answers=100", method="GET")).json["answers"] == {}
+        await ask("r1", 2.0)
+        await ask("r2", 3.0, -4.0)
+        told = (await call(app, "/counters?answers=100", method="GET")).json
+        assert told["predictions"] == {
+            "classes": {},
+            "scores": {str(bucket(value)): 1 for value in (-8.0, 4.0, 6.0)},
+        }
+        keys = [digest("r1"), digest("r2"), f"{digest('r2')}.1"]
+        assert told["answers"] == {key: pytest.approx(value) for key, value in zip(keys, (4, 6, -8), strict=True)}
+        assert list((await call(app, "/counters?answers=2", method="GET")).json["answers"]) == keys[1:]
+        assert "answers" not in (await call(app, "/counters", method="GET")).json
+        for wrong in ("0", "4097", "-1", "x", ""):
+            assert (await call(app, f"/counters?answers={wrong}", method="GET")).status == 400
+        assert (await call(app, "/counters?other=1", method="GET")).status == 200
+
+    serve(regressor, scenario)
+
+
 def test_before_the_model_is_ready_everything_that_needs_it_is_503() -> None:
     async def scenario() -> None:
         app = made()
         for path, method in (("/ping", "GET"), ("/health", "GET"), ("/version", "GET"), ("/invocations", "POST")):
             reply = await call(app, path, method=method)
             assert (reply.status, "loading" in reply.json["message"]) == (503, True)
-        assert json.loads((await call(app, "/counters", method="GET")).body)["labels"] == []
+        counters = (await call(app, "/counters", method="GET")).json
+        assert (counters["labels"], counters["predictions"]) == ([], {"classes": {}, "scores": {}})
         assert (await call(app, "/metrics", method="GET")).status == 200
 
     asyncio.run(scenario())

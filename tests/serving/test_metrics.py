@@ -20,7 +20,8 @@ from mlship.serving.exposition import SECONDS, Described, exposition
 from mlship.serving.feedback import Feedback, Label
 from mlship.serving.notes import FEATURE_ROWS, MAX_CLASSES, MAX_ROWS, Notes, Subject, count_classes
 from mlship.serving.observer import Answered, Pressure
-from mlship.serving.observing import Alone, Observing, outcome
+from mlship.serving.observing import ELSEWHERE, Observing, outcome
+from mlship.serving.others import Alone
 from mlship.serving.state import MAX_SECONDS, OTHER, State, merged
 from mlship.serving.together import Together, Told
 
@@ -188,8 +189,10 @@ def test_labels_are_joined_counted_by_second_and_told_as_before(observing: Obser
         observing.answered(answered(number))
     body = json.dumps([{"request_id": f"id{number}", "label": number % 2} for number in range(4)]).encode()
     answer = asyncio.run(observing.feedback(body))
-    assert (answer.status, json.loads(answer.body)) == (202, {"accepted": 4, "joined": 3})
-    counters = json.loads(asyncio.run(observing.counters()).body)
+    told = json.loads(answer.body)
+    assert (answer.status, told.pop("note")) == (202, ELSEWHERE)
+    assert told == {"accepted": 4, "joined": 3}
+    counters = json.loads(asyncio.run(observing.counters(b"")).body)
     assert counters["labels"] == [[1000, 1, 1], [1001, 1, 0], [1002, 1, 1]]
     assert len(counters["epoch"]) == 32
     samples = scrape(observing)

@@ -22,6 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mlship.serving.channel import Channel, Closed
 from mlship.serving.handing import MAX_SENT, Hand, Taking
+from mlship.serving.tally import digest
 
 BODY = json.dumps({"dataframe_split": {"columns": ["a", "b"], "data": [[1.0, 2.0]]}})
 JSON = {"content-type": "application/json"}
@@ -212,6 +213,7 @@ def test_workers_are_one_server_whoever_answers_and_whoever_dies(regressor: Path
     (resident,) = [row for row in Path(f"/proc/{process.pid}/status").read_text().splitlines() if "VmRSS" in row]
     assert int(resident.split()[1]) < 60_000, "kilobytes: the parent loads no model and no HTTP server"
 
+    assert json.loads(ask(port, "/counters?answers=1")[1])["answers"] == {}, "from now on they are remembered"
     callers = [Caller(port) for _ in range(8)]
     for caller in callers:
         caller.start()
@@ -235,8 +237,11 @@ def test_workers_are_one_server_whoever_answers_and_whoever_dies(regressor: Path
     for part in (ids[::2], ids[1::2]):
         status, body = ask(port, "/feedback", json.dumps([{"request_id": one, "label": 0.0} for one in part]))
         assert (status, json.loads(body)) == (202, {"accepted": len(part), "joined": len(part)})
-    counters = json.loads(ask(port, "/counters")[1])
+    counters = json.loads(ask(port, "/counters?answers=4096")[1])
     assert sum(labelled for _, labelled, _ in counters["labels"]) == len(ids)
+    assert list(counters["predictions"]["scores"].values()) == [len(ids)]
+    latest = {digest(one) for caller in callers for one in caller.ids[-100:]}
+    assert latest <= counters["answers"].keys(), "of both workers"
     assert json.loads(ask(port, "/sketches")[1])["outputs"][""]["numbers"]["count"] == len(ids)
 
     # One dies: nothing that was counted is lost, the other answers, and a new one comes.
@@ -252,6 +257,7 @@ def test_workers_are_one_server_whoever_answers_and_whoever_dies(regressor: Path
     assert seen["mlship_requests_total/ok"] == len(ids) + 20
     later = json.loads(ask(port, "/counters")[1])
     assert (later["epoch"], later["labels"]) == (counters["epoch"], counters["labels"])
+    assert list(later["predictions"]["scores"].values()) == [len(ids) + 20]
 
     # Drained under load, by a signal to the whole group as process managers send it.
     callers = [Caller(port) for _ in range(6)]
