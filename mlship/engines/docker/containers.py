@@ -20,7 +20,7 @@ FALLBACK_USER = ROUTER_USER
 #: Where the router's volume is, and its files in it.
 VOLUME, CONFIG = "/mlship", "/mlship/config"
 #: The lease, and the code that the router's agent and the guardian share.
-LEASE_FOLDER, CODE_FOLDER = f"{VOLUME}/lease", f"{VOLUME}/code"
+LEASE_FOLDER, CODE_FOLDER = f"{CONFIG}/lease", f"{VOLUME}/code"
 #: Where a server writes, the prediction log among it.
 WRITABLE = "/var/lib/mlship"
 #: Port of Envoy's admin interface, on the loopback device of its container.

@@ -15,7 +15,7 @@ from mlship.engines import envoy, lease, state
 from mlship.engines.docker import kept, last, look, router, start, world
 from mlship.engines.docker.hands import NoRouter
 from mlship.engines.docker.names import Container
-from mlship.engines.docker.site import Site, absent, elsewhere, one_server, servers
+from mlship.engines.docker.site import Absent, Site, absent, elsewhere, one_server, servers
 from mlship.engines.docker.start import Wanted
 from mlship.engines.front import Front
 from mlship.engines.options import ServerOptions
@@ -195,15 +195,14 @@ class DockerEngine:
 
     def release(self, owner: str) -> None:
         """Replace the file of the lease, where this owner has it."""
-        with suppress(NoRouter):
+        with suppress(Absent):
             self._lease("release", owner)
 
     def lease(self) -> Lease | None:
         """What the file says."""
-        found = self.site.containers()
-        if world.router(found) is None:
-            return None
-        return lease.to_lease(self._lease("look"))
+        with suppress(Absent):
+            return lease.to_lease(self._lease("look"))
+        return None
 
     def _lease(self, what: str, *arguments: Any) -> Any:
         """Ask the agent; which container it is in is looked up only where nobody answers, for that takes longer."""

@@ -112,9 +112,13 @@ def one_server(found: Iterable[Container], name: str, model: str) -> Container:
     return there[name]
 
 
-def absent(model: str) -> EngineError:
+class Absent(EngineError):
+    """Nothing is deployed."""
+
+
+def absent(model: str) -> Absent:
     """Nothing is there."""
-    return EngineError(
+    return Absent(
         "nothing is deployed", where=model, hint="`mlship rollout POLICY` deploys it; `mlship status` lists all"
     )
 
