@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import time
 from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlship.engines import envoy, fallback, files, lease, looks, processes, state, supervisor, waits
+from mlship.engines import envoy, fallback, files, lease, looks, processes, state, supervisor, users, waits
 from mlship.engines.counters import Admin, Counted
 from mlship.engines.start import Command, clear_the_way, envoy_binary, new_deployment, serving
 from mlship.engines.state import Deployment, State
@@ -44,6 +46,7 @@ class LocalEngine:
         self._front = setup.front if setup else None
         self._command = command or (serving(setup.servers) if setup else serving())
         self._labels = looks.Labels()
+        self._users = users.Users()
 
     @property
     def address(self) -> str:
@@ -59,6 +62,14 @@ class LocalEngine:
 
     def deploy(self, release: Release) -> str:
         """Start router and server unless they run; what this call started is stopped again when it fails."""
+        try:
+            return self._deploy(release)
+        except EngineError as error:
+            if os.strerror(errno.EADDRINUSE) not in error.what:
+                raise
+        return self._deploy(release)  # a port was free when it was chosen, and taken a moment later: with others
+
+    def _deploy(self, release: Release) -> str:
         binary = envoy_binary()
         self._home.ensure(self.directory)
         with state.locked(self.directory, "engine"):
@@ -251,13 +262,23 @@ class LocalEngine:
             run, counted = Admin(known.admin_port).counted()
         except looks.UNREACHABLE:
             return Scrape(time.time(), {}, tuple(known.servers))
-        at = time.time()
+        at, named = time.time(), None
+        if since := files.since(self.directory):
+            named = self._users.follow(run, since, users.reader(files.users_log(self.directory)))
         servers = {}
         for name, one in known.servers.items():
             count = counted.get(one.cluster, Counted())
             epoch, labels = self._labels.read(one)
             servers[name] = ServerCounters(
-                f"{run}/{one.nonce}", count.requests, count.errors, count.latency, labels, labels_epoch=epoch
+                f"{run}/{one.nonce}",
+                count.requests,
+                count.errors,
+                count.latency,
+                labels,
+                labels_epoch=epoch,
+                timeouts=count.timeouts,
+                mirrored=count.mirrored,
+                users=users.of_cluster(count, named, one.cluster),
             )
         return Scrape(at, servers)
 

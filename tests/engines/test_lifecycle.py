@@ -165,6 +165,28 @@ def test_a_taken_port_is_named_with_its_owner_and_nothing_starts(made: Callable[
     assert files(engine) <= {"engine.lock"}
 
 
+def test_a_port_that_others_take_in_the_last_moment_is_replaced(
+    made: Callable[..., LocalEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A free port is only free until somebody takes it; another one is chosen then."""
+    choose, chosen = state.free_ports, 0
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+
+        def unlucky(count: int) -> list[int]:
+            nonlocal chosen
+            ports = list(choose(count))
+            if count == 4:
+                chosen += 1
+                ports[1] = taken.getsockname()[1] if chosen == 1 else ports[1]
+            return ports
+
+        monkeypatch.setattr(state, "free_ports", unlucky)
+        engine = made()
+        up(engine)
+        assert answers(engine)
+    assert chosen == 2
+
+
 def test_a_server_that_dies_at_once_tells_why(made: Callable[..., LocalEngine]) -> None:
     engine = made()
     broken = engine.deploy(Release("m", "broken", "sha256:0", Path("/nowhere")))
