@@ -74,10 +74,11 @@ def test_a_look_without_an_arms_counters_changes_nothing() -> None:
     assert judge.update(before, blind) == before
 
 
-def test_the_total_is_the_mean_of_the_signals() -> None:
+def test_the_total_is_the_mean_of_the_signals_by_their_budgets() -> None:
     evidence = seen(look((50, 10), (450, 2)))
-    shares = evidence.shares
-    assert evidence.total == pytest.approx(sum(shares.values()) / 3)
+    shares, budget = evidence.shares, ALL.budget
+    assert sum(budget.values()) == pytest.approx(1.0)
+    assert evidence.total == pytest.approx(sum(budget[name] * shares[name] for name in budget))
     assert shares["errors"] > 100
     assert shares["labels"] == pytest.approx(1.0)
 
@@ -94,7 +95,8 @@ def test_latency_waits_for_frozen_thresholds_and_passes_over_the_cold_start() ->
     """Windows that shape the thresholds, and the canary's first requests, are no evidence."""
     young = judge.begin(ALL)
     for at in range(1000, 1005):
-        young = judge.update(young, look((30, 0), (100, 0), at=at, slow=30))
+        assert young.thresholds is None
+        young = judge.update(young, look((30, 0), (judge.WARM_UP // 5, 0), at=at, slow=30))
     assert young.thresholds is not None
     assert signal(young, "latency").canary == (0, 0)
     cold = seen(look((judge.COLD_START, 0), (200, 0), slow=judge.COLD_START))
@@ -111,9 +113,13 @@ def test_thresholds_stay_frozen_when_stable_slows_down() -> None:
     assert judge.update(evidence, slow_stable).thresholds == frozen
 
 
-def test_a_failed_request_is_a_slow_one_too() -> None:
-    evidence = seen(look((30, 0), (300, 0)), look((10, 4), (100, 0), at=1001))
-    assert signal(evidence, "latency").canary == (4, 10)
+def test_nothing_is_fast_because_it_fails() -> None:
+    """A failure tells nothing about latency and is left out; one without an answer in time is slower than anything."""
+    window = look((10, 4), (100, 0), at=1001)
+    failed = seen(look((30, 0), (300, 0)), window)
+    assert signal(failed, "latency").canary == (0, 6)
+    timed_out = seen(look((30, 0), (300, 0)), replace(window, canary=replace(window.canary, timeouts=3)))
+    assert signal(timed_out, "latency").canary == (3, 9)
 
 
 def test_labels_of_seconds_around_a_weight_change_are_dropped() -> None:

@@ -42,6 +42,8 @@ def evidence_of(total: float) -> Evidence:
 
     signals = tuple(
         replace(one, processes=tuple(replace(p, sums=(math.log(total),) * len(p.sums)) for p in one.processes))
+        if one.action == "rollback"
+        else one
         for one in LATENCY_SEEN.signals
     )
     return replace(LATENCY_SEEN, signals=signals)

@@ -1,0 +1,82 @@
+"""Missing telemetry: is one arm counted less than the router's weight says? A metrics source that is down is not a bad
+canary, so this only ever asks for a pause. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+from mlship.rollout.judge.evidence import Count, Evidence, Signal
+from mlship.stats import eprocess
+from mlship.types import ArmWindow, Observation
+
+#: What is counted, in the order of the bets, and which signals rest on it.
+COUNTS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("requests", ("errors", "timeouts", "latency")),
+    ("predictions", ("predictions",)),
+    ("labels", ("labels",)),
+)
+
+
+def look(signal: Signal, evidence: Evidence, observation: Observation) -> Signal:
+    """The signal after one window; chosen testers, and copies of requests, say nothing of weights."""
+    if observation.testers or observation.mirror:
+        return signal
+    requests, predictions, labels = signal.processes
+    canary, stable, units = observation.canary, observation.stable, evidence.units
+    counted = max(0, canary.requests), max(0, stable.requests)
+    if 0 < observation.weight < 1:
+        inflation = units.counts_per_user
+        requests = eprocess.routed(requests, counted=counted, weight=observation.weight, inflation=inflation)
+        signal = replace(
+            signal,
+            canary=(signal.canary[0] + counted[0], signal.canary[1] + sum(counted)),
+            stable=(signal.stable[0] + counted[1], signal.stable[1] + sum(counted)),
+        )
+    mine, theirs = answered(canary), answered(stable)
+    if canary.predictions is not None and stable.predictions is not None and mine and theirs:
+        rows, weight = (canary.predictions.total, stable.predictions.total), mine / (mine + theirs)
+        predictions = eprocess.routed(predictions, counted=rows, weight=weight, inflation=units.rows_per_request)
+    inflation = units.rows_per_request * units.requests_per_user
+    for weight, (mine, theirs) in _labelled(evidence, observation).items():
+        labels = eprocess.routed(labels, counted=(mine, theirs), weight=weight, inflation=inflation)
+    return replace(signal, processes=(requests, predictions, labels))
+
+
+def answered(arm: ArmWindow) -> int:
+    """Requests of a window that have given predictions: those that did not fail."""
+    served = max(arm.served, arm.requests, 0)
+    return served - min(served, round(served * arm.errors / arm.requests)) if arm.requests > 0 else served
+
+
+def lacking(evidence: Evidence) -> tuple[str, ...]:
+    """What is counted less on one arm than it should be, as far as that has been shown: `requests`, `labels`."""
+    signal = next((one for one in evidence.signals if one.name == "telemetry"), None)
+    if signal is None:
+        return ()
+    limit = math.log(evidence.limit)
+    return tuple(
+        what for process, (what, _) in zip(signal.processes, COUNTS, strict=True) if eprocess.log_e(process) >= limit
+    )
+
+
+def doubted(evidence: Evidence, name: str) -> tuple[str, ...]:
+    """What this signal rests on, and is counted less on one arm than it should be."""
+    rests = dict(COUNTS)
+    return tuple(what for what in lacking(evidence) if name in rests[what])
+
+
+def _labelled(evidence: Evidence, observation: Observation) -> dict[float, Count]:
+    """(canary, stable) labelled requests by the weight that they met."""
+    counts: dict[float, Count] = {}
+    for one in observation.labels:
+        weight = weight_at(evidence, one.second)
+        if weight is not None:
+            mine, theirs = counts.get(weight, (0, 0))
+            counts[weight] = mine + max(0, one.canary[0]), theirs + max(0, one.stable[0])
+    return counts
+
+
+def weight_at(evidence: Evidence, second: int) -> float | None:
+    """The weight that every request of this second met; None when there was no single one, or it is forgotten."""
+    return next((weight for first, last, weight in reversed(evidence.spans) if first <= second <= last), None)

@@ -1,0 +1,161 @@
+"""What the evidence says, in sentences a person would say. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mlship.rollout.judge import outputs, telemetry
+from mlship.rollout.judge.evidence import Count, Evidence, Signal
+from mlship.rollout.judge.latency import COLD_START, SHOWN, WARM_UP
+from mlship.rollout.judge.numbers import number, percent, rate
+from mlship.stats import eprocess
+from mlship.types import LATENCY_BOUNDS_MS
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One signal, for a view."""
+
+    name: str
+    e_value: float
+    share_of_budget: float
+    """Its part of the rollout's error budget; 0 when it only pauses or warns, with an alpha of its own."""
+    canary: Count
+    """(bad, counted)"""
+    stable: Count
+    """(bad, counted); (0, 0) where the canary is compared with a limit instead."""
+    action: str
+    """rollback | pause | warn"""
+    sentence: str
+
+
+def rows(evidence: Evidence) -> tuple[Row, ...]:
+    """Every signal, in the order in which they are told."""
+    return tuple(
+        Row(
+            signal.name,
+            eprocess.e_value(signal.log_e),
+            signal.budget,
+            signal.canary,
+            signal.stable,
+            signal.action,
+            _say(signal, evidence),
+        )
+        for signal in evidence.signals
+    )
+
+
+def say(evidence: Evidence, name: str) -> str:
+    """What one signal says."""
+    return next((_say(signal, evidence) for signal in evidence.signals if signal.name == name), name)
+
+
+def sentence(evidence: Evidence) -> str:
+    """What the signals say, as a person would: `errors 0.4 % against 0.5 %, evidence 0.3`."""
+    said = [
+        _say(signal, evidence)
+        for signal in evidence.signals
+        if signal.name != "telemetry" or telemetry.lacking(evidence)
+    ]
+    bad, of = evidence.testers
+    if of:
+        said.append(f"testers: {bad:,} of {of:,} requests failed, no evidence since they were not assigned at random")
+    return ", ".join([*said, f"evidence {number(evidence.total)}"])
+
+
+def accusation(evidence: Evidence) -> str:
+    """What the signal with the most evidence says, of those that may roll back."""
+    judges = [signal for signal in evidence.signals if signal.action == "rollback"]
+    if not judges:
+        return "nothing is watched"
+    return _say(max(judges, key=lambda signal: signal.log_e), evidence)
+
+
+def objections(evidence: Evidence) -> tuple[str, ...]:
+    """Names of the signals that have convicted the canary, and only ask for a pause."""
+    return tuple(signal.name for signal in evidence.convicted if signal.action == "pause")
+
+
+def warnings(evidence: Evidence) -> tuple[str, ...]:
+    """What the signals say that have convicted the canary, and only warn."""
+    return tuple(
+        f"{_say(signal, evidence)}, evidence {number(eprocess.e_value(signal.log_e))}"
+        for signal in evidence.convicted
+        if signal.action == "warn"
+    )
+
+
+def _say(signal: Signal, evidence: Evidence) -> str:
+    said = _said(signal, evidence)
+    doubted = telemetry.doubted(evidence, signal.name)
+    return f"{said} (incomplete: {' and '.join(doubted)} missing from one arm)" if doubted else said
+
+
+def _said(signal: Signal, evidence: Evidence) -> str:
+    name, canary, stable = signal.name, signal.canary, signal.stable
+    waits = _waits(signal, evidence)
+    if waits:
+        return f"{name}: {waits}"
+    if name in _OWN:
+        return f"{name}: {_OWN[name](signal, evidence)}"
+    return f"{name} {rate(*canary)} against {rate(*stable)}"
+
+
+def _labels(signal: Signal, _evidence: Evidence) -> str:
+    mine, theirs = signal.canary, signal.stable
+    return f"{rate(*mine)} wrong of {mine[1]:,} against {rate(*theirs)} of {theirs[1]:,}"
+
+
+def _latency(signal: Signal, evidence: Evidence) -> str:
+    bucket = (evidence.thresholds or (0, 0, 0, 0))[SHOWN]
+    bound = LATENCY_BOUNDS_MS[min(bucket, len(LATENCY_BOUNDS_MS) - 1)]
+    return f"{rate(*signal.canary)} above {bound:g} ms against {rate(*signal.stable)}"
+
+
+def _limits(signal: Signal, evidence: Evidence) -> str:
+    share, limit = evidence.limits[-1]
+    return f"{rate(*signal.canary)} above {limit:g} ms, {percent(1 - share)} allowed"
+
+
+def _predictions(signal: Signal, evidence: Evidence) -> str:
+    known = evidence.outputs
+    what = "" if known is None else f" {outputs.category(known, outputs.told(signal, known))}"
+    return f"{rate(*signal.canary)}{what} against {rate(*signal.stable)}"
+
+
+def _agreement(signal: Signal, _evidence: Evidence) -> str:
+    allowed = percent(signal.processes[0].margin)
+    return f"{rate(*signal.canary)} of {signal.canary[1]:,} mirrored predictions differ, {allowed} allowed"
+
+
+def _telemetry(signal: Signal, evidence: Evidence) -> str:
+    lacking = telemetry.lacking(evidence)
+    if lacking:
+        return f"{' and '.join(lacking)} are missing from one arm, so the evidence is incomplete"
+    return f"{rate(*signal.canary)} of the requests were counted on the canary"
+
+
+def _waits(signal: Signal, evidence: Evidence) -> str:
+    """What must be seen first, before the signal can say anything; empty when it can."""
+    name, known = signal.name, evidence.outputs
+    if name == "latency" and evidence.thresholds is None:
+        seen = sum(evidence.warm_up[: len(LATENCY_BOUNDS_MS)])
+        return f"{seen:,} of {WARM_UP} stable requests until it can be judged"
+    if name == "predictions" and known is not None and known.names is None:
+        seen = sum(count for _, count in known.classes) + sum(count for _, count in known.scores)
+        return f"{seen:,} of {outputs.WARM_UP} stable predictions until it can be judged"
+    if name in ("latency", "latency limits") and not signal.canary[1] and 0 < evidence.cold < COLD_START:
+        return f"{evidence.cold} of {COLD_START} canary requests until it is warm"
+    one_arm = name in ("latency limits", "agreement")
+    return "" if signal.canary[1] and (one_arm or signal.stable[1]) else "nothing seen yet"
+
+
+_OWN: dict[str, Callable[[Signal, Evidence], str]] = {
+    "labels": _labels,
+    "latency": _latency,
+    "latency limits": _limits,
+    "predictions": _predictions,
+    "agreement": _agreement,
+    "telemetry": _telemetry,
+}
