@@ -50,11 +50,11 @@ class Journal:
 
         Raises ``StateError`` when the disk is full or the file is not writable.
         """
-        line = json.dumps({"at": at, "kind": kind, **fields}, allow_nan=False, separators=(",", ":")) + "\n"
+        document = json.dumps({"at": at, "kind": kind, **fields}, allow_nan=False, separators=(",", ":"))
         try:
             if self._descriptor is None:
                 self._descriptor = self._open()
-            data = line.encode("ascii")
+            data = lines.seal(document.encode("ascii"))
             while data:  # a short write is finished, or fails with the reason
                 data = data[os.write(self._descriptor, data) :]
             if sync:
@@ -105,9 +105,11 @@ class Journal:
 
     def _open(self) -> int:
         descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        size = os.fstat(descriptor).st_size
-        if size and os.pread(descriptor, 1, size - 1) != b"\n":
-            os.write(descriptor, b"\n")  # the line that a crash cut short stays alone, and readers pass over it
+        tail = lines.tail(self.path)
+        if tail and lines.parse(tail):  # only its end is missing
+            os.write(descriptor, b"\n")
+        elif tail:  # a crash has cut this line short; what else cannot be read later on was damaged by other hands
+            os.ftruncate(descriptor, os.fstat(descriptor).st_size - len(tail))
         return descriptor
 
 
@@ -137,13 +139,21 @@ def current(home: Home, model: str) -> Journal | None:
 def story(journal: Journal) -> Story:
     """What the journal knows, for carrying on.
 
-    Raises ``StateError`` when its first record is not a plan, or was written by another version of mlship.
+    A line that a crash has cut short is passed over. Raises ``StateError`` when the first record is not a plan, or
+    was written by another version of mlship, or when the latest record was damaged: it may have been the verdict.
     """
     from mlship.rollout import judge
     from mlship.rollout import plan as plans
     from mlship.rollout import state as states
 
-    document, (last, _) = lines.plan(journal.path), lines.last(journal.path)
+    document, (last, damaged) = lines.plan(journal.path), lines.last(journal.path)
+    tail = lines.tail(journal.path)
+    if damaged > (bool(tail) and lines.parse(tail) is None):
+        raise StateError(
+            "the journal of the latest rollout is damaged: its latest record cannot be read",
+            where=str(journal.path),
+            hint="move the file away; the traffic stays as it is, and `mlship status` shows it",
+        )
     try:
         plan = plans.from_json(document)
         if last is None:

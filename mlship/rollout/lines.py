@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from mlship.home import Home
 
 #: Bytes that are read at once from the end.
 _BLOCK = 64 * 1024
+#: What stands between a record and its checksum.
+_MARK = b',"sum":"'
 #: A line longer than this was not written by a journal.
 _LONGEST = 16 * 1024 * 1024
 
@@ -56,11 +59,7 @@ def plan(path: Path) -> dict[str, Any]:
 
     Raises ``StateError`` when the first record is not a plan.
     """
-    try:
-        with path.open("rb") as lines:
-            first = parse(lines.readline(_LONGEST))
-    except OSError as error:
-        raise unusable(path, error) from error
+    first = _first(path)
     found = first.get("plan") if first is not None else None
     if not isinstance(found, dict) or not _has_arms(found):
         raise StateError(
@@ -69,6 +68,12 @@ def plan(path: Path) -> dict[str, Any]:
             hint="move the file away; the traffic stays as it is, and `mlship status` shows it",
         )
     return found
+
+
+def begun(path: Path) -> float:
+    """Unix time at which a rollout began, as its first record says; 0 when it does not."""
+    at = (_first(path) or {}).get("at")
+    return float(at) if isinstance(at, int | float) else 0.0
 
 
 def records(path: Path) -> Iterator[dict[str, Any]]:
@@ -91,13 +96,26 @@ def last(path: Path) -> tuple[dict[str, Any] | None, int]:
     return None, damaged
 
 
+def seal(document: bytes) -> bytes:
+    """The line of a record: its JSON object with a checksum as the last field, so that no changed byte is believed."""
+    return document[:-1] + _MARK + f'{zlib.crc32(document):08x}"}}\n'.encode("ascii")
+
+
 def parse(line: bytes) -> dict[str, Any] | None:
     """A record; None for a line that a crash has cut short, or something has damaged."""
+    head, mark, _ = line.rpartition(_MARK)
+    if not mark or seal(head + b"}") != line.rstrip(b"\n") + b"\n":
+        return None
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None
+
+
+def tail(path: Path) -> bytes:
+    """What comes after the last end of a line: cut short by a crash, or being written."""
+    return next(backwards(path))
 
 
 def has_state(record: dict[str, Any]) -> bool:
@@ -186,6 +204,14 @@ def unusable(path: Path, error: OSError) -> StateError:
         where=str(path),
         hint="free space or permissions, then run the same command again: it carries on",
     )
+
+
+def _first(path: Path) -> dict[str, Any] | None:
+    try:
+        with path.open("rb") as lines:
+            return parse(lines.readline(_LONGEST))
+    except OSError as error:
+        raise unusable(path, error) from error
 
 
 def _has_arms(document: dict[str, Any]) -> bool:
