@@ -71,7 +71,14 @@ def guard_files(fuse: Fuse, patch: pytest.MonkeyPatch) -> None:
 
 
 def guard_world(fuse: Fuse, stage: Stage) -> None:
-    """Every call of this stage's engine and registry goes through the fuse."""
+    """Every call of this stage's engine and registry goes through the fuse; whoever dies is known to be dead."""
+    held = stage.engine.lease
+
+    def died() -> None:
+        lease = held()
+        stage.engine.gone |= {lease.owner} if lease is not None else set()
+
+    fuse.on_death = died
     for target, kind, names in ((stage.engine, "engine", ENGINE), (stage.registry, "registry", REGISTRY)):
         for name in names:
             if hasattr(target, name):
