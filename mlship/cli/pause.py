@@ -6,7 +6,7 @@ import typer
 
 from mlship.cli import orders
 from mlship.cli.common import ModelArgument, context, out
-from mlship.ledger import who
+from mlship.ledger import Ledger, who
 from mlship.rollout import offline
 from mlship.rollout.state import Order
 
@@ -19,5 +19,6 @@ def pause(ctx: typer.Context, model: ModelArgument) -> None:
     home = context(ctx).home
     answer = orders.send(home, model, Order.PAUSE)
     if answer is None:
-        answer = offline.pause(home, model, who()) + "; no controller runs, `mlship rollout POLICY` carries on"
+        said = offline.pause(home, model, who(), Ledger(home.ledger))
+        answer = f"{said}; no controller runs, `mlship rollout POLICY` carries on"
     out().print(answer, markup=False)

@@ -18,10 +18,10 @@ from mlship.rollout.journal import Journal, Story
 from mlship.rollout.state import Command, Order, Phase, World
 from mlship.rollout.watch import RolloutResult
 from mlship.rollout.words import percent
-from mlship.types import Verdict, VerdictKind
+from mlship.types import LedgerEntry, Verdict, VerdictKind
 
 
-def pause(home: Home, model: str, who: str, clock: Callable[[], float] = time.time) -> str:
+def pause(home: Home, model: str, who: str, ledger: Ledger, clock: Callable[[], float] = time.time) -> str:
     """Mark the unfinished rollout as paused; one sentence that says so.
 
     Raises ``UsageError`` when there is none, ``StateError`` when a controller is at work after all.
@@ -41,6 +41,9 @@ def pause(home: Home, model: str, who: str, clock: Callable[[], float] = time.ti
         paused = replace(state, phase=Phase.PAUSED, reason=f"by {who}")
         journal.look("outcome", clock(), Verdict(VerdictKind.PAUSE, reason), paused, story.evidence)
         journal.close()
+        plan = story.plan
+        champion = plan.stable.version if plan.stable else None
+        ledger.append(LedgerEntry(clock(), who, "paused", model, champion, plan.canary.version, reason, plan.evidence))
         return reason
 
 

@@ -183,11 +183,12 @@ def test_an_abort_comes_too_late_for_a_promotion_whose_alias_has_moved(halfway: 
 
 
 def test_a_pause_without_a_controller_is_remembered_and_the_same_command_goes_on(halfway: Stage) -> None:
-    assert offline.pause(halfway.home, MODEL, "alice", halfway.clock) == "paused by alice at 25 %"
+    assert offline.pause(halfway.home, MODEL, "alice", halfway.ledger, halfway.clock) == "paused by alice at 25 %"
     view = journal.latest(halfway.home, MODEL)
     assert view is not None
     assert (view.phase, view.running, view.reason) == ("paused", False, "by alice")
-    assert offline.pause(halfway.home, MODEL, "bob", halfway.clock) == "it is paused already, at 25 %"
+    assert offline.pause(halfway.home, MODEL, "bob", halfway.ledger, halfway.clock) == "it is paused already, at 25 %"
+    assert halfway.actions() == [("paused", "1", "2")]
     assert halfway.run().verdict == "promoted"
 
 
