@@ -1,47 +1,89 @@
-"""How a rollout looks while it runs: a live picture on a terminal, one line per change elsewhere. Always on stderr."""
+"""How a rollout is shown while it runs, always on stderr: a live picture on a terminal, a line per change elsewhere."""
 
 from __future__ import annotations
 
-import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from mlship.cli.common import err
-from mlship.rollout import judge
-from mlship.rollout.state import Phase
+from mlship.rollout.scene import Moment, Tape, of_look
 from mlship.rollout.watch import Look, View
-from mlship.rollout.words import percent
-from mlship.stats import histogram
-from mlship.types import LATENCY_BOUNDS_MS, ArmWindow, VerdictKind
+from mlship.rollout.words import duration
+from mlship.types import VerdictKind
 
 if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
+    from rich.console import Console, ConsoleOptions, RenderResult
     from rich.live import Live
 
-#: Width of an evidence bar, which reaches from 1 to the limit on a logarithmic scale.
-BAR = 24
 #: Seconds after which a line is written although nothing changed.
 QUIET_SECONDS = 30.0
 
 
+class Screen(Protocol):
+    """Where a rollout is shown."""
+
+    driver: str
+    """Who drives it, for a picture."""
+    driven: bool
+    damage: str
+
+    def say(self, text: str) -> None:
+        """A sentence about what is going on."""
+
+    def show(self, moment: Moment, tape: Tape) -> None:
+        """One more look."""
+
+    def refresh(self) -> None:
+        """Nothing new, but time has passed."""
+
+
 @contextmanager
 def watching() -> Iterator[View]:
-    """A view on stderr for as long as the rollout runs."""
+    """A view on stderr for as long as the rollout runs in this process."""
+    with screen() as shown:
+        yield Viewer(shown)
+
+
+@contextmanager
+def screen() -> Iterator[Screen]:
+    """What stderr can show: a picture where it is a terminal that can redraw, else lines."""
     console = err()
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         yield Lines(console)
         return
     from rich.live import Live
 
-    with Live(console=console, refresh_per_second=8, transient=False) as live:
+    with Live(console=console, auto_refresh=False, transient=False) as live:
         yield Picture(console, live)
+
+
+class Viewer:
+    """Hands the looks of a controller in this process to a screen."""
+
+    def __init__(self, shown: Screen) -> None:
+        self._screen = shown
+        self._tape: Tape | None = None
+
+    def say(self, text: str) -> None:
+        """See ``View.say``."""
+        self._screen.say(text)
+
+    def look(self, look: Look) -> None:
+        """See ``View.look``; another rollout begins another tape."""
+        if self._tape is None or self._tape.plan.rollout_id != look.plan.rollout_id:
+            self._tape = Tape(look.plan)
+        moment = of_look(look)
+        self._tape.add(moment)
+        self._screen.show(moment, self._tape)
 
 
 class Lines:
     """One line per change: for logs, and for people who pipe."""
 
     def __init__(self, console: Console) -> None:
+        self.driver, self.driven, self.damage = "", True, ""
         self._console = console
         self._last: tuple[object, ...] = ()
         self._at = 0.0
@@ -50,112 +92,78 @@ class Lines:
         """Write a line."""
         self._console.print(text, markup=False)
 
-    def look(self, look: Look) -> None:
+    def show(self, moment: Moment, tape: Tape) -> None:
         """Write a line if something changed: a verdict, a phase, a weight, or what is in the way."""
-        verdict, state = look.decision.verdict, look.decision.state
-        _, _, obstacle = verdict.reason.partition("; ")
+        del tape
+        state = moment.state
+        if state.final:
+            return  # its sentence has been written when it was decided, and the result goes to stdout
+        _, _, obstacle = moment.reason.partition("; ")
         now = (state.phase, state.step, state.weight, obstacle)
-        if verdict.kind is VerdictKind.HOLD and now == self._last and look.at - self._at < QUIET_SECONDS:
+        if moment.kind is VerdictKind.HOLD and now == self._last and moment.at - self._at < QUIET_SECONDS:
             return
-        self._last, self._at = now, look.at
-        self._console.print(verdict.reason, markup=False)
+        self._last, self._at = now, moment.at
+        self._console.print(moment.reason, markup=False)
+
+    def refresh(self) -> None:
+        """Time alone is no change."""
 
 
 class Picture:
-    """Steps, arms, evidence and the sentence of the moment, redrawn at every look."""
+    """Steps, arms, sparklines, evidence and the sentence of the moment, redrawn at every look."""
 
     def __init__(self, console: Console, live: Live) -> None:
+        self.driver, self.driven, self.damage = "", True, ""
         self._console = console
         self._live = live
-        self._step: tuple[Phase, int] = (Phase.PREPARING, -1)
-        self._stable = ArmWindow()
-        self._canary = ArmWindow()
+        self._tape: Tape | None = None
 
     def say(self, text: str) -> None:
         """Write a line above the picture."""
         self._console.print(text, markup=False, style="dim")
 
-    def look(self, look: Look) -> None:
+    def show(self, moment: Moment, tape: Tape) -> None:
         """Redraw; a verdict other than hold also stays as a line above."""
-        if look.decision.verdict.kind is not VerdictKind.HOLD:
-            self._console.print(look.decision.verdict.reason, markup=False)
-        state = look.decision.state
-        if (state.phase, state.step) != self._step:
-            self._step, self._stable, self._canary = (state.phase, state.step), ArmWindow(), ArmWindow()
-        elif look.observation is not None:
-            self._stable = _plus(self._stable, look.observation.stable)
-            self._canary = _plus(self._canary, look.observation.canary)
-        self._live.update(self._draw(look))
+        if moment.kind is not VerdictKind.HOLD and not moment.state.final:
+            self._console.print(moment.reason, markup=False)
+        self._tape = tape
+        self.refresh()
 
-    def _draw(self, look: Look) -> RenderableType:
-        from rich.console import Group
-        from rich.text import Text
+    def refresh(self) -> None:
+        """Redraw."""
+        self._live.update(self, refresh=True)
 
-        plan = look.plan
-        title = Text(f"{plan.model}: version {plan.canary.version}", style="bold")
-        title.append(f" against champion {plan.stable.version}" if plan.stable else ", the first", style="none")
-        return Group(
-            title, self._steps(look), self._arms(look), self._evidence(look), Text(look.decision.verdict.reason)
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The picture at the size that the terminal has now."""
+        from mlship.cli.drawing.marks import ASCII, UNICODE
+        from mlship.cli.drawing.picture import Frame, draw
+
+        if self._tape is None:
+            return
+        now = time.time()
+        frame = Frame(
+            now=now,
+            width=options.max_width,
+            height=max(4, console.height - 1),
+            frozen=_frozen(self._tape, now),
+            driver=self.driver,
+            driven=self.driven,
+            damage=self.damage,
         )
-
-    def _steps(self, look: Look) -> RenderableType:
-        from rich.text import Text
-
-        state, line = look.decision.state, Text("  ")
-        for index, step in enumerate(look.plan.steps):
-            here = index == state.step and state.phase in (Phase.STEPPING, Phase.PAUSED)
-            done = index < state.step or state.phase is Phase.PROMOTING
-            mark, style = ("●", "bold cyan") if here else ("✓", "green") if done else ("○", "dim")
-            line.append(f"{mark} {percent(step.weight)}   ", style=style)
-        paused = state.phase is Phase.PAUSED
-        return line.append("paused" if paused else "", style="bold yellow")
-
-    def _arms(self, look: Look) -> RenderableType:
-        from rich.table import Table
-
-        table = Table(box=None, pad_edge=True, header_style="dim")
-        for name in ("", "version", "share", "requests", "errors", "p50", "p99"):
-            table.add_column(name, justify="left" if name in ("", "version") else "right")
-        weight, plan = look.decision.state.weight, look.plan
-        arms = [("canary", plan.canary, weight, self._canary)]
-        if plan.stable is not None:
-            arms.insert(0, ("stable", plan.stable, 1 - weight, self._stable))
-        for name, release, share, window in arms:
-            errors = f"{100 * window.errors / window.requests:.2f} %" if window.requests else "-"
-            table.add_row(
-                name,
-                release.version,
-                percent(share),
-                f"{window.requests:,}",
-                errors,
-                _milliseconds(window.latency, 0.5),
-                _milliseconds(window.latency, 0.99),
-            )
-        return table
-
-    def _evidence(self, look: Look) -> RenderableType:
-        from rich.table import Table
-        from rich.text import Text
-
-        table = Table(box=None, pad_edge=True, show_header=False)
-        limit = look.evidence.limit
-        rows = [*look.evidence.shares.items(), ("together", look.evidence.total)]
-        for name, value in rows:
-            filled = round(BAR * min(1.0, max(0.0, math.log(max(value, 1.0)) / math.log(limit))))
-            colour = "red" if value >= limit else "yellow" if value >= 10 else "green"
-            bar = Text("█" * filled, style=colour).append("░" * (BAR - filled), style="dim")
-            table.add_row(Text(name), bar, Text(judge.number(value)))
-        table.add_row("", Text(f"evidence against the canary; {limit:g} together rolls it back", style="dim"), "")
-        return table
+        yield from draw(self._tape, frame, ASCII if options.ascii_only else UNICODE)
 
 
-def _milliseconds(counts: tuple[int, ...], share: float) -> str:
-    value = histogram.quantile(counts, LATENCY_BOUNDS_MS, share)
-    if value is None:
-        return "-"
-    return f"{value:g} ms" if math.isfinite(value) else f"> {LATENCY_BOUNDS_MS[-1]:g} ms"
+def _frozen(tape: Tape, now: float) -> str:
+    if not tape.plan.freeze:
+        return ""
+    from mlship.policy.freeze import frozen
+
+    try:
+        return frozen(tape.plan.freeze, now)
+    except ValueError:  # a journal from elsewhere, where this time zone is known
+        return ""
 
 
-def _plus(left: ArmWindow, right: ArmWindow) -> ArmWindow:
-    latency = histogram.add(left.latency, right.latency)
-    return ArmWindow(left.requests + right.requests, left.errors + right.errors, latency)
+def ago(seconds: float) -> str:
+    """A time span up to now, in whole seconds."""
+    return f"{duration(max(0, round(seconds)))} ago"

@@ -61,6 +61,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "status",
         "Show what runs: endpoint, versions, weights, servers, and the rollout under way.",
     ),
+    "watch": ("mlship.cli.watch", "watch", "Watch a rollout from any terminal; exit with its verdict's code."),
     "endpoint": (
         "mlship.cli.endpoint",
         "endpoint",

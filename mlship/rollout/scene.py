@@ -103,11 +103,11 @@ class Tape:
         self.points: deque[Point] = deque(maxlen=looks)
 
     def add(self, moment: Moment) -> None:
-        """One more look."""
-        self.now = moment
+        """One more look. What it saw belongs to the step before its decision."""
+        before, self.now = self.now or moment, moment
         if moment.window is not None:
             total = moment.evidence.total if moment.evidence is not None else 1.0
-            self.points.append(Point(moment.state.step, moment.window, total))
+            self.points.append(Point(before.state.step, moment.window, total))
 
     @property
     def step(self) -> PlanStep | None:

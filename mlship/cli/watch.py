@@ -1,0 +1,283 @@
+"""`mlship watch`: a rollout as its journal tells it, from any terminal; exits with the verdict's exit code."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlship.cli.common import context, emit_json, leave, out
+from mlship.errors import Exit, MlshipError, StateError, UsageError
+from mlship.policy.units import parse_duration
+
+if TYPE_CHECKING:
+    from mlship.cli.following import Following, News, Stop
+    from mlship.cli.live import Screen
+    from mlship.cli.until import Until
+    from mlship.home import Home
+    from mlship.rollout.plan import Plan
+
+
+class WatchFormat(StrEnum):
+    """How the result is written to stdout."""
+
+    TEXT = "text"
+    JSON = "json"
+    NDJSON = "ndjson"
+    MARKDOWN = "markdown"
+    GITHUB = "github"
+
+
+def watch(
+    ctx: typer.Context,
+    model: Annotated[
+        str | None,
+        typer.Argument(help="The registered model; default: the one that has a rollout.", show_default=False),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(
+            help="Exit with 0 at promoted, step:N, weight:10%, paused or approval; end waits through pauses.",
+            metavar="WHAT",
+            show_default=False,
+        ),
+    ] = None,
+    timeout: Annotated[
+        str | None, typer.Option(help="Exit with 4 after so long.", metavar="DURATION", show_default=False)
+    ] = None,
+    fmt: Annotated[
+        WatchFormat, typer.Option("--format", help="How to write the result to stdout; ndjson: a line for each look.")
+    ] = WatchFormat.TEXT,
+) -> None:
+    """Watch a rollout from any terminal; exit with its verdict's code.
+
+    Reads the journal and changes nothing: 0 promoted, 5 rolled back, 4 paused or aborted. When no controller runs it
+    says so and exits with 4; with --until or --timeout it waits for one.
+    """
+    from mlship.cli.following import Following, Lease, engine_of
+    from mlship.cli.until import parse
+    from mlship.rollout import lines
+
+    seconds = _seconds(timeout)
+    home = context(ctx).home
+    name = model if model is not None else _only(home)
+    path = lines.latest(home, name)
+    if path is None:
+        raise UsageError(
+            "there is no rollout to watch",
+            where=f"{name} in {home.path}",
+            hint="`mlship rollout POLICY` begins one; --home or MLSHIP_HOME names another state directory",
+        )
+    plan = _plan(home, name)
+    wanted = parse(until, plan) if until is not None else None
+    lease = Lease(lambda: engine_of(home, name))
+    try:
+        following = Following(home, path, plan, lease, until=wanted, timeout=seconds)
+        _follow(following, fmt)
+    finally:
+        lease.close()
+    leave(_told(following, fmt, wanted, timeout))
+
+
+def _follow(following: Following, fmt: WatchFormat) -> None:
+    """Show what is new until there is nothing to wait for."""
+    from mlship.cli.live import screen
+
+    if fmt is WatchFormat.NDJSON:
+        for news in following.news():
+            _stream(news)
+        return
+    alive = True
+    with screen() as shown:
+        for news in following.news():
+            _show(shown, following, news, said=not news.alive and alive and following.stop is None)
+            alive = news.alive
+
+
+def _show(shown: Screen, following: Following, news: News, *, said: bool) -> None:
+    shown.driver, shown.driven, shown.damage = news.driver, news.alive, _damage(news.damaged)
+    for _, note in news.notes:
+        shown.say(note)
+    for moment in news.moments[-1:] if news.past else news.moments:
+        shown.show(moment, following.tape)
+    if said:
+        shown.say(news.driver)
+    shown.refresh()
+
+
+def _told(following: Following, fmt: WatchFormat, until: Until | None, timeout: str | None) -> int:
+    """Write the result to stdout; the exit code."""
+
+    stop = following.stop
+    assert stop is not None, "nobody else ends it"
+    document = _document(following, stop, until.text if until else "", timeout or "")
+    if fmt is WatchFormat.JSON:
+        emit_json(document)
+    elif fmt is WatchFormat.NDJSON:
+        _line({"event": "end", **document})
+    elif fmt is WatchFormat.MARKDOWN:
+        from mlship.cli.drawing.markdown import summary
+
+        out().print(summary(following.tape, document), markup=False, soft_wrap=True)
+    elif fmt is WatchFormat.GITHUB:
+        out().print(_annotation(document), markup=False, soft_wrap=True)
+    else:
+        out().print(_conclusion(document, stop), markup=False)
+    return int(document["exit_code"])
+
+
+def _document(following: Following, stop: Stop, until: str, timeout: str) -> dict[str, Any]:
+    """The result as JSON says it: that of `mlship rollout` where the rollout has ended, and where it stands."""
+    from mlship.cli.following import Stop
+    from mlship.cli.rollout import document
+    from mlship.rollout import judge, watch
+
+    plan, moment = following.plan, following.tape.now
+    where: dict[str, Any] = {
+        "phase": moment.state.phase.value if moment is not None else "preparing",
+        "at_step": moment.state.step + 1 if moment is not None else 1,
+        "of_steps": len(plan.steps),
+        "weight": moment.state.weight if moment is not None else 0.0,
+        "until": until or None,
+    }
+    if stop is Stop.ENDED and moment is not None:
+        evidence = moment.evidence if moment.evidence is not None else judge.begin(plan.guards)
+        seconds = max(0.0, moment.at - following.began_at)
+        return document(watch.result(plan, moment.state, evidence, seconds, "")) | where
+    at = moment.reason if moment is not None else "starting"
+    told = {
+        Stop.REACHED: (Exit.PASSED, f"reached {until}: {at}"),
+        Stop.TIMED_OUT: (Exit.INCONCLUSIVE, f"not there after {timeout}: {at}"),
+    }
+    code, reason = told.get(stop, (Exit.INCONCLUSIVE, following.driver))
+    return {
+        "model": plan.model,
+        "rollout_id": plan.rollout_id,
+        "candidate_version": plan.canary.version,
+        "champion_version": plan.stable.version if plan.stable else None,
+        "verdict": stop.value,
+        "exit_code": int(code),
+        "reason": reason,
+        "evidence": moment.evidence.shares if moment is not None and moment.evidence is not None else {},
+    } | where
+
+
+def _conclusion(document: dict[str, Any], stop: Stop) -> str:
+    from mlship.cli.following import Stop
+
+    verdict = str(document["verdict"]).replace("_", " ")
+    name = f"{document['model']} version {document['candidate_version']}"
+    if stop is Stop.ENDED:
+        return f"{name} {verdict}: {document['reason']}"
+    return f"{name}: {document['reason']}"
+
+
+def _annotation(document: dict[str, Any]) -> str:
+    """A workflow command of GitHub Actions: the verdict on the run's page."""
+    kind = {0: "notice", 5: "error"}.get(int(document["exit_code"]), "warning")
+    verdict = str(document["verdict"]).replace("_", " ")
+    title = _escaped(f"{document['model']} version {document['candidate_version']} {verdict}")
+    title = title.replace(":", "%3A").replace(",", "%2C")
+    return f"::{kind} title={title}::{_escaped(str(document['reason']))}"
+
+
+def _escaped(text: str) -> str:
+    """As GitHub's toolkit writes the data of a command."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _stream(news: News) -> None:
+    """One line of JSON for each look, and for each thing that the controller has noted."""
+    for at, note in news.notes:
+        _line({"event": "note", "at": at, "note": note})
+    for moment in news.moments:
+        state, window = moment.state, moment.window
+        arms = {} if window is None else {"stable": window.stable, "canary": window.canary}
+        _line(
+            {
+                "event": "look",
+                "at": moment.at,
+                "phase": state.phase.value,
+                "step": state.step + 1,
+                "weight": state.weight,
+                "verdict": moment.kind.value,
+                "reason": moment.reason,
+                "seconds": window.seconds if window is not None else None,
+                "arms": {name: _arm(arm) for name, arm in arms.items()},
+                "evidence": moment.evidence.shares if moment.evidence is not None else {},
+                "total": moment.evidence.total if moment.evidence is not None else 1.0,
+            }
+        )
+
+
+def _arm(arm: Any) -> dict[str, Any]:
+    from mlship.rollout.scene import milliseconds
+
+    quantiles = {f"p{round(100 * share)}_ms": milliseconds(arm, share) for share in (0.5, 0.99)}
+    finite = {name: value if value is not None and value != float("inf") else None for name, value in quantiles.items()}
+    return {"requests": arm.requests, "errors": arm.errors, "timeouts": arm.timeouts, **finite}
+
+
+def _line(document: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(document, allow_nan=False) + "\n")
+    sys.stdout.flush()
+
+
+def _damage(lines: int) -> str:
+    if not lines:
+        return ""
+    return f"{lines:,} line{'' if lines == 1 else 's'} of the journal cannot be read, and {_passed(lines)} passed over"
+
+
+def _passed(lines: int) -> str:
+    return "was" if lines == 1 else "were"
+
+
+def _plan(home: Home, model: str) -> Plan:
+    """The plan of the latest rollout. Raises ``StateError`` when it is damaged, or of another version of mlship."""
+    from mlship.cli import handle
+
+    try:
+        return handle.latest_plan(home, model)
+    except MlshipError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise StateError(
+            f"the plan of the rollout cannot be read ({type(error).__name__}: {error})",
+            where=str(home.rollouts(model)),
+            hint="watch with the version of mlship that wrote it",
+        ) from error
+
+
+def _only(home: Home) -> str:
+    """The model to watch when none is named: the only one with a rollout under way, else the only one with any.
+
+    Raises ``UsageError`` when there is no such one.
+    """
+    from mlship.rollout import lines, views
+
+    models = lines.models(home)
+    found = {name: views.latest(home, name) for name in models}
+    open_ = [name for name, view in found.items() if view is not None and view.phase != "done"]
+    if len(open_) == 1 or (not open_ and len(models) == 1):
+        return (open_ or list(models))[0]
+    if not models:
+        raise UsageError(
+            "there is no rollout to watch",
+            where=str(home.path),
+            hint="`mlship rollout POLICY` begins one; --home or MLSHIP_HOME names another state directory",
+        )
+    which = f"{len(open_)} rollouts are under way" if open_ else f"{len(models)} models have had a rollout"
+    raise UsageError(f"{which}: {', '.join(open_ or models)}", hint=f"mlship watch {(open_ or models)[0]}")
+
+
+def _seconds(timeout: str | None) -> float | None:
+    if timeout is None:
+        return None
+    try:
+        return parse_duration(timeout)
+    except ValueError as error:
+        raise UsageError(str(error), where="--timeout") from None
