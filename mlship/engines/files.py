@@ -3,6 +3,7 @@
 engine.json       servers, ports, password (the only thing that commands read)
 supervisord.conf  run/*.sh  logs/*.log
 envoy/{bootstrap,clusters,routes,jobs}.json  envoy/{jwt,rate,tls}.json
+envoy/back-VERSION.json (the way back of those routes)  lease.json (who may change them)
 fallback/settings.json  fallback/jobs.db (the queue: it outlives all the rest)
 """
 
@@ -11,13 +12,14 @@ from __future__ import annotations
 import json
 import os
 import ssl
+import sys
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from mlship.engines import envoy, fallback, state, supervisor
+from mlship.engines import envoy, fallback, state, supervisor, users
 from mlship.engines.state import State
-from mlship.engines.supervisor import ROUTER
+from mlship.engines.supervisor import GUARDIAN, ROUTER
 from mlship.guardian import lease as guardian
 from mlship.types import Routes
 
@@ -41,6 +43,8 @@ def render(directory: Path, known: State, binary: Path) -> None:
     boot = envoy.bootstrap(known.front, known.admin_port, "envoy", ("127.0.0.1", known.jobs_port))
     state.write(directory / "envoy" / "bootstrap.json", json.dumps(boot, indent=1))
     state.write(directory / "run" / f"{ROUTER}.sh", router_script(binary))
+    guard = [sys.executable, "-m", "mlship.guardian", ".", ROUTER_FILES]
+    state.write(directory / "run" / f"{GUARDIAN}.sh", supervisor.script(guard, {"PYTHONUNBUFFERED": "1"}))
     render_fallback(directory, known)
     render_clusters(directory, known)
     render_extensions(directory, known)
@@ -51,7 +55,7 @@ def render(directory: Path, known: State, binary: Path) -> None:
 
 def render_programs(directory: Path, known: State) -> None:
     """Write what the process manager runs."""
-    programs = [ROUTER, *([fallback.PROGRAM] if known.fallback_port else []), *known.servers]
+    programs = [ROUTER, GUARDIAN, *([fallback.PROGRAM] if known.fallback_port else []), *known.servers]
     supervisor.render(directory, known.supervisor_port, known.password, programs)
 
 
@@ -82,16 +86,25 @@ def render_routes(directory: Path, known: State, wanted: Routes | None) -> None:
     """Write the file of routes; Envoy takes it at once. Callers hold the lock `routes`."""
     names = {name: one.cluster for name, one in known.servers.items()}
     stable = names[wanted.stable] if wanted else None
+    log, since = users_log(directory), ""
+    if wanted is not None and wanted.sticky:
+        before = _read_routes(directory)
+        since = users.time_of(before, wanted)
+        if since != users.since(before):
+            users.empty(log)  # before anybody of the new time can stand in it
     _write(directory, "jobs.json", envoy.jobs_routes(stable, known.front.timeout, ""))
 
     def rendered(routes: Routes | None) -> dict[str, Any]:
-        return envoy.versioned(envoy.routes(routes, names, known.front, "", fallback=known.fallback_port != 0))
+        last = known.fallback_port != 0
+        return envoy.versioned(envoy.routes(routes, names, known.front, "", fallback=last, since=since))
 
     document = rendered(wanted)
     if wanted is not None and wanted != Routes(wanted.stable):  # first: whoever sees the routes finds their way back
         _write(directory, guardian.BACK.format(document["version_info"]), rendered(Routes(wanted.stable)))
     _write(directory, guardian.ROUTES, document)
     guardian.prune(str(directory / ROUTER_FILES))
+    if not since:
+        users.empty(log)  # who was counted is nobody's business any more
 
 
 def _fallback(known: State) -> envoy.Address | None:
@@ -110,11 +123,26 @@ def versions(directory: Path, known: State) -> dict[str, str]:
 
 def wanted_routes(directory: Path) -> Routes | None:
     """The routes in the file, whether or not a router has taken them; None when it names none."""
+    document = _read_routes(directory)
+    return None if document is None else envoy.applied(users.dump(document))
+
+
+def since(directory: Path) -> str:
+    """The name of the time since sticky routes were set; empty where they are not sticky."""
+    return users.since(_read_routes(directory))
+
+
+def users_log(directory: Path) -> Path:
+    """Where the router writes down the first request of each user."""
+    return directory / ROUTER_FILES / envoy.USERS_LOG
+
+
+def _read_routes(directory: Path) -> dict[str, Any] | None:
     try:
-        document = json.loads(_routes(directory).read_text())
+        document: dict[str, Any] = json.loads(_routes(directory).read_text())
     except FileNotFoundError:
         return None
-    return envoy.applied({"configs": [{"route_config": resource} for resource in document["resources"]]})
+    return document
 
 
 def authorities() -> str:
@@ -137,7 +165,7 @@ def remove(directory: Path) -> None:
         with suppress(FileNotFoundError):
             (directory / folder).rmdir()
     fallback.forget(directory)
-    for name in (supervisor.CONFIG, "supervisord.pid", guardian.LEASE, state.FILE):
+    for name in (supervisor.CONFIG, "supervisord.pid", guardian.LEASE, guardian.ALIVE, state.FILE):
         (directory / name).unlink(missing_ok=True)
 
 
@@ -145,8 +173,11 @@ def router_script(binary: Path) -> str:
     """The script that becomes Envoy. Its node's name is new at each start: counters of another node began at zero."""
     workers = max(1, min(4, (os.cpu_count() or 1) // 2))
     argv = [str(binary), "-c", "envoy/bootstrap.json", "--concurrency", str(workers), "--log-level", "warning"]
+    argv += ["--file-flush-interval-msec", str(envoy.FLUSH_MS)]
     argv += ["--disable-hot-restart", "--service-cluster", envoy.KEY, "--service-node"]
-    text = supervisor.script(argv, {}, before="ulimit -n $(ulimit -Hn) 2>/dev/null || true")
+    # The log of users begins with the counters, and nobody else reads it.
+    before = f"ulimit -n $(ulimit -Hn) 2>/dev/null || true\n(umask 077; : > envoy/{envoy.USERS_LOG})"
+    text = supervisor.script(argv, {}, before=before)
     return text.rstrip() + ' "$$-$(date +%s%N)"\n'
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from bisect import bisect_right
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
+from mlship.engines import envoy
 from mlship.engines.counters import BUCKETS, Counted, is_error, is_refusal, is_timeout
-from mlship.engines.envoy import assigned
-from mlship.types import LATENCY_BOUNDS_MS, Counts
+from mlship.types import LATENCY_BOUNDS_MS, Counts, Routes
 
 #: Bytes that are read at once.
 PIECE = 1 << 20
@@ -65,15 +70,63 @@ class Users:
         self._seen.add(user)
         failed = is_error(code, attempts, flags)
         late = patience.isdigit() and int(duration) + _TICK >= int(patience)
-        before = self._counts.get(assigned(cluster), Counts())
+        arm = envoy.assigned(cluster)
+        before = self._counts.get(arm, Counts())
         latency = list(before.latency or (0,) * BUCKETS)
         latency[BUCKETS - 1 if failed else bisect_right(LATENCY_BOUNDS_MS, int(duration))] += 1
-        self._counts[assigned(cluster)] = Counts(
+        self._counts[arm] = Counts(
             before.requests + 1,
             before.errors + failed,
             before.timeouts + is_timeout(code, attempts, flags, late=late),
             tuple(latency),
         )
+
+
+def time_of(before: dict[str, Any] | None, wanted: Routes | None) -> str:
+    """A name for the time since these routes were set; empty where they are not sticky.
+
+    Parameters
+    ----------
+    before
+        The file of routes that is there. Where it sets the same routes, their time goes on.
+    """
+    if wanted is None or not wanted.sticky:
+        return ""
+    rounded = {name: round(getattr(wanted, name) * envoy.PARTS) / envoy.PARTS for name in ("weight", "mirror")}
+    same = before is not None and envoy.applied(dump(before)) == replace(wanted, **rounded)
+    return (since(before) if same else "") or secrets.token_hex(8)
+
+
+def since(routes: dict[str, Any] | None) -> str:
+    """The name of that time in a file of routes; empty where there is none."""
+    return "" if routes is None else envoy.since(dump(routes))
+
+
+def dump(routes: dict[str, Any]) -> dict[str, Any]:
+    """A file of routes as Envoy would tell what it has applied."""
+    return {"configs": [{"route_config": one} for one in routes["resources"]]}
+
+
+def empty(log: Path) -> None:
+    """Forget whoever stands in a log; the router goes on writing at its beginning."""
+    with suppress(FileNotFoundError):
+        if log.stat().st_size:
+            os.truncate(log, 0)
+
+
+def reader(log: Path) -> Read:
+    """Reads a log of this machine."""
+
+    def read(offset: int, most: int) -> tuple[bytes, int]:
+        try:
+            with log.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(min(offset, size))
+                return file.read(most), size
+        except FileNotFoundError:
+            return b"", 0
+
+    return read
 
 
 def together(named: Counts, alone: Counts) -> Counts:

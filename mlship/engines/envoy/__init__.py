@@ -17,10 +17,11 @@ from mlship.engines.envoy.filters import extensions
 from mlship.engines.envoy.last import FALLBACK, has_last, jobs_routes, patience
 from mlship.engines.envoy.names import KEY, Address, split, versioned
 from mlship.engines.envoy.routes import PARTS, applied, routes, since
-from mlship.engines.envoy.users import USERS_LOG
+from mlship.engines.envoy.users import FLUSH_MS, USERS_LOG
 
 __all__ = [
     "FALLBACK",
+    "FLUSH_MS",
     "KEY",
     "PARTS",
     "USERS_LOG",
