@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+import logging
+import re
+import time
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from mlship.errors import PolicyError
+from mlship.outbox import Outbox
+from mlship.policy.urls import scheme_of, split_urls
+
+if TYPE_CHECKING:
+    import apprise
 
 #: What people are told of.
 Kind = Literal["started", "approval", "promoted", "rolled_back", "aborted", "paused", "halted", "lease_expired"]
+
+#: Seconds for one message, with all its attempts.
+LIMIT = 30.0
+#: Characters of a message.
+_LONGEST = 2000
+_LIST = "apprise's documentation lists the services and their URLs"
+_TITLES: dict[Kind, str] = {
+    "started": "rollout of version {version} has started",
+    "approval": "version {version} waits for approval",
+    "promoted": "version {version} promoted",
+    "rolled_back": "version {version} rolled back",
+    "aborted": "rollout of version {version} aborted",
+    "paused": "rollout of version {version} paused",
+    "halted": "rollout of version {version} halted",
+    "lease_expired": "nobody watched version {version}; traffic went back to stable",
+}
+#: What a service makes of it: the colour of a message, the urgency of a page.
+_URGENCY: dict[Kind, str] = {
+    "started": "INFO",
+    "approval": "WARNING",
+    "promoted": "SUCCESS",
+    "rolled_back": "FAILURE",
+    "aborted": "WARNING",
+    "paused": "WARNING",
+    "halted": "FAILURE",
+    "lease_expired": "FAILURE",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +80,126 @@ class Nobody:
 
     def close(self, seconds: float) -> None:
         """Nothing is under way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """An event as a service shows it."""
+
+    title: str
+    body: str
+    kind: Kind
+
+
+def notifier(
+    urls: Sequence[str],
+    *,
+    contact: str = "",
+    runbook: str = "",
+    say: Callable[[str], None] | None = None,
+    limit: float = LIMIT,
+) -> Notifier:
+    """What tells the services behind these apprise URLs; several may stand in one text, as in the policy's `notify`.
+
+    Parameters
+    ----------
+    contact, runbook
+        Of the owner, for the end of every message.
+    say
+        Told in one sentence, once for each service, when something did not get through; called from other threads.
+    limit
+        Seconds after which one message is given up, with all its attempts.
+
+    Raises ``PolicyError``, which shows nothing of a URL but its scheme, when apprise is not installed, or knows no such
+    service.
+    """
+    wanted = dict.fromkeys(url for text in urls for url in split_urls(text))
+    if not wanted:
+        return Nobody()
+    try:
+        import apprise
+    except ImportError:
+        what, hint = "notifications need apprise, which is not installed", "pip install 'mlship[notify]'"
+        raise PolicyError(what, where="notify", hint=hint) from None
+    # Its log names hosts, and parts of URLs; what a person should know comes through `say`.
+    logger = logging.getLogger("apprise")
+    logger.propagate = False
+    if not logger.handlers:
+        logger.addHandler(logging.NullHandler())
+    asset = apprise.AppriseAsset(app_id="mlship", async_mode=False, service_timeout=0)  # no threads of its own
+    known: Container[str] = apprise.NotificationManager()  # type: ignore[no-untyped-call]  # apprise leaves it open
+    outboxes = []
+    for url in wanted:
+        service = apprise.Apprise.instantiate(url, asset=asset)
+        if service is None:
+            raise PolicyError(_unusable(url, known), where="notify", hint=_LIST)
+        group = apprise.Apprise(asset=asset)
+        group.add(service)
+        outboxes.append(Outbox(str(service.service_name), _sender(group), say or _unheard, limit))
+    return Services(tuple(outboxes), contact, runbook)
+
+
+class Services:
+    """Tells several services, each at its own pace."""
+
+    def __init__(self, outboxes: Sequence[Outbox[Message]], contact: str = "", runbook: str = "") -> None:
+        self._outboxes, self._contact, self._runbook = outboxes, contact, runbook
+
+    def tell(self, event: Event) -> None:
+        """See ``Notifier.tell``."""
+        message = Message(title(event), body(event, self._contact, self._runbook), event.kind)
+        for outbox in self._outboxes:
+            outbox.put(message)
+
+    def close(self, seconds: float) -> None:
+        """See ``Notifier.close``; so long for all services together."""
+        deadline = time.monotonic() + seconds
+        for outbox in self._outboxes:
+            outbox.close(deadline)
+
+
+def title(event: Event) -> str:
+    """`flight-delay: version 8 rolled back`."""
+    return f"{event.model}: {_TITLES[event.kind].format(version=event.version)}"
+
+
+def body(event: Event, contact: str = "", runbook: str = "") -> str:
+    """The reason, and where to go next."""
+    text = event.text if len(event.text) <= _LONGEST else event.text[: _LONGEST - 3] + "..."
+    said = [f"at {datetime.fromtimestamp(event.at, UTC):%Y-%m-%d %H:%M:%S} UTC"]
+    said += [f"owner: {contact}"] if contact else []
+    said += [f"runbook: {runbook}"] if runbook else []
+    return "\n".join([text, "", *said])
+
+
+def _unusable(url: str, known: Container[str]) -> str:
+    scheme = scheme_of(url)
+    if not scheme:
+        return "this is no URL of a service, such as slack://TOKEN_A/TOKEN_B/TOKEN_C"
+    return f"the {scheme}:// URL is not complete" if scheme in known else f"apprise knows no service '{scheme}://'"
+
+
+def _sender(group: apprise.Apprise) -> Callable[[Message], str]:
+    """Sends a message to the one service of a group; says what went wrong, or nothing."""
+    import apprise
+
+    kinds = {kind: getattr(apprise.NotifyType, name) for kind, name in _URGENCY.items()}
+
+    def send(message: Message) -> str:
+        done = group.notify(
+            body=message.body,
+            title=message.title,
+            notify_type=kinds[message.kind],
+            body_format=apprise.NotifyFormat.TEXT,
+        )
+        if done:
+            return ""
+        logs = [log.message for result in done for attempt in result.attempts for log in attempt.logs]
+        status = next((match[1] for log in logs if (match := re.search(r"error=(\d{3})\b", log))), "")
+        return f"it answered {status}" if status else "no connection, or no answer in time"
+
+    return send
+
+
+def _unheard(_sentence: str) -> None:
+    """Nobody listens."""
