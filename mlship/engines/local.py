@@ -91,6 +91,7 @@ class LocalEngine:
                     manager.revive(release.server)
                 else:
                     manager.start()
+                waits.guardian_up(self.directory, known, manager)
                 waits.fallback_up(self.directory, known, manager)
                 waits.router_up(self.directory, known, manager)
                 with state.locked(self.directory, "routes"):

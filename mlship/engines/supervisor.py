@@ -21,12 +21,14 @@ from mlship.errors import EngineError
 
 USER = "mlship"
 CONFIG = "supervisord.conf"
-ROUTER = "envoy"
+ROUTER, GUARDIAN = "envoy", "guardian"
 
 #: A process that ends sooner has failed to start, and is tried again after 1, 2, 3 ... seconds; later than that it is
 #: restarted at once. Longer than most models take to load, so that one that cannot load does not spin.
 START_SECONDS = 20
 START_RETRIES = 5
+#: The guardian is up as soon as it runs, and whenever it has ended it is started again.
+_AT_ONCE = {GUARDIAN: 0}
 #: Between SIGTERM and SIGKILL. A server finishes the requests it has, which it may take 30 s for.
 STOP_SECONDS = 35
 
@@ -53,8 +55,9 @@ def config(port: int, password: str, programs: Iterable[str]) -> str:
         "[rpcinterface:supervisor]\nsupervisor.rpcinterface_factory=supervisor.rpcinterface:make_main_rpcinterface\n",
     ]
     sections += [
-        f"[program:{name}]\ncommand=/bin/sh run/{name}.sh\nautorestart=true\nstartsecs={START_SECONDS}\n"
-        f"startretries={START_RETRIES}\nstopwaitsecs={STOP_SECONDS}\nstopasgroup=true\nkillasgroup=true\n"
+        f"[program:{name}]\ncommand=/bin/sh run/{name}.sh\nautorestart=true\n"
+        f"startsecs={_AT_ONCE.get(name, START_SECONDS)}\nstartretries={START_RETRIES}\n"
+        f"stopwaitsecs={STOP_SECONDS}\nstopasgroup=true\nkillasgroup=true\n"
         f"redirect_stderr=true\nstdout_logfile=logs/{name}.log\nstdout_logfile_maxbytes=5MB\n"
         "stdout_logfile_backups=1\n"
         for name in programs

@@ -10,8 +10,9 @@ from mlship.engines import envoy, fallback, files, supervisor
 from mlship.engines.counters import Admin
 from mlship.engines.looks import FAILED, UNREACHABLE, ready
 from mlship.engines.state import State
-from mlship.engines.supervisor import ROUTER, Supervisor
+from mlship.engines.supervisor import GUARDIAN, ROUTER, Supervisor
 from mlship.errors import EngineError
+from mlship.guardian import lease as guardian
 
 #: Seconds until the router has started, or has taken new files.
 ROUTER_SECONDS, APPLY_SECONDS = 15.0, 10.0
@@ -32,6 +33,20 @@ def fallback_up(directory: Path, known: State, manager: Supervisor) -> None:
                 hint=f"its whole log is {directory / 'logs' / fallback.PROGRAM}.log",
             )
         time.sleep(0.02)
+
+
+def guardian_up(directory: Path, known: State, manager: Supervisor) -> None:
+    """Start the guardian unless it runs, and wait until it guards."""
+    manager.revive(GUARDIAN)
+    deadline = time.monotonic() + ROUTER_SECONDS
+    while not guardian.guarded(str(directory)):
+        if time.monotonic() > deadline:
+            raise EngineError(
+                "the guardian does not start:\n" + supervisor.tail(directory, GUARDIAN),
+                where=known.model,
+                hint=f"its whole log is {directory / 'logs' / GUARDIAN}.log",
+            )
+        time.sleep(0.01)
 
 
 def router_up(directory: Path, known: State, manager: Supervisor) -> None:

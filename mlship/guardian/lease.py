@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 #: The lease, in a folder of its own or the engine's; and the lock under which it and the routes are changed.
 LEASE, LOCK = "lease.json", "routes.lock"
+#: Held by the guardian as long as it lives.
+ALIVE = "guardian.lock"
 #: The route file, and the way back that belongs to it by its version.
 ROUTES, BACK = "routes.json", "back-{}.json"
 #: Seconds that a lease lasts whose file cannot be read.
@@ -119,6 +121,37 @@ def locked(folder: str, patience: float = math.inf) -> Iterator[bool]:
             else:
                 yield True
                 return
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def alive(folder: str) -> Iterator[None]:
+    """Be the guardian, as soon as no other is; for as long as the process lives, if need be."""
+    import fcntl
+
+    descriptor = os.open(os.path.join(folder, ALIVE), os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def guarded(folder: str) -> bool:
+    """Whether a guardian lives."""
+    import fcntl
+
+    try:
+        descriptor = os.open(os.path.join(folder, ALIVE), os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError:
+        return True
+    else:
+        return False
     finally:
         os.close(descriptor)
 

@@ -57,7 +57,7 @@ class Watch:
         self._boot = lease.boot()
 
     def look(self) -> str:
-        """Look, and do what is to be done; what it was. Raises ``OSError``, and ``ValueError`` when there are no routes."""
+        """Look, and do what is to be done; what it was. Raises ``OSError``, or ``ValueError`` for broken routes."""
         if not self._wanted():
             return ""
         with lease.locked(self._folder, PATIENCE) as got:

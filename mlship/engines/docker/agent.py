@@ -6,8 +6,11 @@ One line of JSON in, one line of JSON out, until the client hangs up or says not
 {"put": [[path, text], ...]}                        ->  []        each file appears by a rename, readable by its owner
 {"put": [[path, text], ...], "lease": FOLDER, "routes": FOLDER, "owner": name}
                                                     ->  [] or [the lease, which that owner does not hold]
-{"lease": ["hold" | "release" | "look", FOLDER, ...]} ->  [the lease as it was, the lease that is in the way]
+{"lease": [function, FOLDER, argument, ...]}         ->  [what that of `mlship.guardian.lease` returns, null]
+                                                        or [null, the lease that is in the way]
+  with "empty": [path, when]: that file is emptied, too, "first" (before the others are there) or "last"
 {"read": path}                                      ->  [text] or [null]
+{"tail": [path, offset, most]}                      ->  [at most so many bytes from there on, as latin-1, the file's size]
 """
 
 from __future__ import annotations
@@ -67,6 +70,23 @@ def read(path: str) -> str | None:
         return None
 
 
+def empty(path: str) -> None:
+    """Make a file empty that another program appends to."""
+    if os.path.exists(path) and os.path.getsize(path):  # noqa: PTH110, PTH202 - see above
+        os.truncate(path, 0)
+
+
+def tail(path: str, offset: int, most: int) -> list[Any]:
+    """What stands in a file from an offset on, and its size; nothing where there is none."""
+    try:
+        with open(path, "rb") as file:  # noqa: PTH123 - see above
+            size = file.seek(0, os.SEEK_END)
+            file.seek(min(offset, size))
+            return [file.read(most).decode("latin-1"), size]
+    except FileNotFoundError:
+        return ["", 0]
+
+
 def leased(request: dict[str, Any]) -> list[Any]:
     """Do what the lease guards, or something to the lease itself, under the lock that the guardian takes too."""
     if CODE not in sys.path:
@@ -76,9 +96,15 @@ def leased(request: dict[str, Any]) -> list[Any]:
     if "put" in request:
         folder, routes, owner = request["lease"], request["routes"], request["owner"]
 
+        emptied, when = request.get("empty", ("", ""))
+
         def act() -> None:
+            if when == "first":
+                empty(emptied)
             for path, text in request["put"]:
                 put(path, text)
+            if when == "last":
+                empty(emptied)
 
         if not os.path.isdir(folder):  # noqa: PTH112 - see above
             os.mkdir(folder, 0o700)  # noqa: PTH102 - see above
@@ -113,6 +139,8 @@ def answer(request: dict[str, Any]) -> list[Any]:
         return leased(request)
     for path, text in request.get("put", ()):
         put(path, text)
+    if "tail" in request:
+        return tail(*request["tail"])
     return [read(request["read"])] if "read" in request else []
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlship.engines.docker import names as n
 from mlship.engines.docker.names import Names
-from mlship.engines.envoy import KEY, split
+from mlship.engines.envoy import FLUSH_MS, KEY, USERS_LOG, split
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -34,7 +34,10 @@ _LOG = {"max-size": "10m", "max-file": "3"}
 _PIDS = 4096
 _ENVOY = (
     'ulimit -n "$(ulimit -Hn)" 2>/dev/null; '
+    # The log of users begins with the counters, and nobody else reads it.
+    f"(umask 077; : > {CONFIG}/{USERS_LOG}); "
     f"exec envoy -c {CONFIG}/bootstrap.json --concurrency {{workers}} --log-level warning --disable-hot-restart "
+    f"--file-flush-interval-msec {FLUSH_MS} "
     # Its node's name is new at each start: counters of another node began at zero.
     f'--service-cluster {KEY} --service-node "$(cat /proc/sys/kernel/random/uuid)"'
 )
@@ -136,6 +139,28 @@ def create_fallback(client: DockerClient, names: Names, image: str, argv: list[s
     return str(made["Id"])
 
 
+def create_guardian(client: DockerClient, names: Names, image: str, code: str) -> str:
+    """Make the guardian's container, of the router's image and on its volume, without any network; return its id.
+
+    Parameters
+    ----------
+    code
+        Digest of what it runs: another one wants another container.
+    """
+    made = client.api.create_container(
+        image,
+        ["-S", "-m", "mlship.guardian", LEASE_FOLDER, CONFIG],
+        entrypoint=["python3"],
+        name=names.guardian,
+        user=ROUTER_USER,
+        environment={"PYTHONPATH": CODE_FOLDER, "PYTHONUNBUFFERED": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+        labels=names.labels | {n.ROLE: n.GUARDIAN, n.DIGEST: code},
+        healthcheck={"test": ["NONE"]},
+        host_config=_host_config(client, names, network_mode="none", mounts=[_volume(names.base, VOLUME)]),
+    )
+    return str(made["Id"])
+
+
 def _user(client: DockerClient, image: str) -> str:
     user = str(client.api.inspect_image(image)["Config"].get("User") or "")
     return SERVER_USER if user.partition(":")[0] in ("", "0", "root") else user
@@ -151,14 +176,13 @@ def _host_config(client: DockerClient, names: Names, **more: Any) -> Any:
     from docker.types import LogConfig
 
     return client.api.create_host_config(
-        network_mode=names.base,
         restart_policy={"Name": "unless-stopped"},
         read_only=True,
         cap_drop=["ALL"],
         security_opt=["no-new-privileges:true"],
         pids_limit=_PIDS,
         log_config=LogConfig(type=LogConfig.types.JSON, config=_LOG),
-        **more,
+        **{"network_mode": names.base, **more},
     )
 
 

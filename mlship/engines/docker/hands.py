@@ -76,17 +76,24 @@ class Hands:
         """Replace files, each by a rename, in this order."""
         self._ask({"put": list(files.items())})
 
-    def route(self, files: dict[str, str], owner: str) -> None:
+    def route(self, files: dict[str, str], owner: str, *, emptied: str = "", when: str = "") -> None:
         """Replace files of routes in this order, under the lock of the lease; raises ``Refused``.
+
+        Parameters
+        ----------
+        emptied, when
+            A file to empty, `first` or `last`; for neither nothing is.
 
         An agent of an earlier version knows neither lease nor guardian, and just writes them.
         """
-        request = {"put": list(files.items()), "lease": LEASE_FOLDER, "routes": CONFIG, "owner": owner}
+        request: dict[str, Any] = {"put": list(files.items()), "lease": LEASE_FOLDER, "routes": CONFIG, "owner": owner}
+        if when:
+            request["empty"] = [emptied, when]
         if found := self._ask(request):
             raise Refused(found[0])
 
     def lease(self, what: str, *arguments: Any) -> Any:
-        """What a function of `mlship.guardian.lease` returns there: hold, release or look; raises ``Refused``."""
+        """What `hold`, `release`, `look` or `guarded` of `mlship.guardian.lease` returns there; raises ``Refused``."""
         found = self._ask({"lease": [what, LEASE_FOLDER, *arguments]})
         if not found:
             raise EngineError(
@@ -102,6 +109,11 @@ class Hands:
         """A file's text; None when there is none."""
         (text,) = self._ask({"read": path})
         return None if text is None else str(text)
+
+    def tail(self, path: str, offset: int, most: int) -> tuple[bytes, int]:
+        """At most so many bytes of a file from an offset on, and its size."""
+        text, size = self._ask({"tail": [path, offset, most]}) or ("", 0)  # an older agent knows no tails
+        return str(text).encode("latin-1"), int(size)
 
     def close(self) -> None:
         """Hang up; the agent ends by itself."""

@@ -10,11 +10,11 @@ from pathlib import Path
 
 #: On every object that is made: the state directory that it belongs to, and the model that it serves.
 HOME, MODEL = "mlship.home", "mlship.model"
-#: On containers: `router`, `fallback`, or `server` with what it serves.
+#: On containers: `router`, `fallback`, `guardian` (the digest is its code's), or `server` with what it serves.
 ROLE, SERVER, VERSION, DIGEST = "mlship.role", "mlship.server", "mlship.version", "mlship.digest"
 #: On servers: new at each deployment. On all: the address in the endpoint's network, which survives a restart.
 NONCE, ADDRESS = "mlship.nonce", "mlship.address"
-ROUTER, MODEL_SERVER, FALLBACK = "router", "server", "fallback"
+ROUTER, MODEL_SERVER, FALLBACK, GUARDIAN = "router", "server", "fallback", "guardian"
 #: Port of every program inside its container, and the router's for the fallback program.
 PORT, JOBS_PORT = 8080, 8081
 
@@ -50,13 +50,19 @@ class Names:
         """Name of the fallback program's container, and of its volume."""
         return f"{self.base}-{FALLBACK}"
 
+    @property
+    def guardian(self) -> str:
+        """Name of the guardian's container, which shares the router's volume."""
+        return f"{self.base}-{GUARDIAN}"
+
     def server(self, name: str) -> str:
         """Name of a server's container, and of its volume."""
         return f"{self.base}-{name}"
 
     def volume(self, container: Container) -> str:
-        """Name of the volume that a container has, if it has one."""
-        return {ROUTER: self.base, FALLBACK: self.fallback}.get(container.role) or self.server(container.name)
+        """Name of the volume that goes with a container, if it has one; empty for the guardian."""
+        others = {ROUTER: self.base, FALLBACK: self.fallback, GUARDIAN: ""}
+        return others[container.role] if container.role in others else self.server(container.name)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -78,7 +84,7 @@ class Container:
     """created | running | restarting | paused | exited | removing | dead"""
     role: str
     name: str
-    """The server's name; empty for the router and the fallback program."""
+    """The server's name; empty for the router, the fallback program and the guardian."""
     version: str
     digest: str
     nonce: str

@@ -12,24 +12,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlship.engines import envoy
+from mlship.engines import envoy, users
 from mlship.engines.docker import agent, world
 from mlship.engines.docker.containers import ADMIN_PORT, CODE_FOLDER, CONFIG, ROUTER_USER, VOLUME
 from mlship.engines.docker.hands import AGENT, Hands, NoRouter, RouterAdmin
-from mlship.engines.docker.names import FALLBACK, JOBS_PORT, PORT, ROUTER, Container, Names
+from mlship.engines.docker.names import FALLBACK, GUARDIAN, JOBS_PORT, PORT, ROUTER, Container, Names
 from mlship.engines.front import Front
 from mlship.errors import EngineError
 from mlship.guardian.lease import BACK
 from mlship.images.code import modules
 from mlship.images.daemon import faults
-from mlship.types import Routes
+from mlship.types import Counts, Routes
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
 #: Files in the container.
 ROUTES, CLUSTERS, BOOTSTRAP, FRONT = (f"{CONFIG}/{name}.json" for name in ("routes", "clusters", "bootstrap", "front"))
-JOBS = f"{CONFIG}/jobs.json"
+JOBS, USERS = f"{CONFIG}/jobs.json", f"{CONFIG}/{envoy.USERS_LOG}"
 CERTIFICATE, KEY = f"{CONFIG}/tls/certificate.pem", f"{CONFIG}/tls/key.pem"
 #: Certificates that Debian's images trust, for the issuer of tokens.
 _AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
@@ -43,6 +43,7 @@ class Router:
         self._names = names
         self.hands = Hands(client, names.model)
         self.admin = RouterAdmin(self.hands, ADMIN_PORT)
+        self._users = users.Users()
 
     def put(self, container: Container, files: dict[str, str]) -> None:
         """Replace files in the container, each at once, whether or not it runs."""
@@ -81,11 +82,34 @@ class Router:
         if container.state == "running":
             self.hands.use(container.id)
             with nullcontext() if owner else suppress(NoRouter):
-                self.hands.route(files, owner)
+                self.hands.route(files, owner, emptied=USERS, when=self._when(container, files))
                 return
         if owner:
             raise NoRouter("the router does not run", where=self._names.model)
         self.put(container, files)
+
+    def _when(self, container: Container, files: dict[str, str]) -> str:
+        """When the log of users is to be emptied; empty when the time goes on in which they are counted."""
+        since = users.since(json.loads(files[ROUTES]))
+        if not since:
+            return "last"  # a way back waits for nothing
+        return "" if since == self.since(container) else "first"
+
+    def since(self, container: Container) -> str:
+        """The name of the time since sticky routes were set; empty where they are not sticky."""
+        text = self.read(container, ROUTES)
+        return users.since(json.loads(text)) if text else ""
+
+    def time_of(self, container: Container, wanted: Routes | None) -> str:
+        """A name for the time since these routes were set, or the one that it has already."""
+        if wanted is None or not wanted.sticky:
+            return ""
+        text = self.read(container, ROUTES)
+        return users.time_of(json.loads(text) if text else None, wanted)
+
+    def first_requests(self, run: str, since: str) -> dict[str, Counts] | None:
+        """First requests of users by cluster; None where routes are not sticky."""
+        return self._users.follow(run, since, lambda at, most: self.hands.tail(USERS, at, most)) if since else None
 
     def read(self, container: Container, name: str) -> str | None:
         """A file of the container, whether or not it runs; None when it is not there."""
@@ -109,11 +133,12 @@ class Router:
         text = self.read(container, ROUTES)
         if text is None:
             return None
-        return envoy.applied({"configs": [{"route_config": one} for one in json.loads(text)["resources"]]})
+        return envoy.applied(users.dump(json.loads(text)))
 
     def wait(self, found: Iterable[Container], seconds: float) -> None:
         """Wait until Envoy serves and knows every server, and the fallback program where there is one."""
-        wanted = {envoy.FALLBACK if one.role == FALLBACK else one.cluster for one in found if one.role != ROUTER}
+        known = [one for one in found if one.role not in (ROUTER, GUARDIAN)]
+        wanted = {envoy.FALLBACK if one.role == FALLBACK else one.cluster for one in known}
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             container = world.router(world.containers(self._client, self._names))
@@ -169,18 +194,26 @@ def cluster_file(front: Front, found: Iterable[Container]) -> dict[str, str]:
     return {CLUSTERS: json.dumps(envoy.versioned(envoy.clusters(at, "", _inside(front), _AUTHORITIES, last)))}
 
 
-def route_files(front: Front, found: Iterable[Container], wanted: Routes | None) -> dict[str, str]:
-    """Which server answers which request; a server whose container was removed by hand has no part in it."""
+def route_files(
+    front: Front, found: Iterable[Container], wanted: Routes | None, since: str = ""
+) -> dict[str, str]:
+    """Which server answers which request; a server whose container was removed by hand has no part in it.
+
+    Parameters
+    ----------
+    since
+        With sticky routes: the name of the time since they were set (see `Router.time_of`).
+    """
     names = {one.name: one.cluster for one in found if one.name}
-    if wanted is not None and wanted.canary not in names:
-        wanted = Routes(wanted.stable) if wanted.stable in names else None
-    elif wanted is not None and wanted.stable not in names:
-        wanted = Routes(wanted.canary) if wanted.canary else None
+    if wanted is not None and wanted.stable not in names:
+        wanted = Routes(wanted.canary) if wanted.canary in names and wanted.canary else None
+    elif wanted is not None and wanted.canary is not None and wanted.canary not in names:
+        wanted = Routes(wanted.stable)
     last = any(one.role == FALLBACK for one in found)
     jobs = envoy.jobs_routes(names[wanted.stable] if wanted else None, front.timeout, "")
 
     def rendered(routes: Routes | None) -> dict[str, Any]:
-        return envoy.versioned(envoy.routes(routes, names, _inside(front), "", fallback=last))
+        return envoy.versioned(envoy.routes(routes, names, _inside(front), "", fallback=last, since=since))
 
     documents = {JOBS: envoy.versioned(jobs), ROUTES: rendered(wanted)}
     if wanted is not None and wanted != Routes(wanted.stable):  # first: whoever sees the routes finds their way back

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from mlship.engines import state
-from mlship.engines.docker import containers, image, kept, last, network, router, world
+from mlship.engines.docker import containers, guard, image, kept, last, network, router, world
 from mlship.engines.docker.kept import Kept
 from mlship.engines.docker.names import Container
 from mlship.engines.docker.site import Site, absent, elsewhere, servers
@@ -58,7 +58,8 @@ def forget(site: Site, server: str) -> None:
         return
     front = site.known(found).front
     with state.locked(site.directory, "routes"):
-        site.router.put_routes(one, router.route_files(front, rest, site.router.wanted(one)))
+        wanted = site.router.wanted(one)
+        site.router.put_routes(one, router.route_files(front, rest, wanted, site.router.time_of(one, wanted)))
         site.router.put(one, router.cluster_file(front, rest))
 
 
@@ -97,13 +98,15 @@ def _start_router(site: Site, release: Release, front: Front, given: str) -> Non
         found = site.containers()
         one, before = world.router(found), site.front(found)
         wanted = site.router.wanted(one) if one else None
+        since = site.router.time_of(one, wanted) if one else ""
         if one is not None and one.state != "running" and before is not None and before.url != front.url:
+            guard.end(site)
             world.end(site.client, site.names, one, site.logs(), 0)  # it would publish the old port
             one = None
         if one is None:
             one = _new_router(site, release, front, given)
         if one.state != "running":
-            files = router.static_files(front) | router.route_files(front, found, wanted)
+            files = router.static_files(front) | router.route_files(front, found, wanted, since)
             site.router.put(one, files | router.front_files(front, found))
         else:
             site.router.renew(one)
@@ -112,6 +115,7 @@ def _start_router(site: Site, release: Release, front: Front, given: str) -> Non
             with faults("start the router", model=site.model):
                 site.client.api.start(one.id)
     settle(site, front)
+    guard.ensure(site, one)
 
 
 def settle(site: Site, front: Front) -> None:
@@ -122,7 +126,8 @@ def settle(site: Site, front: Front) -> None:
     with state.locked(site.directory, "routes"):
         one = site.running_router(found)
         if one is not None:
-            site.router.put_routes(one, router.route_files(front, found, site.router.wanted(one)))
+            wanted = site.router.wanted(one)
+            site.router.put_routes(one, router.route_files(front, found, wanted, site.router.time_of(one, wanted)))
 
 
 def _new_router(site: Site, release: Release, front: Front, given: str) -> Container:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlship.engines.docker.containers import WRITABLE
-from mlship.engines.docker.names import HOME, MODEL, ROUTER, Container, Names
+from mlship.engines.docker.names import GUARDIAN, HOME, MODEL, ROUTER, Container, Names
 from mlship.errors import EngineError
 from mlship.images.daemon import faults
 
@@ -37,6 +37,11 @@ def containers(client: DockerClient, names: Names) -> list[Container]:
 def router(found: Iterable[Container]) -> Container | None:
     """The router among them."""
     return next((one for one in found if one.role == ROUTER), None)
+
+
+def guardian(found: Iterable[Container]) -> Container | None:
+    """The guardian among them."""
+    return next((one for one in found if one.role == GUARDIAN), None)
 
 
 def tail(client: DockerClient, container: Container) -> str:
@@ -70,17 +75,24 @@ def end(client: DockerClient, names: Names, container: Container, logs: Path, gr
         client.api.stop(container.id, timeout=grace)
         _keep_logs(client, container, logs)
         client.api.remove_container(container.id, force=True, v=True)
-        with suppress(NotFound):
-            client.api.remove_volume(names.volume(container))
+        if volume := names.volume(container):
+            with suppress(NotFound):
+                client.api.remove_volume(volume)
 
 
 def end_all(client: DockerClient, names: Names, logs: Path, grace: int) -> None:
     """End every container, then the network and the volumes; raises ``EngineError`` when something is left."""
     found = containers(client, names)
+    if (last := guardian(found)) is not None:  # it has the router's volume, too
+        end(client, names, last, logs, grace)
     if (first := router(found)) is not None:  # callers go before the servers do
         end(client, names, first, logs, grace)
     with ThreadPoolExecutor(_WORKERS) as pool:
-        list(pool.map(lambda one: end(client, names, one, logs, grace), (one for one in found if one is not first)))
+        list(
+            pool.map(
+                lambda one: end(client, names, one, logs, grace), (one for one in found if one not in (first, last))
+            )
+        )
     with faults("remove network and volumes", model=names.model):
         for network in client.api.networks(filters=names.mine):
             client.api.remove_network(network["Id"])
