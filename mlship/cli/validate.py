@@ -26,13 +26,14 @@ def validate(
 ) -> None:
     """Check policies offline: syntax, units, references, contradictions."""
     from mlship.policy.load import examine
+    from mlship.rollout.outlook import lint
 
     paths = policies or [_DEFAULT]
     if not policies and not _DEFAULT.exists():
         raise UsageError(
             "there is no mlship.yaml in this directory", hint="name the policy: mlship validate path/to/policy.yaml"
         )
-    results = [(path, examine(path)) for path in paths]
+    results = [(path, examine(path, also=lint)) for path in paths]
     valid = all(checked.loaded is not None for _, checked in results)
     if output is Format.JSON:
         emit_json({"files": [_as_dict(path, checked) for path, checked in results], "valid": valid})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Callable, Iterable
 from collections.abc import Mapping as Environment
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -80,10 +81,17 @@ def check(path: Path, environ: Environment[str, str] | None = None) -> list[Faul
     return list(examine(path, environ).faults)
 
 
-def examine(path: Path, environ: Environment[str, str] | None = None, *, data: bool = True) -> Checked:
+def examine(
+    path: Path,
+    environ: Environment[str, str] | None = None,
+    *,
+    data: bool = True,
+    also: Callable[[Subject], Iterable[Fault]] | None = None,
+) -> Checked:
     """Check the file at `path` and, if it is valid, load it; the environment is `os.environ` unless given.
 
-    With `data`, the data files that it names must exist and have the columns that it names.
+    With `data`, the data files that it names must exist and have the columns that it names. `also` is a lint that
+    needs rooms above this one.
     """
     file = str(path)
     text = read_text(path, file)
@@ -103,6 +111,8 @@ def examine(path: Path, environ: Environment[str, str] | None = None, *, data: b
     if policy is not None:
         subject = Subject(policy, kept, substituted, source)
         faults += lint(subject)
+        if also is not None:
+            faults += also(subject)
         if data:
             faults += check_references(subject, lambda relative: _resolve(path, relative))
     ordered = _sorted(faults, source)

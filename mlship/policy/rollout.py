@@ -8,7 +8,7 @@ from pydantic import AfterValidator, ConfigDict, Field, WithJsonSchema
 
 from mlship.policy.freeze import EXAMPLE, FREEZE_PATTERN, meant, window
 from mlship.policy.section import Section
-from mlship.policy.units import Duration, Factor, Percent, UnitError
+from mlship.policy.units import Duration, Factor, Percent, Rate, UnitError
 
 #: Names of headers and cookies.
 HEADER_PATTERN = r"^[a-z0-9-]+$"
@@ -179,6 +179,9 @@ class Rollout(Section):
         "local", description="what runs the servers and the router: processes of this machine, or containers"
     )
     steps: tuple[Step, ...] = Field(min_length=1, description="the stages, in order; promotion follows the last")
+    rate: Rate | None = Field(
+        None, gt=0, description="requests a second that callers send; only for planning: what can each stage see?"
+    )
     guard: Guard = Field(Guard(), description="what is watched, and the promise over all of it")
     certify: Certify | None = Field(
         Certify(), description="what must be proved before promotion; null: no bad news is good enough"

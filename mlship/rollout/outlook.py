@@ -1,0 +1,160 @@
+"""What is said about a rollout before it begins: stages that cannot see, certificates that take longer. Pure.
+
+`validate` shows it at its place in the policy, `plan` beside what it is about.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from mlship.policy.faults import Fault
+from mlship.policy.rollout import Rollout
+from mlship.policy.schema import Policy
+from mlship.policy.subject import Subject
+from mlship.policy.tree import Location
+from mlship.policy.units import format_duration, format_percent, format_rate
+from mlship.rollout.foresee import Certificate, Foresight, Sight, Stage, Traffic, foresee
+from mlship.rollout.plan import PlanStep, guards, steps
+
+#: A stage that would not even see this many times stable's errors is told.
+BLIND = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """A warning about a part of the policy."""
+
+    location: Location
+    what: str
+    hint: str
+
+
+def known(policy: Policy) -> Traffic:
+    """The traffic as far as the policy tells; the rate is that of all callers, peaks not counted."""
+    if policy.rollout is not None and policy.rollout.rate is not None:
+        return Traffic(policy.rollout.rate, "rollout.rate")
+    latency = policy.gates.latency
+    if latency is not None and latency.volume is not None:
+        return Traffic(latency.volume, "gates.latency.volume")
+    if latency is not None:
+        return Traffic(latency.rate, "gates.latency.rate")
+    return Traffic(None)
+
+
+def lint(subject: Subject) -> Iterable[Fault]:
+    """Warnings about the rollout section, at their places; none when the policy does not tell a rate."""
+    rollout, traffic = subject.policy.rollout, known(subject.policy)
+    if rollout is None or traffic.rate is None or subject.has_broken(("rollout",)):
+        return
+    if not all(_one(step) for step in rollout.steps):  # has a fault already
+        return
+    foresight = foresee(guards(rollout), steps(rollout), traffic)
+    for remark in remarks(rollout, foresight, traffic):
+        yield subject.warning(remark.location, remark.what, remark.hint, at_key=True)
+
+
+def remarks(rollout: Rollout, foresight: Foresight, traffic: Traffic) -> list[Remark]:
+    """Everything that somebody who wrote this policy would want to know."""
+    found = []
+    plan = steps(rollout)
+    for index, (step, stage) in enumerate(zip(plan, foresight.stages, strict=True)):
+        sight = next((one for one in stage.sights if one.signal == "errors"), None)
+        if sight is not None and step.bakes and (sight.least is None or sight.least > BLIND * sight.base):
+            here: Location = ("rollout", "steps", index, "bake")
+            found.append(Remark(here, _blind(step, stage, sight, traffic), _longer(rollout, index, traffic)))
+    for certificate in foresight.certificates:
+        remark = _stretched(certificate, rollout, foresight, traffic)
+        if remark is not None:
+            found.append(remark)
+    return found
+
+
+def share(value: float) -> str:
+    """A share in percent with two digits: `0.5%`, `4.1%`, `37%`."""
+    return format_percent(float(f"{value:.2g}"))
+
+
+def span(seconds: float) -> str:
+    """A duration to two digits or so: `42s`, `12m`, `3.5h`."""
+    if math.isinf(seconds):
+        return "for ever"
+    for unit, length in (("d", 86400.0), ("h", 3600.0), ("m", 60.0)):
+        if seconds >= 2 * length:
+            return f"{float(f'{seconds / length:.2g}'):g}{unit}"
+    return format_duration(float(f"{seconds:.2g}")) if seconds < 10 else f"{seconds:.0f}s"
+
+
+def rounded(requests: float) -> str:
+    """Requests as people say them: two or three digits, `540`, `1,100`, `12,000`."""
+    if math.isinf(requests):
+        return "endless"
+    return f"{float(f'{requests:.2g}' if requests >= 1000 else f'{requests:.3g}'):,.0f}"
+
+
+def _one(step: object) -> bool:
+    kinds = ("weight", "mirror", "testers", "approve", "pause")
+    return sum(getattr(step, name) is not None for name in kinds) == 1
+
+
+def _blind(step: PlanStep, stage: Stage, sight: Sight, traffic: Traffic) -> str:
+    part = f"mirror {format_percent(step.mirror)}" if step.mirror else format_percent(step.weight)
+    if step.requests >= (stage.requests or 0):
+        given = f"{step.requests:,} requests at {part}"
+    else:
+        given = (
+            f"{part} of {format_rate(traffic.rate or 0)} for {format_duration(step.seconds)} is "
+            f"{stage.requests:,.0f} canary requests"
+        )
+    if sight.least is None:
+        return f"{given}: it cannot see anything, not even a canary that fails every request"
+    return f"{given}: it cannot reliably see less than errors {share(sight.base)} -> {share(sight.least)}"
+
+
+def _longer(rollout: Rollout, index: int, traffic: Traffic) -> str:
+    """How many requests would be enough: the stage is asked again with more, until it sees `BLIND` times the errors."""
+    plan = list(steps(rollout))
+    step = plan[index]
+    requests = max(8, step.requests)
+    while requests < 10**9:
+        requests *= 2
+        if _sees(rollout, plan, index, requests):
+            break
+    low, high = requests // 2, requests
+    while high - low > max(1, high // 50):
+        middle = (low + high) // 2
+        low, high = (low, middle) if _sees(rollout, plan, index, middle) else (middle, high)
+    seconds = high / ((traffic.rate or math.inf) * (step.weight or step.mirror))
+    wanted = f"{rounded(high)} requests would show {share(traffic.errors)} -> {share(BLIND * traffic.errors)}"
+    return f"{wanted}: {span(seconds)} at this rate" if seconds > 0 else wanted
+
+
+def _sees(rollout: Rollout, plan: list[PlanStep], index: int, requests: int) -> bool:
+    tried = [*plan]
+    tried[index] = dataclasses.replace(plan[index], requests=requests, seconds=0.0)
+    sights = foresee(guards(rollout), tried, Traffic(None)).stages[index].sights
+    sight = next(one for one in sights if one.signal == "errors")
+    return sight.least is not None and sight.least <= BLIND * sight.base
+
+
+def _stretched(certificate: Certificate, rollout: Rollout, foresight: Foresight, traffic: Traffic) -> Remark | None:
+    if certificate.stretch <= 0 or foresight.whole.requests is None or certificate.signal == "labels":
+        return None
+    here: Location = ("rollout", "certify", certificate.signal)
+    what = f"{certificate.signal} below {certificate.factor:g}x stable's"
+    if math.isinf(certificate.stretch):
+        return Remark(here, f"{what} can never be proved", "raise the factor")
+    last = max(index for index, step in enumerate(steps(rollout)) if step.weight)
+    bake = steps(rollout)[last].requests
+    longer = max(float(bake), foresight.stages[last].requests or 0.0) + certificate.stretch
+    said = (
+        f"{what} takes about {rounded(certificate.requests)} canary requests, and the bakes bring "
+        f"{rounded(foresight.whole.requests)}: the last step will stretch to about {rounded(longer)}"
+    )
+    time = (certificate.seconds or 0.0) + (foresight.stages[last].seconds or 0.0)
+    if certificate.seconds is not None and time > rollout.progress_deadline:
+        return Remark(here, f"{said}, {span(time)}: longer than progress_deadline", "raise the factor or the deadline")
+    after = f", {span(time)} at {format_rate(traffic.rate)}" if traffic.rate and certificate.seconds is not None else ""
+    return Remark(here, said + after, "expect that, or raise the last step's weight or the factor")
