@@ -251,12 +251,15 @@ class ServerCounters:
     """Copies of requests that it answered while it was mirrored, and of these the errors."""
     predictions: Predictions | None = None
     """What it has predicted; None when it could not be read, or the server does not tell."""
-    answers: Mapping[str, Prediction] = field(default_factory=dict)
-    """The latest predictions by request id (or a digest of it), to compare mirrored ones; bounded by the server."""
+    answers: Mapping[str, Prediction] | None = None
+    """The latest predictions by a digest of the request id, to compare mirrored ones; bounded by the server. None when
+    nobody asked for them, or they could not be read: what is there at the next look may be old."""
     users: Counts | None = None
     """With sticky routes: the first request of each user since the routes were set, counted; None without."""
 
 
+#: The class of all predictions whose classes a server does not tell apart, as there are too many.
+OTHER_CLASS = "(other)"
 #: One row's prediction, as it can be compared: a class (text, truth value or integer) or a score.
 Prediction = str | int | float
 

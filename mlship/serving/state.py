@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 from mlship.stats.sketches import ColumnSketch
+from mlship.types import OTHER_CLASS
 
 #: Bounds of what merging keeps: seconds with labels, and classes of one output that are counted one by one. A worker
 #: alone counts far fewer classes, so that in practice no class that was shown is ever put with the others.
 MAX_SECONDS = 4096
 MAX_CLASSES = 1000
-#: The name that all further classes share, in `/metrics` and `/sketches`, and in `/counters`.
-OTHER, REST = "__other__", "(other)"
+#: The name that all further classes share in `/metrics`; in `/counters` it is `OTHER_CLASS`.
+OTHER = "__other__"
 
 #: Nested dictionaries and lists of numbers.
 Counts = dict[str, Any]
@@ -74,7 +75,7 @@ def merged(states: Iterable[State]) -> State:
     for name, classes in total.counts.get("classes", {}).items():
         total.counts["classes"][name] = bounded(classes, MAX_CLASSES, OTHER)
     if (predicted := total.counts.get("predicted")) is not None:
-        predicted["classes"] = bounded(predicted["classes"], MAX_CLASSES, REST)
+        predicted["classes"] = bounded(predicted["classes"], MAX_CLASSES, OTHER_CLASS)
     return total
 
 

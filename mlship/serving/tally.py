@@ -12,10 +12,11 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from mlship.serving.state import REST, Counts
+from mlship.serving.state import Counts
 from mlship.stats.buckets import bucket, counted
 from mlship.stats.sketch_categories import NAME, name
 from mlship.stats.sketch_numbers import NumberSketch
+from mlship.types import OTHER_CLASS
 
 #: Classes of one worker that are told apart (all further ones are one), and the name of a null.
 MAX_CLASSES = 200
@@ -76,7 +77,7 @@ class Tally:
             ((str(key), times) for key, times in self._integers.items()),
             (("true" if key else "false", times) for key, times in self._booleans.items()),
             self._texts.items(),
-            ((REST, self._others), (NULL, self._nulls)),
+            ((OTHER_CLASS, self._others), (NULL, self._nulls)),
         ):
             for key, times in named:
                 if times:
@@ -188,7 +189,7 @@ def value(prediction: Any) -> Value:
         return None if math.isnan(one) else min(max(one, -1e308), 1e308)
     if one is None or (isinstance(one, int) and abs(one) < _LARGEST):
         return one
-    return REST
+    return OTHER_CLASS
 
 
 def digest(request_id: str) -> str:

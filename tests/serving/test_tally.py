@@ -12,9 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mlship.serving.state import MAX_CLASSES as MAX_TOGETHER
-from mlship.serving.state import REST, State, merged
+from mlship.serving.state import State, merged
 from mlship.serving.tally import ASKED, MANY, MAX_ANSWERS, MAX_CLASSES, MAX_ROWS, NULL, Tally, digest, value
 from mlship.stats.buckets import INFINITY, MISSING, bucket
+from mlship.types import OTHER_CLASS
 
 NOW = 1_800_000_000.0
 
@@ -49,7 +50,7 @@ def test_of_a_row_with_several_values_the_last_is_counted(row: Any, last: float)
 
 def test_what_is_missing_has_a_place_of_its_own_and_what_cannot_be_counted_is_among_the_others() -> None:
     counts = tally([None], [math.nan], [math.inf], [-math.inf], [[]], [object()], [10**400]).counts()
-    assert counts["classes"] == {NULL: 1, REST: 3}
+    assert counts["classes"] == {NULL: 1, OTHER_CLASS: 3}
     assert counts["scores"] == {str(index): 1 for index in (MISSING, -INFINITY, INFINITY)}
 
 
@@ -58,7 +59,7 @@ def test_classes_are_bounded_and_a_class_that_has_a_count_keeps_it() -> None:
     before = counted.counts()["classes"]
     assert len(before) == MAX_CLASSES
     counted.add("x", ["new", "class 7", 12, "new"], NOW)
-    assert counted.counts()["classes"] == before | {"class 7": 2, REST: 3}
+    assert counted.counts()["classes"] == before | {"class 7": 2, OTHER_CLASS: 3}
 
 
 def test_long_names_are_cut_where_they_still_differ_and_can_be_written() -> None:
@@ -92,7 +93,7 @@ def test_the_counts_of_many_rows_at_once_are_those_of_single_rows_and_merge_by_a
 def test_the_classes_of_very_many_workers_are_bounded_too() -> None:
     parts = [State({"predicted": tally([f"{part}-{n}" for n in range(150)]).counts()}) for part in range(10)]
     classes = merged(parts).counts["predicted"]["classes"]
-    assert (len(classes), sum(classes.values()), classes[REST]) == (MAX_TOGETHER + 1, 1500, 500)
+    assert (len(classes), sum(classes.values()), classes[OTHER_CLASS]) == (MAX_TOGETHER + 1, 1500, 500)
 
 
 def test_answers_are_remembered_from_the_first_question_on_and_forgotten_when_nobody_asks_any_more() -> None:
