@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlship.engines.base import Engine
-from mlship.errors import EngineError, MlshipError, MovedError, UsageError
+from mlship.errors import EngineError, MlshipError, MovedError, StateError, UsageError
 from mlship.home import Home
 from mlship.ledger import Ledger
 from mlship.notify import Nobody, Notifier
@@ -247,15 +247,21 @@ class Controller:
         before, self._state = self._state, decision.state
         if decision.verdict.kind is VerdictKind.ADVANCE:
             self._evidence = judge.restart(self._evidence)
-        self._journal.look(
-            kind,
-            now,
-            decision.verdict,
-            decision.state,
-            self._evidence,
-            sync=not urgent,
-            observation=observation,
-        )
+        try:
+            self._journal.look(
+                kind,
+                now,
+                decision.verdict,
+                decision.state,
+                self._evidence,
+                sync=not urgent,
+                observation=observation,
+            )
+        except StateError:
+            if urgent and isinstance(decision.actions[0], Route):  # a full disk keeps no bad canary on traffic
+                with suppress(EngineError):  # the disk is what is told; the guardian goes on trying
+                    self._hands.route(decision.actions[0].routes)
+            raise
         if decision.note:
             self._hands.record(decision.note, self._champion, self.plan.canary.version, decision.verdict.reason)
         if decision.note == "resumed":
@@ -297,7 +303,8 @@ class Controller:
             try:
                 self._hands.promote(decision.state.reason)
             except MovedError as error:
-                self._hands.record("aborted", self.plan.canary.version, self._champion, error.what)
+                with suppress(EngineError):  # what has moved is to be told, not a server that does not end
+                    self._hands.retire(Outcome.ABORTED, error.what)
                 self._end(Outcome.ABORTED, error.what)
                 raise
             self._end(Outcome.PROMOTED, decision.state.reason)
@@ -318,7 +325,8 @@ class Controller:
         """Sleep until the next look, but wake up for an order, and give signs of life in a long sleep."""
         until, beat = self.clock() + self.interval, self.clock() + self.plan.lease / 4
         piece = max(0.05, min(self.interval, self.plan.lease) / 20)
-        while (left := until - self.clock()) > 0 and not self._mailbox.waiting():
+        # A clock that is set back meanwhile ends the rest: nobody shall wait for hours until it says the same again.
+        while 0 < (left := until - self.clock()) <= self.interval and not self._mailbox.waiting():
             self.sleep(min(piece, left))
             if self.clock() >= beat:
                 with suppress(EngineError):  # the next look says so

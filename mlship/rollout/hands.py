@@ -222,7 +222,7 @@ def apply(
     started = clock()
     engine.route(routes, owner)
     while not same(engine.routes(), routes):
-        if clock() - started > ROUTE_SECONDS:
+        if not 0 <= clock() - started <= ROUTE_SECONDS:  # a clock that was set back tells nothing either
             raise EngineError(
                 f"the router has not taken the new route within {ROUTE_SECONDS:g} s",
                 where=engine.address,
