@@ -10,7 +10,7 @@ One line of JSON in, one line of JSON out, until the client hangs up or says not
                                                         or [null, the lease that is in the way]
   with "empty": [path, when]: that file is emptied, too, "first" (before the others are there) or "last"
 {"read": path}                                      ->  [text] or [null]
-{"tail": [path, offset, most]}                      ->  [at most so many bytes from there on, as latin-1, the file's size]
+{"tail": [path, offset, most]}                      ->  [at most so many bytes from there on (latin-1), size]
 """
 
 from __future__ import annotations

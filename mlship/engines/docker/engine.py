@@ -163,7 +163,8 @@ class DockerEngine:
             if one is None:
                 raise absent(self._model)
             try:
-                self.site.router.put_routes(one, router.route_files(known.front, found, routes), owner)
+                since = self.site.router.time_of(one, routes)
+                self.site.router.put_routes(one, router.route_files(known.front, found, routes, since), owner)
             except Refused as refused:
                 raise lease.lost(refused.found, self._model, owner) from None
 
@@ -230,11 +231,12 @@ class DockerEngine:
             raise absent(self._model)
         up = servers(found)
         try:
-            if (hands := self.site.hands(found)) is not None:
+            if (hands := self.site.hands(found)) is not None and (one := world.router(found)) is not None:
                 run, counted = self.site.router.admin.counted()
                 at = time.time()
+                named = self.site.router.first_requests(run, self.site.router.since(one))
                 self._labels |= look.labels(hands, up)
-                return Scrape(at, look.counters(run, counted, up, self._labels))
+                return Scrape(at, look.counters(run, counted, up, self._labels, named))
         except (*_UNREACHABLE, NoRouter):
             pass
         return Scrape(time.time(), {}, tuple(one.name for one in up))

@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from mlship.engines import users
 from mlship.engines.counters import Counted
 from mlship.engines.docker import world
 from mlship.engines.docker.hands import Hands, NoRouter
 from mlship.engines.docker.names import PORT, Container
-from mlship.types import Fault, Labelled, Server, ServerCounters, ServerState
+from mlship.types import Counts, Fault, Labelled, Server, ServerCounters, ServerState
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -64,7 +65,11 @@ def _ask(hands: Hands | None, servers: Iterable[Container], path: str) -> dict[s
 
 
 def counters(
-    run: str, counted: Mapping[str, Counted], servers: Iterable[Container], said: Mapping[str, Labels]
+    run: str,
+    counted: Mapping[str, Counted],
+    servers: Iterable[Container],
+    said: Mapping[str, Labels],
+    named: dict[str, Counts] | None = None,
 ) -> dict[str, ServerCounters]:
     """What router and servers have counted, by server.
 
@@ -74,13 +79,23 @@ def counters(
         Name of the router's run.
     counted, said
         The router's counts, and the labels, by cluster.
+    named
+        With sticky routes: the first requests of users, by cluster.
     """
     found = {}
     for one in servers:
         count = counted.get(one.cluster, Counted())
         epoch, labelled = said.get(one.cluster, (None, ()))
         found[one.name] = ServerCounters(
-            f"{run}/{one.nonce}", count.requests, count.errors, count.latency, labelled, labels_epoch=epoch
+            f"{run}/{one.nonce}",
+            count.requests,
+            count.errors,
+            count.latency,
+            labelled,
+            labels_epoch=epoch,
+            timeouts=count.timeouts,
+            mirrored=count.mirrored,
+            users=users.of_cluster(count, named, one.cluster),
         )
     return found
 

@@ -194,9 +194,7 @@ def cluster_file(front: Front, found: Iterable[Container]) -> dict[str, str]:
     return {CLUSTERS: json.dumps(envoy.versioned(envoy.clusters(at, "", _inside(front), _AUTHORITIES, last)))}
 
 
-def route_files(
-    front: Front, found: Iterable[Container], wanted: Routes | None, since: str = ""
-) -> dict[str, str]:
+def route_files(front: Front, found: Iterable[Container], wanted: Routes | None, since: str = "") -> dict[str, str]:
     """Which server answers which request; a server whose container was removed by hand has no part in it.
 
     Parameters

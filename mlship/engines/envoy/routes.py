@@ -61,7 +61,7 @@ def routes(
     if wanted is None:
         host["routes"] = [_direct(503, "no model is routed yet")]
     else:
-        roles = {"stable": wanted.stable, "canary": wanted.canary or "", "since": since}
+        roles = {"stable": wanted.stable, "canary": wanted.canary or "", "since": since if wanted.sticky else ""}
         roles["cluster"] = names[wanted.canary] if wanted.canary else ""
         host["metadata"] = {"filter_metadata": {KEY: roles}}
         if wanted.testers and wanted.canary:
