@@ -1,0 +1,97 @@
+"""Asks a web service by a POST of JSON: 2xx agrees. Within a time, no redirects, and its URL is never shown."""
+
+from __future__ import annotations
+
+import http.client
+import re
+import ssl
+import threading
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+#: Bytes of an answer that are looked at.
+_READ = 2048
+#: Characters; a shorter part of a URL is no secret, but a word that may well stand in an answer.
+_SHORT = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a web service said."""
+
+    agreed: bool
+    how: str
+    """`vetoed with HTTP 403`, `gave no answer within 30 s`."""
+    line: str = ""
+    """The first line of what it sent."""
+
+
+def post(url: str, document: bytes, timeout: float) -> Answer:
+    """Ask, and wait at most so many seconds in all, however slowly the answer comes; never raises."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        parts = urlsplit("")
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        return Answer(False, "cannot be asked: this is no http or https URL")
+    if parts.username is not None or parts.password is not None:
+        return Answer(False, "cannot be asked: user and password do not belong into a URL")
+    found: list[Answer] = []
+    # A thread that can be left behind: neither names nor headers that come byte by byte obey a socket's timeout.
+    thread = threading.Thread(target=lambda: found.append(_exchange(url, document, timeout)), daemon=True)
+    thread.start()
+    thread.join(timeout)
+    return found[0] if found else Answer(False, f"gave no answer within {timeout:g} s")
+
+
+def without(url: str, text: str) -> str:
+    """A text without the parts of a URL that may be a secret: it may have come back in an answer."""
+    parts = re.split(r"[/?&=#]", url.partition("://")[2].partition("/")[2])
+    for part in sorted({url, *parts}, key=len, reverse=True):
+        if len(part) >= _SHORT:
+            text = text.replace(part, "********")
+    return text
+
+
+def _exchange(url: str, document: bytes, timeout: float) -> Answer:
+    opener = urllib.request.OpenerDirector()  # with these alone: redirects are not followed, nor other schemes opened
+    context = ssl.create_default_context()
+    handlers = (
+        urllib.request.ProxyHandler(),
+        urllib.request.HTTPHandler(),
+        urllib.request.HTTPSHandler(context=context),
+    )
+    for handler in handlers:
+        opener.add_handler(handler)
+    headers = {"content-type": "application/json", "user-agent": "mlship"}
+    try:
+        request = urllib.request.Request(url, data=document, headers=headers, method="POST")
+        with opener.open(request, timeout=timeout) as response:
+            status, body = response.status, response.read(_READ)
+    except TimeoutError:
+        return Answer(False, f"gave no answer within {timeout:g} s")
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        return Answer(False, f"could not be asked: {_reason(error)}")
+    if 200 <= status < 300:
+        return Answer(True, "agreed")
+    lines = body.decode(errors="replace").split("\n")
+    how = (
+        f"vetoed with HTTP {status}"
+        if not 300 <= status < 400
+        else f"answered {status}, and redirects are not followed"
+    )
+    return Answer(False, how, next((line for line in lines if line.strip()), ""))
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, in words that quote nothing of the URL."""
+    inner = error.reason if isinstance(error, urllib.error.URLError) else error
+    if isinstance(inner, TimeoutError):
+        return "no connection in time"
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return f"its certificate is not trusted ({inner.verify_message})"
+    if isinstance(inner, OSError) and inner.strerror:
+        return inner.strerror
+    return {"RemoteDisconnected": "it hung up"}.get(type(inner).__name__, type(inner).__name__)
