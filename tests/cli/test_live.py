@@ -1,26 +1,53 @@
-"""What people see of a rollout: a picture on a terminal, a line per change elsewhere."""
+"""What people see of a rollout in its own terminal: a picture, or a line per change elsewhere."""
 
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 
-from mlship.cli.live import Lines, Picture
+from mlship.cli.live import Lines, Picture, Viewer
 from mlship.cli.rollout import conclusion, document
+from mlship.rollout.plan import PlanStep, StepKind
+from mlship.rollout.scene import Moment, Tape
 from tests.fakes.engine import Behaviour
-from tests.fakes.rollout import Stage
+from tests.fakes.rollout import Stage, release
 
 
 def lines_of(stage: Stage) -> list[str]:
     out = io.StringIO()
-    view = Lines(Console(file=out, width=400, highlight=False))
     controller = stage.controller()
-    controller.view = view
+    controller.view = Viewer(Lines(Console(file=out, width=400, highlight=False)))
     controller.run()
     return out.getvalue().splitlines()
+
+
+def frames_of(stage: Stage, width: int = 110, height: int = 40, *, limit: int = 1_000) -> list[str]:
+    """The picture after each look, as a terminal of this size shows it."""
+    console, paper = (
+        Console(file=io.StringIO(), width=width, height=height, force_terminal=True, color_system=None)
+        for _ in range(2)
+    )
+    frames: list[str] = []
+    with Live(console=console, auto_refresh=False) as live:
+        picture = Picture(console, live)
+        refresh = picture.refresh
+
+        def listening() -> None:
+            refresh()
+            if len(frames) < limit:
+                with paper.capture() as capture:
+                    paper.print(picture)
+                frames.append(capture.get())
+
+        picture.refresh = listening  # type: ignore[method-assign]  # listens in
+        controller = stage.controller()
+        controller.view = Viewer(picture)
+        controller.run()
+    return frames
 
 
 def test_without_a_terminal_there_is_a_line_per_change(tmp_path: Path) -> None:
@@ -32,55 +59,81 @@ def test_without_a_terminal_there_is_a_line_per_change(tmp_path: Path) -> None:
         "starting",
         "baked at 5 %",
         "baked at 25 %",
-        "all 3 steps baked",
+        "all 3 steps are done",
     ]
 
 
 def test_what_is_in_the_way_is_a_change(tmp_path: Path) -> None:
     stage = Stage(tmp_path, rate=0)
+    stage.plan = replace(stage.plan, deadline=120)
     stage.serve_stable()
     lines = lines_of(stage)
-    assert lines[-1].startswith("inconclusive after 10 min at 5 %")
-    assert 20 <= len(lines) <= 26, "one line every half minute while nothing changes"
+    assert lines[-1].startswith("inconclusive after 2 min at 5 %")
+    assert 6 <= len(lines) <= 10, "one line every half minute while nothing changes"
 
 
-def test_the_picture_shows_steps_arms_and_evidence(tmp_path: Path) -> None:
+def test_the_picture_shows_steps_arms_sparklines_and_evidence(tmp_path: Path) -> None:
     stage = Stage(tmp_path, v2=Behaviour(errors=0.03))
     stage.serve_stable()
-    out = io.StringIO()
-    console = Console(file=out, width=110, force_terminal=True, color_system=None)
-    frames = []
-    with Live(console=console, auto_refresh=False) as live:
-        picture = Picture(console, live)
-        controller = stage.controller()
-        controller.view = picture
-        stage_look = picture.look
-
-        def look(one: object) -> None:
-            stage_look(one)  # type: ignore[arg-type]  # passed on as it came
-            with console.capture() as capture:
-                console.print(live.renderable)
-            frames.append(capture.get())
-
-        picture.look = look  # type: ignore[method-assign, assignment]  # listens in
-        result = controller.run()
-    assert result.verdict == "rolled_back"
+    frames = frames_of(stage)
     frame = frames[8]
     assert "flight-delay: version 2 against champion 1" in frame
-    assert "● 5 %   ○ 25 %   ○ 50 %" in frame
+    assert "├─ ● 5 %        ████░░░░░░ 8 s of 20 s, " in frame
+    assert "├─ ○ 50 %       20 s, 500 requests" in frame
+    assert "the last 8 s" in frame
     assert "p99" in frame
     assert " ms" in frame
-    assert "evidence against the canary; 100 together rolls it back" in frame
+    assert "requests/s" in frame
+    assert "▇" in frame
+    assert "of the error budget; 100 rolls it back" in frame
     assert "holding at 5 %: " in frame
     assert "█" * 24 in frames[-1], "the bar is full when the canary is rolled back"
+    assert "✗" in frames[-1]
+    assert max(len(line) for line in frames[-1].splitlines()) <= 110
+
+
+def test_an_approval_says_how_and_until_when(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    steps = (PlanStep(0.05, 20, 50), PlanStep(0.05, 0, 0, StepKind.APPROVE, within=30.0, expiry="abort"))
+    stage.plan = replace(stage.plan, steps=steps)
+    stage.serve_stable()
+    frames = frames_of(stage)
+    waiting = next(frame for frame in frames if "5 s of 30 s" in frame)
+    assert "├─ ✓ 5 %        20 s, " in waiting
+    assert "├─ ● approval   5 s of 30 s" in waiting
+    assert "│    `mlship promote flight-delay` approves it, until " in waiting
+    assert "; then abort" in waiting
+    assert "└─ ○ promotion" in waiting
+
+
+def test_a_new_rollout_begins_a_new_tape(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.serve_stable()
+    stage.run()
+    first = stage.audience.looks[10]
+    second = replace(first, plan=replace(first.plan, rollout_id="another", canary=release("3")))
+    tapes: list[Tape] = []
+
+    class Kept(Lines):
+        def show(self, moment: Moment, tape: Tape) -> None:
+            del moment
+            tapes.append(tape)
+
+    viewer = Viewer(Kept(Console(file=io.StringIO())))
+    for look in (first, first, second):
+        viewer.look(look)
+    assert tapes[0] is tapes[1]
+    assert (len(tapes[1].points), len(tapes[2].points)) == (2, 1)
+    assert tapes[2].plan.canary.version == "3"
 
 
 def test_the_conclusion_says_what_to_do_next(tmp_path: Path) -> None:
     stage = Stage(tmp_path, rate=0)
+    stage.plan = replace(stage.plan, deadline=20)
     stage.serve_stable()
     result = stage.run()
-    assert conclusion(result).startswith("flight-delay version 2 paused: inconclusive after 10 min at 5 %")
-    assert "`mlship abort flight-delay` goes back to stable" in conclusion(result)
+    assert conclusion(result).startswith("flight-delay version 2 paused: inconclusive after 20 s at 5 %")
+    assert "`mlship abort flight-delay` " in conclusion(result)
     told = document(result)
     assert (told["verdict"], told["exit_code"]) == ("paused", 4)
     assert told["steps"] == [{"weight": 0.05, "seconds": told["steps"][0]["seconds"], "requests": 0}]
