@@ -1,11 +1,12 @@
-"""Lint of the rollout section: steps in an order that makes sense, guards that can see something. Pure."""
+"""Lint of the rollout section: steps in an order that makes sense, each with what it needs. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
 from mlship.policy.faults import Fault
-from mlship.policy.rollout import Guard, Rollout, Step
+from mlship.policy.lint_guard import lint_guard
+from mlship.policy.rollout import Rollout, Step
 from mlship.policy.subject import Subject
 from mlship.policy.tree import Location
 from mlship.policy.units import format_duration, format_percent
@@ -23,7 +24,7 @@ def lint_rollout(subject: Subject) -> Iterable[Fault]:
     if rollout is None:
         return
     yield from _steps(subject, rollout)
-    yield from _guard(subject, rollout.guard)
+    yield from lint_guard(subject)
     if rollout.sticky is not None and (rollout.sticky.header is None) == (rollout.sticky.cookie is None):
         here: Location = (*_HERE, "sticky")
         if not subject.has_broken(here):
@@ -105,17 +106,4 @@ def _bake(subject: Subject, here: Location, step: Step, what: str, deadline: flo
             (*here, "bake", "for"),
             f"{format_duration(step.bake.for_)} is more than progress_deadline, {format_duration(deadline)}",
             "the step would always pause; shorten it or raise the deadline",
-        )
-
-
-def _guard(subject: Subject, guard: Guard) -> Iterable[Fault]:
-    if subject.has_broken((*_HERE, "guard")):
-        return
-    watched = (guard.errors, guard.timeouts, guard.latency, guard.labels, guard.agreement, guard.predictions)
-    if not any(one is not None for one in watched):
-        yield subject.error(
-            (*_HERE, "guard"),
-            "nothing is watched: a bad candidate would be promoted",
-            "keep errors, latency or labels",
-            at_key=True,
         )
