@@ -11,7 +11,8 @@ from mlship.policy.load import check
 POLICY = """version: 1
 model: flight-delay
 owner: {{team: flight-ops, contact: flight-ops@example.com}}
-gates: {{latency: {{rate: 100/s, p99: 200ms}}}}
+data: {{evaluation: {{path: july.csv, target: late}}}}
+gates: {{metrics: {{recall: {{min: 0.6}}}}}}
 rollout:
   steps: [{first}{{weight: 10%, bake: {{for: 10m}}}}]
   {text}
@@ -20,6 +21,7 @@ MIRROR = "{mirror: 100%, bake: {requests: 100}}, "
 
 
 def faults(directory: Path, text: str, first: str = "") -> list[str]:
+    (directory / "july.csv").write_text("late,distance\n1,100\n")
     (directory / "mlship.yaml").write_text(POLICY.format(text=text, first=first))
     return [f"{fault.severity}: {fault.what}" for fault in check(directory / "mlship.yaml")]
 
