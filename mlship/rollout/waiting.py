@@ -15,6 +15,8 @@ from mlship.types import Observation
 
 #: Watched seconds without any request after which a person is told to look at the address.
 SILENCE = 15.0
+#: The signal that only a mirror step can feed.
+AGREEMENT = "agreement"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +107,8 @@ def _missing(scene: _Scene) -> str:
     state, plan, evidence = scene.state, scene.plan, scene.evidence
     if evidence.total >= AGAINST:
         return f"not advancing, since evidence is against it (rollback at {evidence.limit:g})"
+    if scene.here.kind is StepKind.MIRROR and AGREEMENT in evidence.unseen:
+        return "the answers to the copies cannot be compared yet"  # and later there is nothing to compare
     if state.step + 1 < len(plan.steps):
         return ""
     if evidence.unseen:
