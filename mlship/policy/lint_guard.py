@@ -26,7 +26,6 @@ def lint_guard(subject: Subject) -> Iterable[Fault]:
             yield from _latency(subject, rollout.guard.latency)
     if not subject.has_broken(_CERTIFY):
         yield from _certify(subject, rollout)
-    yield from _hooks(subject, rollout)
 
 
 def _watched(subject: Subject, guard: Guard) -> Iterable[Fault]:
@@ -100,13 +99,3 @@ def _certify(subject: Subject, rollout: Rollout) -> Iterable[Fault]:
 def _proofs(certify: Certify) -> dict[str, float]:
     named = {"errors": certify.errors, "latency": certify.latency, "labels": certify.labels}
     return {name: factor for name, factor in named.items() if factor is not None}
-
-
-def _hooks(subject: Subject, rollout: Rollout) -> Iterable[Fault]:
-    for point in ("before_step", "after_step"):
-        for index, hook in enumerate(getattr(rollout.hooks, point)):
-            here: Location = ("rollout", "hooks", point, index)
-            if (hook.command is None) == (hook.webhook is None) and not subject.has_broken(here):
-                yield subject.error(
-                    here, "a hook is a command or a webhook", "give exactly one of the two", at_key=True
-                )

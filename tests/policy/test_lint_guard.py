@@ -1,4 +1,4 @@
-"""The lint of a rollout's guards, certificates and hooks: what has nothing to look at, and what contradicts itself."""
+"""The lint of a rollout's guards and certificates: what has nothing to look at, and what contradicts itself."""
 
 from __future__ import annotations
 
@@ -39,8 +39,6 @@ def faults(directory: Path, text: str, first: str = "") -> list[str]:
         ("guard: {latency: {p99: 10s}}", "warning: a request is given up after endpoint.timeout, 5s"),
         ("certify: {errors: null}", "warning: nothing is to be proved"),
         ("certify: {errors: 1.2x}", "warning: 1.2x is not more than what guard.errors tolerates, a ratio of 1.25"),
-        ("hooks: {before_step: [{timeout: 1s}]}", "error: a hook is a command or a webhook"),
-        ("hooks: {after_step: [{command: a, webhook: 'https://b'}]}", "error: a hook is a command or a webhook"),
     ],
 )
 def test_each_contradiction_is_told(tmp_path: Path, text: str, what: str) -> None:
@@ -60,7 +58,6 @@ def test_promotion_of_what_is_unproved_needs_something_to_prove(tmp_path: Path) 
         "guard: {agreement: {min: 90%}}",
         "guard: {latency: {p50: 20ms, p99: 200ms}, labels: {max_ratio: 1.1}}",
         "certify: {errors: 2x, latency: 2x, labels: 1.5x}",
-        "hooks: {before_step: [{command: ./check.sh}], after_step: [{webhook: 'https://example.com'}]}",
     ],
 )
 def test_what_makes_sense_is_let_be(tmp_path: Path, text: str) -> None:
