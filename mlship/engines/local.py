@@ -10,13 +10,13 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from mlship.engines import envoy, fallback, files, lease, looks, processes, state, supervisor, users, waits
+from mlship.engines import envoy, fallback, files, looks, processes, said, state, supervisor, users, waits
 from mlship.engines.counters import Admin, Counted
+from mlship.engines.lease import LeaseFile
 from mlship.engines.start import Command, clear_the_way, envoy_binary, new_deployment, serving
 from mlship.engines.state import Deployment, State
 from mlship.engines.supervisor import ROUTER, Supervisor
 from mlship.errors import EngineError, StateError
-from mlship.guardian import lease as guardian
 from mlship.types import Fault, Lease, Release, Routes, Scrape, Server, ServerCounters
 
 if TYPE_CHECKING:
@@ -43,9 +43,10 @@ class LocalEngine:
         self.directory = home.engine(model)
         self._home = home
         self._model = model
+        self._lease = LeaseFile(self.directory, self.directory / files.ROUTER_FILES, model)
         self._front = setup.front if setup else None
         self._command = command or (serving(setup.servers) if setup else serving())
-        self._labels = looks.Labels()
+        self._told = looks.Told()
         self._users = users.Users()
 
     @property
@@ -200,15 +201,7 @@ class LocalEngine:
             for name in (routes.stable, routes.canary):
                 if name is not None:
                     self._one(known, name)
-            try:
-                guardian.fenced(
-                    str(self.directory),
-                    str(self.directory / files.ROUTER_FILES),
-                    owner,
-                    lambda: files.render_routes(self.directory, known, routes),
-                )
-            except guardian.Refused as refused:
-                raise lease.lost(refused.found, self._model, owner) from None
+            self._lease.fenced(owner, lambda: files.render_routes(self.directory, known, routes))
 
     def routes(self) -> Routes | None:
         """What Envoy says it applies."""
@@ -228,34 +221,23 @@ class LocalEngine:
     def hold(self, owner: str, seconds: float) -> Lease | None:
         """Replace the file of the lease."""
         self._known()  # or else there is nothing to hold
-        with state.locked(self.directory, "routes"):
-            gone = ""
-            for _ in range(2):
-                try:
-                    return lease.to_lease(guardian.hold(str(self.directory), owner, seconds, gone))
-                except guardian.Refused as refused:
-                    gone = refused.found["owner"] if refused.found else ""
-                    if not lease.is_dead(gone):
-                        raise lease.lost(refused.found, self._model, owner) from None
-        raise AssertionError("a holder who is dead is not refused for")
+        return self._lease.hold(owner, seconds)
 
     def release(self, owner: str) -> None:
         """Replace the file of the lease, where this owner has it."""
-        if state.load(self.directory) is None:
-            return
-        with state.locked(self.directory, "routes"):
-            guardian.release(str(self.directory), owner)
+        if state.load(self.directory) is not None:
+            self._lease.release(owner)
 
     def lease(self) -> Lease | None:
         """What the file says."""
-        return lease.to_lease(guardian.look(str(self.directory)))
+        return self._lease.look()
 
     # Counting
 
     def scrape(self) -> Scrape:
-        """Envoy's counts by assigned server, and each server's labels.
+        """Envoy's counts by assigned server, and what each server says: labels, predictions, answers while mirroring.
 
-        A server that is dead still has Envoy's counts, for they tell how dead it is. Labels that cannot be read are
+        A server that is dead still has Envoy's counts, for they tell how dead it is. What cannot be read of the rest is
         repeated from the last time (see ``ServerCounters.labels_epoch``).
         """
         known = self._known()
@@ -263,24 +245,22 @@ class LocalEngine:
             run, counted = Admin(known.admin_port).counted()
         except looks.UNREACHABLE:
             return Scrape(time.time(), {}, tuple(known.servers))
-        at, named = time.time(), None
-        if since := files.since(self.directory):
-            named = self._users.follow(run, since, users.reader(files.users_log(self.directory)))
-        servers = {}
+        at = time.time()
+        read = users.reader(files.users_log(self.directory))
+        known_users = self._users.follow(run, files.since(self.directory), counted, read)
+        servers, path = {}, said.path(files.wanted_routes(self.directory))
         for name, one in known.servers.items():
             count = counted.get(one.cluster, Counted())
-            epoch, labels = self._labels.read(one)
-            servers[name] = ServerCounters(
+            routed = ServerCounters(
                 f"{run}/{one.nonce}",
                 count.requests,
                 count.errors,
                 count.latency,
-                labels,
-                labels_epoch=epoch,
                 timeouts=count.timeouts,
                 mirrored=count.mirrored,
-                users=users.of_cluster(count, named, one.cluster),
+                users=users.of_cluster(known_users, one.cluster),
             )
+            servers[name] = self._told.read(one, path).beside(routed)
         return Scrape(at, servers)
 
     # Stopping

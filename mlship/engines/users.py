@@ -26,18 +26,21 @@ Read = Callable[[int, int], tuple[bytes, int]]
 
 @dataclass(slots=True)
 class Users:
-    """Who has been seen since the routes were set, and how their first requests ended. Read by one process at a time.
+    """Who has been seen since the routes were set, and how their first requests ended.
 
-    A line stands there once for each of the router's threads that has met the user; the first one counts.
+    A line stands in the log once for each of the router's threads that has met the user; the first one counts. Requests
+    that name nobody are counted since this object first saw these routes: the router only knows their sum since it
+    started.
     """
 
     _time: tuple[str, str] = ("", "")
     _offset: int = 0
     _seen: set[str] = field(default_factory=set)
     _counts: dict[str, Counts] = field(default_factory=dict)
+    _alone: dict[str, Counts] = field(default_factory=dict)
 
-    def follow(self, run: str, since: str, read: Read) -> dict[str, Counts]:
-        """First requests by cluster.
+    def follow(self, run: str, since: str, counted: dict[str, Counted], read: Read) -> dict[str, Counts] | None:
+        """Users by cluster; None where routes are not sticky.
 
         Parameters
         ----------
@@ -45,9 +48,25 @@ class Users:
             Name of the router's run; its log begins anew with it.
         since
             Name of the time since the routes were set; lines of another time are nobody's.
+        counted
+            The router's own counts by cluster.
         """
+        if not since:
+            return None
         if self._time != (run, since):
             self._time, self._offset, self._seen, self._counts = (run, since), 0, set(), {}
+            self._alone = {cluster: one.alone for cluster, one in counted.items()}
+        self._catch_up(read)
+        return {
+            cluster: _together(
+                self._counts.get(cluster, Counts()),
+                counted.get(cluster, Counted()).alone,
+                self._alone.get(cluster, Counts()),
+            )
+            for cluster in self._counts.keys() | counted.keys()
+        }
+
+    def _catch_up(self, read: Read) -> None:
         while True:
             piece, size = read(self._offset, PIECE)
             if size < self._offset:  # it was emptied under way
@@ -58,7 +77,7 @@ class Users:
             for line in whole.decode("latin-1").splitlines():
                 self._take(line)
             if len(piece) < PIECE:
-                return dict(self._counts)
+                return
 
     def _take(self, line: str) -> None:
         since, *rest = line.split(" ")
@@ -129,18 +148,18 @@ def reader(log: Path) -> Read:
     return read
 
 
-def together(named: Counts, alone: Counts) -> Counts:
-    """Users, and the requests that named none: each counts by itself."""
-    nothing = (0,) * BUCKETS
-    pairs = zip(named.latency or nothing, alone.latency or nothing, strict=True)
-    return Counts(
-        named.requests + alone.requests,
-        named.errors + alone.errors,
-        named.timeouts + alone.timeouts,
-        tuple(one + other for one, other in pairs),
-    )
-
-
-def of_cluster(counted: Counted, named: dict[str, Counts] | None, cluster: str) -> Counts | None:
+def of_cluster(known: dict[str, Counts] | None, cluster: str) -> Counts | None:
     """The users of one server; None where routes are not sticky."""
-    return None if named is None else together(named.get(cluster, Counts()), counted.alone)
+    return None if known is None else known.get(cluster, Counts())
+
+
+def _together(named: Counts, alone: Counts, before: Counts) -> Counts:
+    """Users, and the requests that named none: each of these counts by itself."""
+    nothing = (0,) * BUCKETS
+    rows = zip(named.latency or nothing, alone.latency or nothing, before.latency or nothing, strict=True)
+    return Counts(
+        named.requests + max(0, alone.requests - before.requests),
+        named.errors + max(0, alone.errors - before.errors),
+        named.timeouts + max(0, alone.timeouts - before.timeouts),
+        tuple(one + max(0, other - past) for one, other, past in rows),
+    )

@@ -11,7 +11,7 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from mlship.engines import envoy, lease, state
+from mlship.engines import envoy, lease, said, state
 from mlship.engines.docker import kept, last, look, router, start, world
 from mlship.engines.docker.hands import NoRouter
 from mlship.engines.docker.names import Container
@@ -19,6 +19,7 @@ from mlship.engines.docker.site import Absent, Site, absent, elsewhere, one_serv
 from mlship.engines.docker.start import Wanted
 from mlship.engines.front import Front
 from mlship.engines.options import ServerOptions
+from mlship.engines.said import Said
 from mlship.errors import EngineError
 from mlship.guardian.lease import Refused
 from mlship.images.daemon import faults, remote_host
@@ -49,7 +50,7 @@ class DockerEngine:
         self.directory = self.site.directory
         self._model = model
         self._wanted = Wanted(setup.front, setup.servers, setup.router) if setup else Wanted(None, ServerOptions())
-        self._labels: dict[str, look.Labels] = {}
+        self._told: dict[str, Said] = {}
 
     @property
     def address(self) -> str:
@@ -184,15 +185,8 @@ class DockerEngine:
 
     def hold(self, owner: str, seconds: float) -> Lease | None:
         """Replace the file of the lease, in the router's volume."""
-        gone, call = "", secrets.token_hex(4)
-        for _ in range(2):
-            try:
-                return lease.to_lease(self._lease("hold", owner, seconds, gone, call))
-            except Refused as refused:
-                gone = refused.found["owner"] if refused.found else ""
-                if not lease.is_dead(gone):
-                    raise lease.lost(refused.found, self._model, owner) from None
-        raise lease.lost(None, self._model, owner)
+        call = secrets.token_hex(4)  # an answer may be lost, and the question asked again
+        return lease.take(lambda gone: self._lease("hold", owner, seconds, gone, call), self._model, owner)
 
     def release(self, owner: str) -> None:
         """Replace the file of the lease, where this owner has it."""
@@ -221,9 +215,9 @@ class DockerEngine:
     # Counting
 
     def scrape(self) -> Scrape:
-        """Envoy's counts by assigned server, and each server's labels.
+        """Envoy's counts by assigned server, and what each server says: labels, predictions, answers while mirroring.
 
-        A server that is dead still has Envoy's counts, for they tell how dead it is. Labels that cannot be read are
+        A server that is dead still has Envoy's counts, for they tell how dead it is. What cannot be read of the rest is
         repeated from the last time (see ``ServerCounters.labels_epoch``).
         """
         found = self.site.containers()
@@ -234,9 +228,9 @@ class DockerEngine:
             if (hands := self.site.hands(found)) is not None and (one := world.router(found)) is not None:
                 run, counted = self.site.router.admin.counted()
                 at = time.time()
-                named = self.site.router.first_requests(run, self.site.router.since(one))
-                self._labels |= look.labels(hands, up)
-                return Scrape(at, look.counters(run, counted, up, self._labels, named))
+                known = self.site.router.first_requests(run, self.site.router.since(one), counted)
+                self._told |= look.told(hands, up, said.path(self.site.router.wanted(one)))
+                return Scrape(at, look.counters(run, counted, up, self._told, known))
         except (*_UNREACHABLE, NoRouter):
             pass
         return Scrape(time.time(), {}, tuple(one.name for one in up))

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mlship.engines import users
+from mlship.engines import said, users
 from mlship.engines.counters import Counted
 from mlship.engines.docker import world
 from mlship.engines.docker.hands import Hands, NoRouter
 from mlship.engines.docker.names import PORT, Container
-from mlship.types import Counts, Fault, Labelled, Server, ServerCounters, ServerState
+from mlship.engines.said import Said
+from mlship.types import Counts, Fault, Server, ServerCounters, ServerState
 
 if TYPE_CHECKING:
     from docker import DockerClient
 
-#: Seconds that a server may take to say whether it is ready, or what labels it has counted.
+#: Seconds that a server may take to say whether it is ready, or what it has counted.
 PING_SECONDS = 0.5
 #: Seconds after its making within which a server that had to begin again has never come up.
 _YOUNG = 60
 #: How often it had to. Each time the engine waits twice as long; once or twice may have been an accident.
 _RESTARTS = 3
-
-#: What labels are counted by one server, and since when.
-Labels = tuple[str, tuple[Labelled, ...]]
 
 
 def ready(hands: Hands | None, servers: Iterable[Container]) -> dict[str, bool]:
@@ -33,17 +31,14 @@ def ready(hands: Hands | None, servers: Iterable[Container]) -> dict[str, bool]:
     return {name: answer is not None for name, answer in _ask(hands, servers, "/ping").items()}
 
 
-def labels(hands: Hands | None, servers: Iterable[Container]) -> dict[str, Labels]:
-    """What labels each server has counted, by cluster; without those that do not answer."""
+def told(hands: Hands | None, servers: Iterable[Container], path: str) -> dict[str, Said]:
+    """What each server says it has counted, by cluster; without those that do not; `path` as of ``said.path``."""
     asked = list(servers)
-    found: dict[str, Labels] = {}
-    answers = _ask(hands, asked, "/counters")
+    found: dict[str, Said] = {}
+    answers = _ask(hands, asked, path)
     for one in asked:
-        try:
-            document = json.loads(answers[one.name] or "")
-            found[one.cluster] = document["epoch"], tuple(Labelled(*row) for row in document["labels"])
-        except (ValueError, KeyError, TypeError):
-            continue
+        with suppress(*said.UNREADABLE):
+            found[one.cluster] = said.read(answers[one.name] or "")
     return found
 
 
@@ -68,8 +63,8 @@ def counters(
     run: str,
     counted: Mapping[str, Counted],
     servers: Iterable[Container],
-    said: Mapping[str, Labels],
-    named: dict[str, Counts] | None = None,
+    told: Mapping[str, Said],
+    known: dict[str, Counts] | None = None,
 ) -> dict[str, ServerCounters]:
     """What router and servers have counted, by server.
 
@@ -77,26 +72,24 @@ def counters(
     ----------
     run
         Name of the router's run.
-    counted, said
-        The router's counts, and the labels, by cluster.
-    named
-        With sticky routes: the first requests of users, by cluster.
+    counted, told
+        The router's counts, and what the servers say, by cluster.
+    known
+        With sticky routes: users by cluster.
     """
     found = {}
     for one in servers:
         count = counted.get(one.cluster, Counted())
-        epoch, labelled = said.get(one.cluster, (None, ()))
-        found[one.name] = ServerCounters(
+        routed = ServerCounters(
             f"{run}/{one.nonce}",
             count.requests,
             count.errors,
             count.latency,
-            labelled,
-            labels_epoch=epoch,
             timeouts=count.timeouts,
             mirrored=count.mirrored,
-            users=users.of_cluster(count, named, one.cluster),
+            users=users.of_cluster(known, one.cluster),
         )
+        found[one.name] = told.get(one.cluster, said.NOTHING).beside(routed)
     return found
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mlship.engines import envoy, users
+from mlship.engines.counters import Counted
 from mlship.engines.docker import agent, world
 from mlship.engines.docker.containers import ADMIN_PORT, CODE_FOLDER, CONFIG, ROUTER_USER, VOLUME
-from mlship.engines.docker.hands import AGENT, Hands, NoRouter, RouterAdmin
+from mlship.engines.docker.hands import AGENT, Hands, Moved, NoRouter, RouterAdmin
 from mlship.engines.docker.names import FALLBACK, GUARDIAN, JOBS_PORT, PORT, ROUTER, Container, Names
 from mlship.engines.front import Front
 from mlship.errors import EngineError
@@ -33,6 +34,10 @@ JOBS, USERS = f"{CONFIG}/jobs.json", f"{CONFIG}/{envoy.USERS_LOG}"
 CERTIFICATE, KEY = f"{CONFIG}/tls/certificate.pem", f"{CONFIG}/tls/key.pem"
 #: Certificates that Debian's images trust, for the issuer of tokens.
 _AUTHORITIES = "/etc/ssl/certs/ca-certificates.crt"
+
+
+#: Somebody else may move the routes while they are written anew.
+_ATTEMPTS = 20
 
 
 class Router:
@@ -69,20 +74,34 @@ class Router:
         self.put(container, {AGENT: wanted[AGENT]})
         self.hands.close()  # the one that runs is the old one
 
-    def put_routes(self, container: Container, files: dict[str, str], owner: str = "") -> None:
-        """Replace files of routes, each at once, in the order of the lease's lock; raises ``Refused``.
+    def reroute(self, container: Container, front: Front, found: Iterable[Container]) -> None:
+        """Write the routes as they are, with what has changed besides; whoever moves them meanwhile is not undone."""
+        found = list(found)
+        for _ in range(_ATTEMPTS):
+            text = self.read(container, ROUTES)
+            wanted = _routes(text)
+            with suppress(Moved):
+                files = route_files(front, found, wanted, self.time_of(container, wanted))
+                self.put_routes(container, files, was=text)
+                return
+        raise EngineError("the routes never stand still", where=self._names.model, hint="run this again")
+
+    def put_routes(self, container: Container, files: dict[str, str], owner: str = "", *, was: str | None = "") -> None:
+        """Replace files of routes, each at once, in the order of the lease's lock; raises ``Refused`` and ``Moved``.
 
         Parameters
         ----------
         owner
             Who must hold the lease, which only a router that runs can tell. Empty: anybody.
+        was
+            What the route file must be before; empty: anything.
 
         Raises ``NoRouter`` when an owner is given and the router does not run.
         """
         if container.state == "running":
             self.hands.use(container.id)
             with nullcontext() if owner else suppress(NoRouter):
-                self.hands.route(files, owner, emptied=USERS, when=self._when(container, files))
+                self.hands.route(files, owner, emptied=USERS, when=self._when(container, files), was=was)
                 return
         if owner:
             raise NoRouter("the router does not run", where=self._names.model)
@@ -107,9 +126,9 @@ class Router:
         text = self.read(container, ROUTES)
         return users.time_of(json.loads(text) if text else None, wanted)
 
-    def first_requests(self, run: str, since: str) -> dict[str, Counts] | None:
-        """First requests of users by cluster; None where routes are not sticky."""
-        return self._users.follow(run, since, lambda at, most: self.hands.tail(USERS, at, most)) if since else None
+    def first_requests(self, run: str, since: str, counted: dict[str, Counted]) -> dict[str, Counts] | None:
+        """Users by cluster, counted by their first request; None where routes are not sticky."""
+        return self._users.follow(run, since, counted, lambda at, most: self.hands.tail(USERS, at, most))
 
     def read(self, container: Container, name: str) -> str | None:
         """A file of the container, whether or not it runs; None when it is not there."""
@@ -130,10 +149,7 @@ class Router:
 
     def wanted(self, container: Container) -> Routes | None:
         """The routes in the file, whether or not a router has taken them."""
-        text = self.read(container, ROUTES)
-        if text is None:
-            return None
-        return envoy.applied(users.dump(json.loads(text)))
+        return _routes(self.read(container, ROUTES))
 
     def wait(self, found: Iterable[Container], seconds: float) -> None:
         """Wait until Envoy serves and knows every server, and the fallback program where there is one."""
@@ -158,6 +174,11 @@ class Router:
         container = world.router(world.containers(self._client, self._names))
         said = world.tail(self._client, container) if container else "    (its container has gone)"
         return EngineError(f"{what}:\n{said}", where=self._names.model)
+
+
+def _routes(text: str | None) -> Routes | None:
+    """The routes in the text of a route file; None when there is none."""
+    return None if text is None else envoy.applied(users.dump(json.loads(text)))
 
 
 def static_files(front: Front) -> dict[str, str]:
