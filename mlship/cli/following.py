@@ -181,11 +181,16 @@ class Following:
             if self.stop is None:
                 self._sleep(POLL_SECONDS)
 
+    @property
+    def ended(self) -> bool:
+        """Nothing more will happen: nobody needs to drive."""
+        return self.tape.now is not None and self.tape.now.state.final
+
     def _why(self, pulse: Pulse, *, reached: bool) -> Stop | None:
         moment = self.tape.now
         if reached:
             return Stop.REACHED
-        if moment is not None and moment.state.final:
+        if self.ended:
             return Stop.ENDED
         if moment is not None and moment.ended and not pulse.alive and not (self._until and self._until.text == "end"):
             return Stop.ENDED
@@ -196,12 +201,12 @@ class Following:
 
     def _driver(self, pulse: Pulse) -> str:
         moment, now = self.tape.now, self._clock()
-        if moment is not None and moment.state.final:
+        if self.ended:
             return ""
         return sentence(
             pulse,
             model=self.plan.model,
             policy=self.plan.policy_path,
-            silent=now - (moment.at if moment is not None else now),
+            silent=now - (moment.at if moment is not None else self.began_at),
             exposed=moment is not None and moment.state.phase in (Phase.STEPPING, Phase.PAUSED, Phase.PROMOTING),
         )

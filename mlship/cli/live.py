@@ -35,8 +35,8 @@ class Screen(Protocol):
     def show(self, moment: Moment, tape: Tape) -> None:
         """One more look."""
 
-    def refresh(self) -> None:
-        """Nothing new, but time has passed."""
+    def refresh(self, tape: Tape) -> None:
+        """Nothing new, but time has passed, or there is another driver."""
 
 
 @contextmanager
@@ -84,7 +84,7 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self.driver, self.driven, self.damage = "", True, ""
-        self._console = console
+        self._console, self._driven = console, True
         self._last: tuple[object, ...] = ()
         self._at = 0.0
 
@@ -105,8 +105,12 @@ class Lines:
         self._last, self._at = now, moment.at
         self._console.print(moment.reason, markup=False)
 
-    def refresh(self) -> None:
-        """Time alone is no change."""
+    def refresh(self, tape: Tape) -> None:
+        """Write who drives when nobody does any more; time alone is no change."""
+        del tape
+        if self._driven and not self.driven:
+            self.say(self.driver)
+        self._driven = self.driven
 
 
 class Picture:
@@ -126,11 +130,11 @@ class Picture:
         """Redraw; a verdict other than hold also stays as a line above."""
         if moment.kind is not VerdictKind.HOLD and not moment.state.final:
             self._console.print(moment.reason, markup=False)
-        self._tape = tape
-        self.refresh()
+        self.refresh(tape)
 
-    def refresh(self) -> None:
+    def refresh(self, tape: Tape) -> None:
         """Redraw."""
+        self._tape = tape
         self._live.update(self, refresh=True)
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:

@@ -90,22 +90,18 @@ def _follow(following: Following, fmt: WatchFormat) -> None:
         for news in following.news():
             _stream(news)
         return
-    alive = True
     with screen() as shown:
         for news in following.news():
-            _show(shown, following, news, said=not news.alive and alive and following.stop is None)
-            alive = news.alive
+            _show(shown, following, news)
 
 
-def _show(shown: Screen, following: Following, news: News, *, said: bool) -> None:
-    shown.driver, shown.driven, shown.damage = news.driver, news.alive, _damage(news.damaged)
+def _show(shown: Screen, following: Following, news: News) -> None:
+    shown.driver, shown.driven, shown.damage = news.driver, news.alive or following.ended, _damage(news.damaged)
     for _, note in news.notes:
         shown.say(note)
     for moment in news.moments[-1:] if news.past else news.moments:
         shown.show(moment, following.tape)
-    if said:
-        shown.say(news.driver)
-    shown.refresh()
+    shown.refresh(following.tape)
 
 
 def _told(following: Following, fmt: WatchFormat, until: Until | None, timeout: str | None) -> int:

@@ -36,8 +36,8 @@ def frames_of(stage: Stage, width: int = 110, height: int = 40, *, limit: int = 
         picture = Picture(console, live)
         refresh = picture.refresh
 
-        def listening() -> None:
-            refresh()
+        def listening(tape: Tape) -> None:
+            refresh(tape)
             if len(frames) < limit:
                 with paper.capture() as capture:
                     paper.print(picture)
@@ -85,7 +85,7 @@ def test_the_picture_shows_steps_arms_sparklines_and_evidence(tmp_path: Path) ->
     assert " ms" in frame
     assert "requests/s" in frame
     assert "▇" in frame
-    assert "of the error budget; 100 rolls it back" in frame
+    assert "100 %  100 rolls it back" in frame
     assert "holding at 5 %: " in frame
     assert "█" * 24 in frames[-1], "the bar is full when the canary is rolled back"
     assert "✗" in frames[-1]

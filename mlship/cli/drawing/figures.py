@@ -92,7 +92,7 @@ def proof(evidence: Evidence, width: int, marks: Marks) -> list[Text]:
         budget = percent(round(row.share_of_budget, 2)) if row.share_of_budget else row.action
         lines.append(text.append(f"{budget:>7}  {plain(row.sentence)}", style="dim"))
     total = _evidence("together", evidence.total, evidence.limit, (names, size), marks)
-    told = f"{percent(1):>7}  of the error budget; {evidence.limit:g} rolls it back"
+    told = f"{percent(1):>7}  {evidence.limit:g} rolls it back"
     lines.append(total.append(told, style="dim"))
     return lines
 
