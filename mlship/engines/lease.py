@@ -10,11 +10,15 @@ import os
 import platform
 import secrets
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mlship.errors import LeaseLost
+from mlship.engines import state
+from mlship.errors import EngineError, LeaseLost
+from mlship.guardian import lease
+from mlship.guardian.lease import Refused
 from mlship.types import Lease
 
 _BOOT, _PIDS = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
@@ -43,24 +47,93 @@ def is_dead(name: str) -> bool:
     return _started(int(pid)) != started
 
 
+def take(attempt: Callable[[str], Mapping[str, Any] | None], model: str, owner: str) -> Lease | None:
+    """Hold the lease, from a holder who is dead if need be; the lease as it was found.
+
+    Parameters
+    ----------
+    attempt
+        `mlship.guardian.lease.hold` for this owner; its argument is a holder who is dead.
+
+    Raises ``LeaseLost`` when another holds it.
+    """
+    try:
+        return to_lease(attempt(""))
+    except Refused as refused:
+        holder = refused.found["owner"] if refused.found else ""
+        if not is_dead(holder):
+            raise lost(refused.found, model, owner) from None
+    try:
+        return to_lease(attempt(holder))
+    except Refused as refused:  # another was faster
+        raise lost(refused.found, model, owner) from None
+
+
 def to_lease(found: Mapping[str, Any] | None) -> Lease | None:
     """The value of a document of `mlship.guardian.lease.look`."""
     return None if found is None else Lease(found["owner"], found["seconds"], found["silent"], found["expired_at"])
 
 
+class LeaseFile:
+    """The lease of an engine on this machine.
+
+    Parameters
+    ----------
+    directory
+        Of the lease.
+    routes
+        Of the route file.
+    """
+
+    def __init__(self, directory: Path, routes: Path, model: str) -> None:
+        self._directory = directory
+        self._routes = routes
+        self._model = model
+
+    def hold(self, owner: str, seconds: float) -> Lease | None:
+        """See ``Engine.hold``."""
+        with self._changing():
+            return take(lambda gone: lease.hold(str(self._directory), owner, seconds, gone), self._model, owner)
+
+    def release(self, owner: str) -> None:
+        """See ``Engine.release``."""
+        with self._changing():
+            lease.release(str(self._directory), owner)
+
+    def look(self) -> Lease | None:
+        """See ``Engine.lease``."""
+        return to_lease(lease.look(str(self._directory)))
+
+    def fenced(self, owner: str, act: Callable[[], None]) -> None:
+        """Write the routes if this owner may; callers hold the lock `routes`. Raises ``LeaseLost``."""
+        try:
+            lease.fenced(str(self._directory), str(self._routes), owner, act)
+        except Refused as refused:
+            raise lost(refused.found, self._model, owner) from None
+
+    @contextmanager
+    def _changing(self) -> Iterator[None]:
+        """Hold the lock that the guardian takes, too; raises ``EngineError`` where the lease cannot be changed."""
+        try:
+            with state.locked(self._directory, "routes"):
+                yield
+        except OSError as error:
+            what = f"the lease cannot be written: {error.strerror}"
+            raise EngineError(what, where=str(self._directory), hint="free space or permissions") from error
+
+
 def lost(found: Mapping[str, Any] | None, model: str, owner: str) -> LeaseLost:
     """Why an owner may not move the traffic."""
-    lease = to_lease(found)
+    now = to_lease(found)
     hint = f"`mlship status {model}` shows who moves its traffic; run this again when nobody does"
-    if lease is None or not lease.owner:
+    if now is None or not now.owner:
         return LeaseLost("nobody holds the endpoint's lease: it was given up", where=model, hint=hint)
-    if lease.owner == owner:
-        what = f"the endpoint's lease has run out: nothing was heard of its holder for {lease.silent:.1f} s"
+    if now.owner == owner:
+        what = f"the endpoint's lease has run out: nothing was heard of its holder for {now.silent:.1f} s"
         return LeaseLost(what, where=model, hint=hint)
-    name = lease.owner.rpartition("#")[0]
+    name = now.owner.rpartition("#")[0]
     return LeaseLost(
-        f"{name} moves this endpoint's traffic (last heard of {lease.silent:.1f} s ago, "
-        f"the lease is {lease.seconds:g} s)",
+        f"{name} moves this endpoint's traffic (last heard of {now.silent:.1f} s ago, the lease is {now.seconds:g} s)",
         where=model,
         hint=hint,
     )

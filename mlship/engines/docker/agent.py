@@ -6,6 +6,7 @@ One line of JSON in, one line of JSON out, until the client hangs up or says not
 {"put": [[path, text], ...]}                        ->  []        each file appears by a rename, readable by its owner
 {"put": [[path, text], ...], "lease": FOLDER, "routes": FOLDER, "owner": name}
                                                     ->  [] or [the lease, which that owner does not hold]
+{..., "was": text}                                  ->  ["moved"] where the route file is not that any more
 {"lease": [function, FOLDER, argument, ...]}         ->  [what that of `mlship.guardian.lease` returns, null]
                                                         or [null, the lease that is in the way]
   with "empty": [path, when]: that file is emptied, too, "first" (before the others are there) or "last"
@@ -109,6 +110,8 @@ def leased(request: dict[str, Any]) -> list[Any]:
         if not os.path.isdir(folder):  # noqa: PTH112 - see above
             os.mkdir(folder, 0o700)  # noqa: PTH102 - see above
         with lease.locked(folder):
+            if "was" in request and read(os.path.join(routes, lease.ROUTES)) != request["was"]:  # noqa: PTH118 - see above
+                return ["moved"]
             try:
                 lease.fenced(folder, routes, owner, act)
             except lease.Refused as refused:

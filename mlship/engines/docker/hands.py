@@ -34,6 +34,10 @@ class NoRouter(EngineError):
     """The router's container does not run, or its agent does not answer."""
 
 
+class Moved(Exception):
+    """The routes are not what they were when they were read."""
+
+
 class Hands:
     """Talks to the agent; opens the exec again when it has gone (the router was restarted)."""
 
@@ -76,11 +80,15 @@ class Hands:
         """Replace files, each by a rename, in this order."""
         self._ask({"put": list(files.items())})
 
-    def route(self, files: dict[str, str], owner: str, *, emptied: str = "", when: str = "") -> None:
-        """Replace files of routes in this order, under the lock of the lease; raises ``Refused``.
+    def route(
+        self, files: dict[str, str], owner: str, *, emptied: str = "", when: str = "", was: str | None = ""
+    ) -> None:
+        """Replace files of routes in this order, under the lock of the lease; raises ``Refused`` and ``Moved``.
 
         Parameters
         ----------
+        was
+            What the route file must be before; empty: anything.
         emptied, when
             A file to empty, `first` or `last`; for neither nothing is.
 
@@ -89,8 +97,10 @@ class Hands:
         request: dict[str, Any] = {"put": list(files.items()), "lease": LEASE_FOLDER, "routes": CONFIG, "owner": owner}
         if when:
             request["empty"] = [emptied, when]
+        if was != "":
+            request["was"] = was
         if found := self._ask(request):
-            raise Refused(found[0])
+            raise Moved if found[0] == "moved" else Refused(found[0])
 
     def lease(self, what: str, *arguments: Any) -> Any:
         """What `hold`, `release`, `look` or `guarded` of `mlship.guardian.lease` returns there; raises ``Refused``."""

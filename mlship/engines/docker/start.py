@@ -58,8 +58,7 @@ def forget(site: Site, server: str) -> None:
         return
     front = site.known(found).front
     with state.locked(site.directory, "routes"):
-        wanted = site.router.wanted(one)
-        site.router.put_routes(one, router.route_files(front, rest, wanted, site.router.time_of(one, wanted)))
+        site.router.reroute(one, front, rest)
         site.router.put(one, router.cluster_file(front, rest))
 
 
@@ -126,8 +125,7 @@ def settle(site: Site, front: Front) -> None:
     with state.locked(site.directory, "routes"):
         one = site.running_router(found)
         if one is not None:
-            wanted = site.router.wanted(one)
-            site.router.put_routes(one, router.route_files(front, found, wanted, site.router.time_of(one, wanted)))
+            site.router.reroute(one, front, found)
 
 
 def _new_router(site: Site, release: Release, front: Front, given: str) -> Container:
