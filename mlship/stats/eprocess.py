@@ -19,6 +19,8 @@ COMMON: tuple[float, ...] = (1.1, 1.25, 1.5, 2.0, 3.0, 5.0, 10.0)
 #: One window: (bad in canary, bad in stable), (requests in canary, requests in stable).
 Window = tuple[tuple[int, int], tuple[int, int]]
 
+#: A share of the stake that is this close to all that is left is all of it.
+_ROUNDING = 1e-9
 #: exp() of more than this does not fit a float.
 _LARGEST_LOG = 700.0
 
@@ -88,9 +90,9 @@ def stake(process: EProcess, share: float) -> EProcess:
     Each start is an e-process of its own that counts 1 before it opens, and their mean with shares fixed in advance is
     one again; since open starts grow alike from there, one sum per alternative remembers them all.
     """
-    share = min(share, process.idle)
-    if share <= 0:
+    if process.idle <= 0 or share <= 0:
         return process
+    share = process.idle if share > process.idle - _ROUNDING else share
     sums = tuple(max(s, log) + math.log1p(math.exp(-abs(s - log))) for log in (math.log(share),) for s in process.sums)
     return replace(process, sums=sums, idle=process.idle - share)
 

@@ -92,6 +92,123 @@ def test_impossible_counts_are_refused() -> None:
         eprocess.begin(margin=0.9)
 
 
+def binomial(n: int, p: float) -> list[float]:
+    return [math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1)]
+
+
+def expected(process: eprocess.EProcess, canary: int, stable: int, mine: float, theirs: float) -> float:
+    """The mean of E after one window, over every outcome that independent requests can have."""
+    return math.fsum(
+        px * py * math.exp(eprocess.log_e(eprocess.update(process, bad=(x, y), requests=(canary, stable))))
+        for x, px in enumerate(binomial(canary, mine))
+        for y, py in enumerate(binomial(stable, theirs))
+    )
+
+
+@pytest.mark.parametrize("theirs", [0.02, 0.3, 0.6])
+@pytest.mark.parametrize(("canary", "stable"), [(1, 9), (4, 4), (9, 2)])
+def test_under_the_null_no_window_is_worth_more_than_it_costs(canary: int, stable: int, theirs: float) -> None:
+    """The mean of E over every outcome, worked out: never above 1, whichever side, margin and alternatives."""
+    weights = (0.1, 0.15, 0.2, 0.2, 0.15, 0.12, 0.08)
+    for ratio in (1.0, 1.25, 1.5):
+        one = eprocess.begin(eprocess.COMMON, ratio, weights=weights)
+        both = eprocess.begin(eprocess.COMMON, ratio, two_sided=True)
+        for edge in (ratio, 1.0, 1 / ratio):
+            assert expected(one, canary, stable, edge * theirs, theirs) <= 1 + 1e-9
+            assert expected(both, canary, stable, edge * theirs, theirs) <= 1 + 1e-9
+    below = eprocess.begin_below((0.5, 0.75, 1.0, 1.25), 1.5)
+    for mine in (1.5 * theirs, min(1.0, 3 * theirs)):
+        assert expected(below, canary, stable, mine, theirs) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("together", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("share", [0.3, 1.0])
+def test_copies_of_requests_are_no_evidence_however_both_arms_depend(together: float, share: float) -> None:
+    """Four requests, some copied: the answers of both arms may agree always, never, or by chance."""
+    process, rate, requests = eprocess.begin(eprocess.COMMON, 1.0, two_sided=True), 0.4, 4
+    pairs = {(1, 1): rate * together, (1, 0): rate * (1 - together), (0, 1): rate * (1 - together)}
+    pairs[0, 0] = 1 - sum(pairs.values())
+    table = {(0, 0, 0, 0): 1.0}
+    for _ in range(requests):
+        after: dict[tuple[int, int, int, int], float] = {}
+        for (x, y, canary, stable), chance in table.items():
+            for (mine, theirs), p in pairs.items():
+                copied = (x + mine, y + theirs, canary + 1, stable + 1)
+                alone = (x, y + theirs, canary, stable + 1)
+                after[copied] = after.get(copied, 0.0) + chance * share * p
+                after[alone] = after.get(alone, 0.0) + chance * (1 - share) * p
+        table = after
+    mean: dict[int, list[float]] = {}
+    for (x, y, canary, stable), chance in table.items():
+        won = eprocess.update(process, bad=(x, y), requests=(canary, stable), copies=True)
+        mean.setdefault(canary, []).append(chance * math.exp(eprocess.log_e(won)))
+    assert math.fsum(map(math.fsum, mean.values())) <= 1 + 1e-9
+
+
+@given(
+    st.lists(st.tuples(counts, st.booleans()), max_size=8),
+    st.sampled_from([(0.5, 0.25, 0.25), (0.7, 0.3)]),
+)
+def test_one_sum_remembers_every_start(
+    story: list[tuple[tuple[tuple[int, int], tuple[int, int]], bool]], shares: tuple[float, ...]
+) -> None:
+    """What is remembered equals the mean of bets that began one after the other; those to come count 1."""
+    merged = eprocess.begin(margin=1.25, staked=shares[0])
+    apart, later = [eprocess.begin(margin=1.25)], list(shares[1:])
+    for (bad, requests), opens in story:
+        if opens and later:
+            merged = eprocess.stake(merged, later.pop(0))
+            apart.append(eprocess.begin(margin=1.25))
+        merged = eprocess.update(merged, bad=bad, requests=requests)
+        apart = [eprocess.update(one, bad=bad, requests=requests) for one in apart]
+    values = [*(eprocess.log_e(one) for one in apart), *(0.0 for _ in later)]
+    assert eprocess.log_e(merged) == pytest.approx(eprocess.log_mean(values, shares), abs=1e-9)
+    assert eprocess.stake(eprocess.begin(), 0.5) == eprocess.begin(), "there is nothing left to bet"
+
+
+def test_routed_counts_are_evidence_of_an_arm_that_is_counted_too_little() -> None:
+    tilt = eprocess.begin((1.05, 1.2, 1.5), 1.05, two_sided=True)
+    fair = lost = tilt
+    for _ in range(50):
+        fair = eprocess.routed(fair, counted=(100, 900), weight=0.1)
+        lost = eprocess.routed(lost, counted=(80, 900), weight=0.1)
+    assert eprocess.log_e(fair) < 0
+    assert eprocess.log_e(lost) > math.log(100)
+    assert eprocess.routed(tilt, counted=(0, 0), weight=0.1) == tilt
+    halved = eprocess.routed(tilt, counted=(80, 900), weight=0.1, inflation=2.0)
+    whole = eprocess.routed(tilt, counted=(80, 900), weight=0.1)
+    assert halved.sums == pytest.approx([s / 2 for s in whole.sums])
+    with pytest.raises(ValueError, match="impossible"):
+        eprocess.routed(tilt, counted=(-1, 5), weight=0.1)
+
+
+def test_routed_counts_are_fair_at_the_router_s_weight() -> None:
+    tilt = eprocess.begin((1.05, 1.5, 20.0), two_sided=True)
+    for weight in (0.01, 0.3, 0.9):
+        mean = math.fsum(
+            p * math.exp(eprocess.log_e(eprocess.routed(tilt, counted=(x, 12 - x), weight=weight)))
+            for x, p in enumerate(binomial(12, weight))
+        )
+        assert mean == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"ratios": (0.5,)},
+        {"ratios": ()},
+        {"staked": 0.0},
+        {"weights": (1.0,)},
+        {"weights": (0.5,) * 9},
+    ],
+)
+def test_bets_that_make_no_sense_are_refused(wrong: dict[str, tuple[float, ...]]) -> None:
+    with pytest.raises(ValueError, match="must"):
+        eprocess.begin(**wrong)  # type: ignore[arg-type]  # on purpose
+    with pytest.raises(ValueError, match="below the margin"):
+        eprocess.begin_below((1.5, 2.0), 2.0)
+
+
 def test_a_mean_of_evidence_stays_finite() -> None:
     assert eprocess.log_mean([2000.0, 0.0]) == pytest.approx(2000.0 - math.log(2))
     assert eprocess.log_mean([]) == 0.0

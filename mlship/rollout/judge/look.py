@@ -40,7 +40,7 @@ def update(evidence: Evidence, observation: Observation) -> Evidence:
         evidence,
         signals=signals,
         proofs=proofs,
-        fresh=False,
+        fresh=evidence.fresh and not (canary.requests or observation.labels),
         until=observation.ended,
         cold=min(latency.COLD_START, evidence.cold + max(canary.requests, canary.served)),
     )
@@ -67,7 +67,12 @@ def restart(evidence: Evidence) -> Evidence:
 def _look(signal: Signal, evidence: Evidence, observation: Observation) -> Signal:
     if signal.name in _LOOKS:
         return _LOOKS[signal.name](signal, evidence, observation)
-    return signal if observation.testers else _compare(signal, evidence, observation)
+    return signal if _chosen(signal.name, observation) else _compare(signal, evidence, observation)
+
+
+def _chosen(name: str, observation: Observation) -> bool:
+    """Whether the outcomes of this look are those of chosen callers; labels are of requests before, with a weight."""
+    return observation.testers and name != "labels"
 
 
 def windows(name: str, evidence: Evidence, observation: Observation) -> list[Window]:
@@ -76,6 +81,8 @@ def windows(name: str, evidence: Evidence, observation: Observation) -> list[Win
     if name == "errors":
         return [_window(_count(canary.errors, canary.requests), _count(stable.errors, stable.requests))]
     if name == "timeouts":
+        if observation.mirror:
+            return []  # nobody waits for a copy, so nobody knows whether it was in time
         return [_window(_count(canary.timeouts, canary.requests), _count(stable.timeouts, stable.requests))]
     if name == "latency":
         if evidence.thresholds is None or evidence.cold < latency.COLD_START or observation.mirror:
@@ -129,7 +136,8 @@ def _limits(signal: Signal, evidence: Evidence, observation: Observation) -> Sig
     processes = tuple(
         onearm.update(process, bad=bad, of=of) for process, (bad, of) in zip(signal.processes, counts, strict=True)
     )
-    return replace(signal, processes=processes, canary=_plus(signal.canary, counts[-1]))
+    inflation = _inflation("latency limits", evidence.units)
+    return replace(signal, processes=processes, canary=_plus(signal.canary, counts[-1]), inflation=inflation)
 
 
 def _agreement(signal: Signal, _evidence: Evidence, observation: Observation) -> Signal:
@@ -139,7 +147,7 @@ def _agreement(signal: Signal, _evidence: Evidence, observation: Observation) ->
 
 
 def _prove(proof: Proof, evidence: Evidence, observation: Observation) -> Proof:
-    if observation.testers:
+    if _chosen(proof.name, observation):
         return proof
     seen = windows(proof.name, evidence, observation)
     if proof.name == "latency" and seen:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from mlship.rollout.judge.evidence import Count, Evidence, Signal
 from mlship.stats import eprocess
-from mlship.types import ArmWindow, Observation
+from mlship.types import LATENCY_BOUNDS_MS, ArmWindow, Observation
 
 #: What is counted, in the order of the bets, and which signals rest on it.
 COUNTS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -25,7 +25,7 @@ def look(signal: Signal, evidence: Evidence, observation: Observation) -> Signal
     requests, predictions, labels = signal.processes
     canary, stable, units = observation.canary, observation.stable, evidence.units
     counted = max(0, canary.requests), max(0, stable.requests)
-    if 0 < observation.weight < 1:
+    if 0 < observation.weight < 1 and _settled(evidence, observation):
         inflation = units.counts_per_user
         requests = eprocess.routed(requests, counted=counted, weight=observation.weight, inflation=inflation)
         signal = replace(
@@ -41,6 +41,17 @@ def look(signal: Signal, evidence: Evidence, observation: Observation) -> Signal
     for weight, (mine, theirs) in _labelled(evidence, observation).items():
         labels = eprocess.routed(labels, counted=(mine, theirs), weight=weight, inflation=inflation)
     return replace(signal, processes=(requests, predictions, labels))
+
+
+def _settled(evidence: Evidence, observation: Observation) -> bool:
+    """Whether requests that were under way when the weight changed are over: twice stable's slowest in a thousand.
+
+    Until then the canary has not finished its first ones, while stable still finishes those of the weight before.
+    """
+    if evidence.thresholds is None or not evidence.spans:
+        return False
+    slowest = LATENCY_BOUNDS_MS[min(evidence.thresholds[-1], len(LATENCY_BOUNDS_MS) - 1)] / 1000
+    return observation.started >= evidence.spans[-1][0] + 2 * slowest
 
 
 def answered(arm: ArmWindow) -> int:

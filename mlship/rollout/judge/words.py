@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -65,11 +66,11 @@ def sentence(evidence: Evidence) -> str:
 
 
 def accusation(evidence: Evidence) -> str:
-    """What the signal with the most evidence says, of those that may roll back."""
+    """What the signal says that weighs most in the total."""
     judges = [signal for signal in evidence.signals if signal.action == "rollback"]
     if not judges:
         return "nothing is watched"
-    return _say(max(judges, key=lambda signal: signal.log_e), evidence)
+    return _say(max(judges, key=lambda signal: signal.log_e + math.log(signal.budget)), evidence)
 
 
 def objections(evidence: Evidence) -> tuple[str, ...]:
@@ -99,7 +100,8 @@ def _said(signal: Signal, evidence: Evidence) -> str:
         return f"{name}: {waits}"
     if name in _OWN:
         return f"{name}: {_OWN[name](signal, evidence)}"
-    return f"{name} {rate(*canary)} against {rate(*stable)}"
+    of = " of the users" if evidence.units.most else ""
+    return f"{name} {rate(*canary)} against {rate(*stable)}{of}"
 
 
 def _labels(signal: Signal, _evidence: Evidence) -> str:
