@@ -1,18 +1,18 @@
-"""What a server of a local engine says of itself: whether it is ready, and which labels it has counted."""
+"""What a server of a local engine says of itself: whether it is ready, and what it has counted."""
 
 from __future__ import annotations
 
 import http.client
-import json
 from pathlib import Path
 from typing import Any
 
-from mlship.engines import supervisor
+from mlship.engines import said, supervisor
 from mlship.engines.counters import Admin
+from mlship.engines.said import Said
 from mlship.engines.state import Deployment
-from mlship.types import Labelled, Server, ServerState
+from mlship.types import Server, ServerState
 
-#: Seconds that a server may take to say whether it is ready, or what labels it has counted.
+#: Seconds that a server may take to say whether it is ready, or what it has counted.
 PING_SECONDS = 0.5
 #: How the process manager calls a program that does not run.
 FAILED = ("BACKOFF", "FATAL", "EXITED")
@@ -34,20 +34,19 @@ def look(directory: Path, one: Deployment, process: dict[str, Any]) -> Server:
     return Server(one.name, one.version, one.digest, kind, detail, process.get("pid") or None)
 
 
-class Labels:
-    """Reads the labels that servers have counted, and remembers the last of each for when one does not answer."""
+class Told:
+    """Reads what servers have counted, and remembers the last of each for when one does not answer."""
 
     def __init__(self) -> None:
-        self._read: dict[str, tuple[str, tuple[Labelled, ...]]] = {}
+        self._last: dict[str, Said] = {}
 
-    def read(self, one: Deployment) -> tuple[str | None, tuple[Labelled, ...]]:
-        """The epoch of its labels and what it has counted by second; (None, ()) when it never answered."""
+    def read(self, one: Deployment, path: str) -> Said:
+        """What a server says now, or said last; `path` as of ``said.path``."""
         try:
-            document = json.loads(_get(one.port, "/counters"))
-            self._read[one.cluster] = document["epoch"], tuple(Labelled(*row) for row in document["labels"])
-        except (*UNREACHABLE, KeyError, TypeError):
-            return self._read.get(one.cluster, (None, ()))
-        return self._read[one.cluster]
+            self._last[one.cluster] = said.read(_get(one.port, path))
+        except (*UNREACHABLE, *said.UNREADABLE):
+            return self._last.get(one.cluster, said.NOTHING)
+        return self._last[one.cluster]
 
 
 def _get(port: int, path: str) -> bytes:

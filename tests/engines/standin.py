@@ -20,6 +20,9 @@ class Standin(asyncio.Protocol):
     """ok | 500 | 400 | hang | sleep SECONDS | cut (half an answer); set by `GET /mode/...`."""
     epoch = f"{time.time_ns()}"
     fed = 0
+    classes: ClassVar[dict[str, int]] = {}
+    answers: ClassVar[dict[str, int]] = {}
+    """Predictions by request id."""
     seen: ClassVar[dict[str, str]] = {}
     """Headers of the latest request; told by `GET /seen`."""
 
@@ -51,9 +54,10 @@ class Standin(asyncio.Protocol):
         request_id = headers.get("x-request-id", "")
         if path.startswith("/mode/"):
             kind.mode = path.removeprefix("/mode/").replace("%20", " ")
-        elif path == "/counters":
+        elif path.split("?")[0] == "/counters":
             labels = [[1_800_000_000, kind.fed, 0]] if kind.fed else []
-            body = json.dumps({"epoch": kind.epoch, "labels": labels}).encode()
+            told = {"epoch": kind.epoch, "labels": labels, "predictions": {"classes": kind.classes, "scores": {}}}
+            body = json.dumps(told | ({"answers": kind.answers} if "answers=" in path else {})).encode()
         elif path == "/seen":
             body = json.dumps(kind.seen).encode()
         elif path == "/feedback":
@@ -63,6 +67,9 @@ class Standin(asyncio.Protocol):
         elif path == "/invocations" or path.endswith("/infer"):
             kind.seen = headers
             status, body = await self.predict()
+            if status == 200:
+                kind.classes["1"] = kind.classes.get("1", 0) + 1
+                kind.answers[request_id] = 1
         if self.transport.is_closing():
             return
         cut = path == "/invocations" and kind.mode == "cut"

@@ -16,7 +16,7 @@ import pytest
 from mlship.engines.local import LocalEngine
 from mlship.errors import EngineError
 from mlship.telemetry.windows import observe
-from mlship.types import Observation, Routes, Scrape, ServerState
+from mlship.types import Observation, Predictions, Routes, Scrape, ServerState
 from tests.engines.support import Callers, behave, local_engine, pid_of, port_of, release, routed
 
 pytestmark = pytest.mark.slow
@@ -214,6 +214,22 @@ def test_labels_reach_every_server_and_are_no_requests(world: World) -> None:
     for server in (world.stable, world.canary):
         assert _labelled(after, server) - _labelled(before, server) == 1
         assert after.servers[server].requests == before.servers[server].requests
+
+
+def test_servers_tell_their_predictions_and_by_request_only_while_one_gets_copies(world: World) -> None:
+    world.split(0.0)
+    before = world.engine.scrape()
+    assert before.servers[world.stable].answers is None
+    world.ask("POST", "/invocations", b"{}", x_request_id="nobody compares")
+    routes = Routes(world.stable, world.canary, 0.0, mirror=1.0)
+    routed(world.engine, routes)
+    first = world.engine.scrape()
+    world.ask("POST", "/invocations", b"{}", x_request_id="both")
+    _until(lambda: "both" in (world.engine.scrape().servers[world.canary].answers or {}))
+    seen = observe(first, world.engine.scrape(), routes)
+    assert seen.agreement == (1, 0)
+    assert (seen.stable.predictions, seen.canary.predictions) == (Predictions({"1": 1}), Predictions({"1": 1}))
+    assert observe(before, first, Routes(world.stable)).stable.predictions == Predictions({"1": 1})
 
 
 def test_only_the_endpoints_own_paths_are_reached(world: World) -> None:
