@@ -18,6 +18,7 @@ from urllib.request import urlopen
 import aiohttp
 
 from mlship.engines import state
+from mlship.engines.base import Engine
 from mlship.engines.front import Front
 from mlship.engines.local import LocalEngine
 from mlship.engines.options import Setup
@@ -85,7 +86,7 @@ def behave(engine: LocalEngine, server: str, mode: str) -> None:
         assert answer.status == 200
 
 
-def routed(engine: LocalEngine, routes: Routes) -> None:
+def routed(engine: Engine, routes: Routes) -> None:
     """Route, and wait until the router applies it."""
     engine.route(routes)
     deadline = time.monotonic() + 5
