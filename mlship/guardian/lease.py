@@ -179,7 +179,7 @@ def parse(content: str | None) -> Document | None:
     except (ValueError, TypeError, KeyError):
         pass
     unknown = {"owner": "", "boot": "", "call": "", "expired_at": None, "told": None}
-    return {**unknown, "seconds": UNREADABLE, "beat": math.inf}
+    return {**unknown, "seconds": UNREADABLE, "beat": 0.0}
 
 
 def view(document: Document, now: float, boot: str) -> Document:
@@ -261,22 +261,21 @@ def way_back(routes: str) -> str | None:
 def go_back(routes: str) -> bool:
     """Replace the route file by its way back; whether there was anything to do.
 
-    It is linked, not copied, where that is possible: then it needs no room on a disk that is full.
+    Where it cannot be copied, it is linked: that needs no room on a disk that is full.
     """
     path = way_back(routes)
     if path is None:
         return False
     target = os.path.join(routes, ROUTES)
-    temporary = f"{target}.back"
-    with suppress(FileNotFoundError):
-        os.unlink(temporary)
     try:
-        os.link(path, temporary)
-    except OSError:
         with open(path) as file:
             _replace(target, file.read())
-        return True
-    os.replace(temporary, target)
+    except OSError:
+        temporary = f"{target}.back"
+        with suppress(FileNotFoundError):
+            os.unlink(temporary)
+        os.link(path, temporary)
+        os.replace(temporary, target)
     return True
 
 
