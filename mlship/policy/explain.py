@@ -57,6 +57,9 @@ def _is_later_item(root: Node, location: Location) -> bool:
 
 def _describe(error: ErrorDetails, node: Node | None, location: Location) -> tuple[str, str]:
     """What is wrong with the value at a location, and how to mend it."""
+    if location[:1] == ("notify",) and not (isinstance(node, Scalar) and node.value is None):
+        wanted = "text" if len(location) > 1 else "a list of names of variables"  # whatever it is, it may be a secret
+        return f"{_name(location)}: must be {wanted}", 'write notify: ["${NAME}"]'
     if isinstance(node, Scalar) and node.from_environment:
         return _from_environment(node, error)
     if isinstance(node, Scalar) and node.value is None and error["type"] != "value_error":

@@ -14,6 +14,14 @@ _INDENT = " " * 5
 _BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
 #: Where API keys belong, and what somebody has written there.
 _KEYS = re.compile(r"""(\bapi_keys["']?\s*:\s*)("[^"]*"?|'[^']*'?|[^\s,}#]+)""")
+#: A webhook's URL, of which scheme and host are no secret.
+_WEBHOOK = re.compile(r"""(\bwebhook["']?\s*:\s*["']?[A-Za-z][A-Za-z0-9+.-]*://)([^\s/"',}]*)([^\s"',}]*)""")
+#: Where `notify` begins, and what stands in its lines: names of variables, and words that may be secrets.
+_NOTIFY = re.compile(r"""(?:^|[{,\s])["']?notify["']?\s*:(.*)$""")
+_WORD = re.compile(r"""(\$\{[A-Za-z_][A-Za-z0-9_]*\})|[^\s\[\],"'{}#-][^\s"',\]]*""")
+_TOP = re.compile(r"""["'A-Za-z_{][^:]*:(?:\s|$)""")
+#: Lines above a fault in which its section is looked for.
+_REACH = 200
 _NAMED = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*\}")
 _PASSWORD = re.compile(r"(?<=://)([^/@\s:]*:)([^/@\s]+)(?=@)")
 
@@ -99,8 +107,33 @@ class Source:
         line = self.lines[spot.line - 1] if 0 < spot.line <= len(self.lines) else ""
         line = _PASSWORD.sub(lambda match: match[1] + "*" * len(match[2]), _printable(line))
         line = _KEYS.sub(lambda match: match[1] + _hidden(match[2]), line)
+        line = _WEBHOOK.sub(_host_only, line)
+        line = self._without_services(line, spot.line)
         shown, caret = _cut(line, spot.column - 1)
         return Fault(self.file, spot.line, spot.column, what, shown, hint, spot.width, severity, caret)
+
+    def _without_services(self, line: str, number: int) -> str:
+        """A line without what may be the URL of a service: in the section `notify`, or below a `webhook:`."""
+        if match := _NOTIFY.search(line):
+            return line[: match.start(1)] + _WORD.sub(_starred, match[1])
+        above = self.lines[max(0, number - 1 - _REACH) : number - 1][::-1]
+        nearest = next((text.split("#")[0].rstrip() for text in above if text.strip()), "")
+        hidden = nearest.endswith(("webhook:", "webhook: >-", "webhook: >", "webhook: |"))
+        if not _TOP.match(line):
+            for text in above:
+                hidden = hidden or _NOTIFY.search(text) is not None
+                if hidden or _TOP.match(text):
+                    break
+        return _WORD.sub(_starred, line) if hidden else line
+
+
+def _host_only(match: re.Match[str]) -> str:
+    user, at, host = match[2].rpartition("@")
+    return match[1] + "*" * len(user + at) + host + "*" * len(match[3])
+
+
+def _starred(match: re.Match[str]) -> str:
+    return match[1] or "*" * len(match[0])
 
 
 def is_named_only(written: str) -> bool:

@@ -10,8 +10,10 @@ from mlship.policy.lint_data import lint_data
 from mlship.policy.lint_endpoint import lint_endpoint
 from mlship.policy.lint_freeze import lint_freeze
 from mlship.policy.lint_gates import lint_gates
+from mlship.policy.lint_hooks import lint_hooks
 from mlship.policy.lint_latency import lint_latency
 from mlship.policy.lint_metrics import lint_metrics
+from mlship.policy.lint_notify import lint_notify
 from mlship.policy.lint_rollout import lint_rollout
 from mlship.policy.subject import Subject
 
@@ -56,4 +58,6 @@ _CHECKS: tuple[Callable[[Subject], Iterable[Fault]], ...] = (
     lint_endpoint,
     lint_rollout,
     lint_freeze,
+    lint_hooks,
+    lint_notify,
 )

@@ -25,7 +25,7 @@ from mlship.policy.text import read_text
 from mlship.policy.tree import Location, Mapping, Node, find, plain_value, without, without_broken
 from mlship.policy.yaml import parse
 
-#: Sections whose values decide about a candidate. None of them holds a secret.
+#: Sections whose values decide about a candidate. None of them holds a secret, once the rollout's hooks are out.
 _DECIDES = ("model", "candidate", "champion", "data", "gates", "image", "serving", "rollout")
 #: After so many faults, a person would rather mend some first.
 _MOST = 100
@@ -178,6 +178,8 @@ def _sorted(faults: list[Fault], source: Source) -> tuple[Fault, ...]:
 def _digest(written: Node, substituted: Node) -> str:
     """A limit read from the environment is part of what a candidate passed; an address or a password is not."""
     meant = plain_value(substituted)
+    if isinstance(meant.get("rollout"), dict):
+        meant["rollout"].pop("hooks", None)  # a webhook's URL is a secret, and may change like one
     document = {"written": plain_value(written), "decides": {key: meant[key] for key in _DECIDES if key in meant}}
     canonical = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=True, default=_refuse)
     return f"sha256:{hashlib.sha256(canonical.encode()).hexdigest()}"

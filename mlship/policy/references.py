@@ -10,6 +10,7 @@ from mlship.policy.datasets import check_dataset
 from mlship.policy.faults import Fault
 from mlship.policy.references_endpoint import check_endpoint_references
 from mlship.policy.references_gates import check_gate_references, column
+from mlship.policy.references_rollout import check_rollout_references
 from mlship.policy.subject import Subject
 from mlship.policy.tree import Location
 
@@ -17,9 +18,9 @@ from mlship.policy.tree import Location
 def check_references(subject: Subject, resolve: Callable[[str], Path]) -> list[Fault]:
     """Faults of every data file that cannot be used, and of every column that the file for it does not have."""
     data = subject.policy.data
-    endpoint = check_endpoint_references(subject, resolve)
+    others = [*check_endpoint_references(subject, resolve), *check_rollout_references(subject, resolve)]
     if data is None:
-        return [*check_gate_references(subject, {}, resolve), *endpoint]
+        return [*check_gate_references(subject, {}, resolve), *others]
     faults: list[Fault] = []
     known: dict[str, tuple[str, ...] | None] = {}
     for name in ("evaluation", "reference", "recent"):
@@ -43,7 +44,7 @@ def check_references(subject: Subject, resolve: Callable[[str], Path]) -> list[F
         for index, name in enumerate(data.entity):
             if evaluation is None or name in evaluation:
                 faults.extend(column(subject, ("data", "entity", index), name, reference, "data.reference"))
-    return [*faults, *check_gate_references(subject, known, resolve), *endpoint]
+    return [*faults, *check_gate_references(subject, known, resolve), *others]
 
 
 def _dataset(subject: Subject, here: Location, dataset: Dataset, known: tuple[str, ...] | None) -> Iterable[Fault]:

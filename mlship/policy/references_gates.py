@@ -36,7 +36,7 @@ def check_gate_references(subject: Subject, known: Known, resolve: Resolve) -> I
             yield from check_function(subject, location, function, resolve("."))
     for name, rule in subject.policy.gates.custom.items():
         if rule.command:
-            yield from _program(subject, ("gates", "custom", name, "command", 0), rule.command[0], resolve)
+            yield from check_program(subject, ("gates", "custom", name, "command", 0), rule.command[0], resolve)
 
 
 def columns(
@@ -145,7 +145,7 @@ def _names(module: ast.Module) -> set[str] | None:
     return None if "*" in names or "__getattr__" in names else names
 
 
-def _program(subject: Subject, location: Location, program: str, resolve: Resolve) -> Iterable[Fault]:
+def check_program(subject: Subject, location: Location, program: str, resolve: Resolve) -> Iterable[Fault]:
     """A program named by its path is there and may be run; others are looked up where the gate runs."""
     if os.sep not in program or program.startswith(os.sep):
         return

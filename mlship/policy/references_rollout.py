@@ -1,0 +1,26 @@
+"""Is there what the rollout section and `notify` need: the programs of hooks, the package that notifies?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+from mlship.policy.commands import words
+from mlship.policy.faults import Fault
+from mlship.policy.lint_hooks import hooks_of
+from mlship.policy.references_gates import check_program
+from mlship.policy.subject import Subject
+
+
+def check_rollout_references(subject: Subject, resolve: Callable[[str], Path]) -> Iterable[Fault]:
+    """Faults of programs that are not there; a warning when nobody could be told."""
+    for here, hook in hooks_of(subject):
+        try:
+            program = words(hook.command or "")[0]
+        except ValueError:  # has a fault already, or is a webhook
+            continue
+        yield from check_program(subject, (*here, "command"), program, resolve)
+    if subject.policy.notify and find_spec("apprise") is None:
+        what = "apprise is not installed here: a rollout would be refused"
+        yield subject.warning(("notify",), what, "pip install 'mlship[notify]'", at_key=True)
