@@ -167,6 +167,7 @@ class Controller:
             hooks=self._hooks,
             say=self.view.say,
         )
+        self._catch_up()
         self._prepare()
         while True:
             self._beat()
@@ -256,6 +257,7 @@ class Controller:
                 self._evidence,
                 sync=not urgent,
                 observation=observation,
+                **({"ledger": decision.note} if decision.note else {}),
             )
         except StateError:
             if urgent and isinstance(decision.actions[0], Route):  # a full disk keeps no bad canary on traffic
@@ -263,7 +265,7 @@ class Controller:
                     self._hands.route(decision.actions[0].routes)
             raise
         if decision.note:
-            self._hands.record(decision.note, self._champion, self.plan.canary.version, decision.verdict.reason)
+            self._tell_ledger(decision.note, decision.verdict.reason, now)
         if decision.note == "resumed":
             self._eyes.forget_answers()
         answered = letter is None
@@ -289,6 +291,15 @@ class Controller:
             self._voice.approval(decision.verdict.reason)
         elif decision.verdict.kind is VerdictKind.PAUSE:
             self._voice.paused(decision.verdict.reason)
+
+    def _tell_ledger(self, action: str, reason: str, at: float) -> None:
+        self._hands.record(action, self._champion, self.plan.canary.version, reason, at=at)
+
+    def _catch_up(self) -> None:
+        """Tell the ledger what the journal had decided to tell it when a controller died in between."""
+        for record in journals.records(self._journal):
+            if isinstance(action := record.get("ledger"), str):
+                self._tell_ledger(action, record["reason"], record["at"])
 
     def _act(self, action: Action, decision: Decision) -> None:
         if isinstance(action, Route):

@@ -135,12 +135,13 @@ class Hands:
     def record(
         self, action: str, from_version: str | None, to_version: str | None, reason: str, *, at: float | None = None
     ) -> None:
-        """Append to the ledger, once per rollout and action."""
+        """Append to the ledger, once per rollout and action; what may be done more than once: once per moment."""
         mine = ("rollout", self.plan.rollout_id)
-        entries = self.ledger.entries(self.plan.model)
-        if action not in _REPEATABLE and any(e.action == action and mine in e.evidence.items() for e in entries):
-            return
         when, model, evidence = self.clock() if at is None else at, self.plan.model, self.plan.evidence
+        for entry in self.ledger.entries(model):
+            again = action not in _REPEATABLE or entry.at == when
+            if entry.action == action and again and mine in entry.evidence.items():
+                return
         self.ledger.append(LedgerEntry(when, self.who, action, model, from_version, to_version, reason, evidence))
 
     def canary_down(self) -> str:
