@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import types
 from datetime import date
 from typing import Annotated, Any, Union, get_args, get_origin
@@ -187,6 +188,9 @@ def _value(error: ErrorDetails, node: Node | None, location: Location) -> tuple[
         what = "must not be empty" if context.get("min_length") == 1 else f"{_shown(node)} is too short"
     elif kind == "string_pattern_mismatch":
         what = f"{_shown(node)} is not valid here"
+        small = node.value.lower() if isinstance(node, Scalar) and isinstance(node.value, str) else ""
+        if small and re.search(str(context.get("pattern")), small):
+            hint = f"did you mean '{plain(small, 40)}'?"
     elif kind.startswith("date"):
         what, hint = f"{_shown(node)} is not a date", f"write it as {date(2027, 6, 30)}"
     return what, hint

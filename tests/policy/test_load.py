@@ -79,6 +79,59 @@ def test_the_fault_reads_as_the_design_shows_it(tmp_path: Path, monkeypatch: pyt
         ("labels: {max_ratio: 1.1}", "labels: {max_ratio: 0.9}", "0.9", "must be at least 1", ""),
         ("labels: {max_ratio: 1.1}", "false_rollback: 60%", "60%", "must be less than 50%", "chance"),
         ("labels: {max_ratio: 1.1}", "labels: yes please", "yes please", "must be a section", "metric, max_ratio"),
+        ("weight: 1%, bake: {for: 10m, requests: 500}", "miror: 100%", "miror", "unknown key 'miror'", "'mirror'?"),
+        ("weight: 1%, bake: {for: 10m, requests: 500}", "pause: 10", "10}", "needs a unit", "did you mean '10s'"),
+        ("weight: 1%, bake: {for: 10m, requests: 500}", "pause: 0s", "0s", "must be more than 0s", "wait so long"),
+        ("weight: 1%, bake: {for: 10m, requests: 500}", "approve: yes please", "yes please", "a section", "within"),
+        (
+            "weight: 1%, bake: {for: 10m, requests: 500}",
+            "approve: {on_expiry: stop}",
+            "stop",
+            "not known",
+            "pause or ab",
+        ),
+        (
+            "weight: 1%, bake: {for: 10m, requests: 500}",
+            "approve: {whithin: 1h}",
+            "whithin",
+            "unknown key",
+            "'within'?",
+        ),
+        (
+            "weight: 1%, bake: {for: 10m, requests: 500}",
+            "bake: {for: 1h}",
+            "{bake",
+            "this step does nothing",
+            "exactly",
+        ),
+        ("{weight: 1%, bake: {for: 10m, requests: 500}}", "{weight: 1%}", "{", "missing key 'bake'", "add `bake:"),
+        ("weight: 1%, ", "mirror: 0%, ", "0%", "must be more than 0%", "a copy of"),
+        ("weight: 1%, ", "testers: {}, ", "testers", "missing key 'header' in 'testers'", "x-canary"),
+        ("weight: 1%, ", "testers: {header: X-Canary}, ", "X-Canary", "not valid", "did you mean 'x-canary'?"),
+        ("weight: 1%, ", "testers: {header: x-canary, value: 1}, ", "1}", "must be text", 'quote it: "1"'),
+        ("labels: {max_ratio: 1.1}", "timeout: {}", "timeout", "unknown key 'timeout'", "did you mean 'timeouts'?"),
+        ("labels: {max_ratio: 1.1}", "timeouts: 1.25", "1.25", "must be a section", "max_ratio"),
+        ("labels: {max_ratio: 1.1}", "latency: {p99: 200}", "200", "needs a unit", "did you mean '200s' or '200ms'?"),
+        ("labels: {max_ratio: 1.1}", "latency: {p95: 1s}", "p95", "unknown key 'p95'", "did you mean"),
+        ("labels: {max_ratio: 1.1}", "predictions: {action: wran}", "wran", "not known", "did you mean 'warn'?"),
+        ("labels: {max_ratio: 1.1}", "agreement: {tolerance: 0}", "agreement", "missing key 'min'", "both must agree"),
+        ("labels: {max_ratio: 1.1}", "agreement: {min: 0.9}", "0.9", "needs its sign", "did you mean '90%'"),
+        ("labels: {max_ratio: 1.1}", "agreement: {min: 100%}", "100%", "must be less than 100%", "share of"),
+        ("rollout:\n", "rollout:\n  certify: {errors: 3}\n", "3", "a factor needs its sign", "did you mean '3x'?"),
+        ("rollout:\n", "rollout:\n  certify: {errors: 1x}\n", "1x", "must be more than 1x", ""),
+        ("rollout:\n", "rollout:\n  certify: {timeouts: 3x}\n", "timeouts", "unknown key", "under rollout.guard"),
+        ("rollout:\n", "rollout:\n  on_inconclusive: stop\n", "stop", "not known", "pause or promote or rollback"),
+        ("rollout:\n", "rollout:\n  on_inconclusiv: pause\n", "on_inconclusiv", "unknown", "'on_inconclusive'?"),
+        ("rollout:\n", "rollout:\n  on_new_candidate: refus\n", "refus", "not known", "did you mean 'refuse'?"),
+        ("rollout:\n", "rollout:\n  lease: 1s\n", "1s", "must be at least 5s", "all traffic goes back"),
+        ("rollout:\n", "rollout:\n  lease: 60\n", "60", "a duration needs a unit", "did you mean '60s'"),
+        ("rollout:\n", "rollout:\n  keep_warm: forever\n", "forever", "is not a duration", "24h"),
+        ("rollout:\n", "rollout:\n  sticky: {header: X-User}\n", "X-User", "not valid", "did you mean 'x-user'?"),
+        ("rollout:\n", "rollout:\n  sticky: {cookie: 'a b'}\n", "'a b'", "is not valid here", "cookie that names"),
+        ("rollout:\n", "rollout:\n  sticky: x-user\n", "x-user", "must be a section", "header, cookie"),
+        ("rollout:\n", "rollout:\n  hooks: {before: []}\n", "before", "unknown key 'before'", "'before_step'?"),
+        ("rollout:\n", "rollout:\n  hooks: {before_step: ./a.sh}\n", "./a.sh", "must be a list", ""),
+        ("rollout:\n", "rollout:\n  notify: []\n", "notify", "unknown key", "under the top level"),
         ('"127.0.0.1:8080"', "8080", "8080", "must be text", 'quote it: "8080"'),
         ('"127.0.0.1:8080"', "somewhere", "somewhere", "is not valid here", "127.0.0.1:8080"),
         (
@@ -322,7 +375,8 @@ def test_any_bytes_yield_faults_and_never_raise(tmp_path: Path, content: bytes) 
 
 _WORDS = """
 version model owner team contact data evaluation path target reference gates metrics recall min max contract columns
-leakage rollout steps weight bake for requests guard errors labels slices mirror endpoint listen
+leakage rollout steps weight bake for requests guard errors labels slices mirror endpoint listen testers approve within
+pause header value latency predictions agreement certify sticky cookie freeze hooks before_step command webhook notify
 """
 
 _VALUES = st.recursive(
@@ -344,7 +398,7 @@ _VALUES = st.recursive(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     st.dictionaries(
-        st.sampled_from(["data", "gates", "rollout", "endpoint", "registry", "owner", "candidate"]), _VALUES
+        st.sampled_from(["data", "gates", "rollout", "endpoint", "registry", "owner", "candidate", "notify"]), _VALUES
     )
 )
 def test_any_policy_of_known_words_yields_faults_and_never_raises(tmp_path: Path, sections: dict[str, str]) -> None:
