@@ -17,6 +17,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "validate",
         "Check policies offline: syntax, units, references, contradictions.",
     ),
+    "plan": (
+        "mlship.cli.plan",
+        "plan",
+        "Show what a promotion would do now, and what each stage will be able to see.",
+    ),
     "evaluate": (
         "mlship.cli.evaluate",
         "evaluate",

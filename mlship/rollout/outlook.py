@@ -149,9 +149,11 @@ def _stretched(certificate: Certificate, rollout: Rollout, foresight: Foresight,
     last = max(index for index, step in enumerate(steps(rollout)) if step.weight)
     bake = steps(rollout)[last].requests
     longer = max(float(bake), foresight.stages[last].requests or 0.0) + certificate.stretch
+    if certificate.stretch < longer / 10:  # nobody plans that closely
+        return None
     said = (
-        f"{what} takes about {rounded(certificate.requests)} canary requests, and the bakes bring "
-        f"{rounded(foresight.whole.requests)}: the last step will stretch to about {rounded(longer)}"
+        f"{what} takes about {rounded(certificate.stretch)} canary requests more than the bakes bring: "
+        f"the last step will stretch to about {rounded(longer)}"
     )
     time = (certificate.seconds or 0.0) + (foresight.stages[last].seconds or 0.0)
     if certificate.seconds is not None and time > rollout.progress_deadline:

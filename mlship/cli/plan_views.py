@@ -1,0 +1,213 @@
+"""A prospect as people and machines read it: aligned text, Markdown, GitHub's workflow commands, JSON."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from mlship.policy.units import format_duration, format_percent, format_rate
+from mlship.rollout.outlook import rounded, share, span
+from mlship.rollout.plan import StepKind
+
+if TYPE_CHECKING:
+    from mlship.rollout.foresee import Certificate, Foresight, Sight, Stage
+    from mlship.rollout.plan import PlanStep
+    from mlship.rollout.prospect import Prospect
+
+_HEADINGS = ("", "stage", "bake", "canary requests", "takes", "sees errors", "sees slow")
+
+
+def text(found: Prospect) -> str:
+    """For a terminal."""
+    names = max(len(name) for name, _ in _facts(found))
+    lines = [_title(found), ""]
+    lines += [f"  {name:<{names}}  {what}" for name, what in _facts(found)]
+    if found.foresight is not None:
+        rows = [_HEADINGS, *_rows(found, found.foresight)]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(_HEADINGS))]
+        lines += ["", *(_line(row, widths) for row in rows), "", *(f"  {note}" for note in _notes(found))]
+    lines += ["", *(f"not found: {what}" for what in found.missing)] if found.missing else []
+    if found.remarks:
+        lines.append("")
+        for remark in found.remarks:
+            lines += [f"warning: {_place(remark.location)}: {remark.what}", f"  {remark.hint}"]
+    lines += ["", f"next: {found.next}"] if found.next else []
+    return "\n".join(lines)
+
+
+def markdown(found: Prospect) -> str:
+    """For a pull request."""
+    lines = [f"### {_title(found)}", ""]
+    lines += [f"- **{name}**: {what}" for name, what in _facts(found)]
+    if found.foresight is not None:
+        lines += ["", f"| {' | '.join(_HEADINGS)} |", "|---" * len(_HEADINGS) + "|"]
+        lines += [f"| {' | '.join(cell.strip() for cell in row)} |" for row in _rows(found, found.foresight)]
+        lines += ["", *(f"- {note}" for note in _notes(found))]
+    lines += ["", *(f"> not found: {what}" for what in found.missing)] if found.missing else []
+    if found.remarks:
+        lines += ["", *(f"> **warning** {_place(one.location)}: {one.what} ({one.hint})" for one in found.remarks)]
+    lines += ["", f"Next: `{found.next}`"] if found.next else []
+    return "\n".join(lines)
+
+
+def github(found: Prospect) -> str:
+    """Markdown, after one workflow command for each warning, so that it is shown at the policy."""
+    said = [f"{_place(one.location)}: {one.what}; {one.hint}" for one in found.remarks]
+    commands = [f"::warning file={_escaped(found.policy, True)}::{_escaped(one)}" for one in [*said, *found.missing]]
+    return "\n".join([*commands, markdown(found)])
+
+
+def document(found: Prospect) -> dict[str, Any]:
+    """For a program; times in seconds, what never comes is null."""
+    plain: dict[str, Any] = _finite(asdict(found))
+    plain["steps"] = [
+        {**step, "foreseen": stage}
+        for step, stage in zip(plain["steps"], plain["foresight"]["stages"] if plain["foresight"] else (), strict=True)
+    ]
+    if plain["foresight"]:
+        del plain["foresight"]["stages"]
+    for remark in plain["remarks"]:
+        remark["location"] = _place(remark["location"])
+    del plain["told"]
+    return plain
+
+
+def _title(found: Prospect) -> str:
+    if found.candidate is None:
+        return f"{found.model}: the candidate is not known"
+    if found.champion is None:
+        return f"{found.model}: version {found.candidate} would be the first champion"
+    if found.champion == found.candidate:
+        return f"{found.model}: version {found.candidate} is the champion already"
+    return f"{found.model}: version {found.candidate} would replace version {found.champion}"
+
+
+def _facts(found: Prospect) -> list[tuple[str, str]]:
+    facts = [(proof.name, proof.what) for proof in found.proofs]
+    if found.under_way:
+        facts.append(("rollout", found.under_way))
+    if found.foresight is None:
+        return [*facts, ("rollout", "the policy has no rollout section")]
+    traffic = found.traffic
+    rate = "rate not known: --rate 50/s tells it" if traffic.rate is None else _told_rate(traffic.rate, traffic.source)
+    errors = "measured" if traffic.measured else "assumed"
+    facts.append(("traffic", f"{rate}; {share(traffic.errors)} of it fails ({errors})"))
+    if found.windows:
+        now = f"no weight may rise until {found.freeze}" if found.freeze else f"not now ({'; '.join(found.windows)})"
+        facts.append(("freeze", now))
+    kept = f"the champion stays ready for {span(found.keep_warm)} after promotion"
+    facts.append(("way back", f"by itself after {span(found.lease)} without a controller; {kept}"))
+    return facts
+
+
+def _told_rate(rate: float, source: str) -> str:
+    return f"{format_rate(float(f'{rate:.3g}'))} ({source})"
+
+
+def _rows(found: Prospect, foresight: Foresight) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for index, (step, stage) in enumerate(zip(found.steps, foresight.stages, strict=True)):
+        rows.append((f"{index + 1}", _kind(step), _bake(step), *_stage(step, stage)))
+    whole = foresight.whole
+    if len(found.steps) > 1:
+        rows.append(("", "all of it", "", *_stage(None, whole)))
+    return rows
+
+
+def _kind(step: PlanStep) -> str:
+    if step.kind is StepKind.MIRROR:
+        return f"mirror {format_percent(step.mirror)}"
+    if step.kind is StepKind.TESTERS and step.testers is not None:
+        return f"testers {step.testers[0]}: {step.testers[1]}"
+    if step.kind is StepKind.APPROVE:
+        return f"approve, else {step.expiry}"
+    return "pause" if step.kind is StepKind.PAUSE else format_percent(step.weight)
+
+
+def _bake(step: PlanStep) -> str:
+    if step.kind is StepKind.APPROVE:
+        return f"within {format_duration(step.within)}"
+    asked = [format_duration(step.seconds)] if step.seconds else []
+    return ", ".join([*asked, *([f"{step.requests:,} requests"] if step.requests else [])])
+
+
+def _stage(step: PlanStep | None, stage: Stage) -> tuple[str, str, str, str]:
+    waits = step is not None and (step.kind is StepKind.APPROVE or step.testers is not None)
+    if waits:
+        return "-", "-" if stage.seconds is None else span(stage.seconds), "-", "-"
+    requests = "not known" if stage.requests is None else f"{stage.requests:,.0f}"
+    takes = "not known" if stage.seconds is None else span(stage.seconds)
+    return requests, takes, _sight(stage, "errors"), _sight(stage, "latency")
+
+
+def _sight(stage: Stage, signal: str) -> str:
+    sight: Sight | None = next((one for one in stage.sights if one.signal == signal), None)
+    if sight is None:
+        return "-"
+    return "nothing" if sight.least is None else f"{share(sight.base)} -> {share(sight.least)}"
+
+
+def _notes(found: Prospect) -> list[str]:
+    foresight = found.foresight
+    if foresight is None:
+        return []
+    first = found.candidate is not None and found.champion is None
+    notes = ["there is no champion: the candidate gets all traffic at once, without stages"] if first else []
+    notes += ["sees: the smallest regression that this much traffic shows with a chance of 80 %"]
+    if any(sight.signal == "latency" for sight in foresight.whole.sights):
+        notes.append("slow: slower than 99 % of stable's requests")
+    agreement = next((sight for sight in foresight.whole.sights if sight.signal == "agreement"), None)
+    if agreement is not None:
+        seen = "nothing" if agreement.least is None else f"{share(agreement.base)} -> {share(agreement.least)}"
+        notes.append(f"agreement: mirrored requests show {seen} different predictions")
+    if foresight.labels is not None:
+        notes.append(f"labels: 10% -> 15% wrong takes about {rounded(foresight.labels)} labelled canary requests")
+    return notes + [_certificate(one) for one in foresight.certificates]
+
+
+def _certificate(one: Certificate) -> str:
+    what = f"to be proved: {one.signal} below {one.factor:g}x stable's"
+    if math.isinf(one.requests):
+        return f"{what}: never, at a rate of {share(one.base)}"
+    kind = "labelled canary requests" if one.signal == "labels" else "canary requests"
+    needs = f"{what}: about {rounded(one.requests)} {kind}"
+    if one.signal == "labels":
+        return needs
+    if one.stretch <= 0:
+        return f"{needs}, which the bakes bring"
+    after = "" if one.seconds is None else f", {span(one.seconds)}"
+    return f"{needs}; the last step stretches by about {rounded(one.stretch)}{after}"
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    cells = [
+        cell.rjust(width) if index in (3, 4) else cell.ljust(width)
+        for index, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    return ("  " + "  ".join(cells)).rstrip()
+
+
+def _place(location: tuple[object, ...]) -> str:
+    """`step 2`, `rollout.certify.errors`; people count steps from 1, and so does the table."""
+    for part in location:
+        if isinstance(part, int):
+            return f"step {part + 1}"
+    return ".".join(str(part) for part in location)
+
+
+def _escaped(value: str, part: bool = False) -> str:
+    """As workflow commands want it."""
+    for char, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), *(((":", "%3A"), (",", "%2C")) if part else ())):
+        value = value.replace(char, code)
+    return value
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(one) for one in value]
+    if isinstance(value, float):
+        return None if math.isinf(value) else float(f"{value:.6g}")
+    return value
