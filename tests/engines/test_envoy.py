@@ -173,6 +173,15 @@ def test_every_server_can_stand_in_for_every_other() -> None:
     assert envoy.assigned("b") == "b"
 
 
+def test_what_counts_copies_is_the_same_whatever_the_endpoint_does_for_callers() -> None:
+    def copied(front: Front) -> list[dict[str, Any]]:
+        made = envoy.clusters(dict.fromkeys("ab", ("127.0.0.1", 1)), "1", front, fallback=("127.0.0.1", 2))
+        return [one for one in made["resources"] if one["name"].endswith("~")]
+
+    assert len(copied(FRONT)) == 2
+    assert copied(FRONT) == copied(replace(FRONT, timeout=0.1, max_body=1, rate_limit=3.0))
+
+
 def test_listen_addresses_become_ip_addresses() -> None:
     assert envoy.split("localhost:80") == ("127.0.0.1", 80)
     assert envoy.split("[::1]:8080") == ("::1", 8080)

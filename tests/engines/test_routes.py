@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http.client import HTTPException
 from pathlib import Path
 from urllib.request import urlopen
@@ -33,9 +34,9 @@ from tests.engines.support import (
 
 pytestmark = pytest.mark.slow
 
-TIMEOUT = 1.0
+TIMEOUT = 0.5
 #: Seconds until a line of the router's log is in the file.
-WRITTEN = 0.3
+WRITTEN = 0.15
 
 
 @dataclass(frozen=True)
@@ -128,10 +129,10 @@ def test_the_share_of_copies_is_the_one_asked_for(world: World) -> None:
     before = world.engine.scrape().servers[world.canary].mirrored[0]
     world.routed(mirror=0.3)
     with world.callers(callers=8, pause=0.0) as callers:
-        callers.more(800)
+        callers.more(600)
     time.sleep(0.1)
     share = (world.engine.scrape().servers[world.canary].mirrored[0] - before) / len(callers.answers)
-    assert 0.24 < share < 0.36
+    assert 0.22 < share < 0.38
     assert {answer.version for answer in callers.answers} == {"1"}
 
 
@@ -145,7 +146,7 @@ def test_whatever_becomes_of_copies_stable_is_as_fast_and_as_good_as_without(wor
     try:
         world.routed(mirror=1.0)
         with world.callers(callers=8) as callers:
-            callers.more(400)
+            callers.more(300)
         routed(world.engine, Routes(world.stable))
         time.sleep(TIMEOUT + 0.1)  # and then the last copy has come to its end
     finally:
@@ -161,32 +162,24 @@ def test_whatever_becomes_of_copies_stable_is_as_fast_and_as_good_as_without(wor
     assert errors == (0 if mode.startswith("sleep") else copies)
 
 
-def test_a_killed_canary_has_answered_its_copies_with_errors(world: World) -> None:
-    world.routed(mirror=1.0)
-    before = world.engine.scrape().servers[world.canary].mirrored
-    os.kill(pid_of(world.engine, world.canary), signal.SIGKILL)
-    with world.callers() as callers:
-        callers.more(20)
-    found = world.copies(before[0] + len(callers.answers))
-    assert not callers.lost
-    assert found[1] > before[1]
-
-
-def test_copies_for_a_canary_that_hangs_do_not_pile_up(world: World) -> None:
+def test_copies_for_a_canary_that_hangs_do_not_pile_up_and_end_with_it(world: World) -> None:
+    known = state.load(world.engine.directory)
+    assert known is not None
+    world.engine.apply(replace(known.front, timeout=10.0))
     behave(world.engine, world.canary, "hang")
     before = world.engine.scrape().servers[world.canary].mirrored
     world.routed(mirror=1.0)
     with world.callers(callers=16, pause=0.0) as callers:
-        callers.more(4 * MOST_COPIES)
-        assert connections(port_of(world.engine, world.canary)) <= MOST_COPIES + 16
-    routed(world.engine, Routes(world.stable))
-    time.sleep(TIMEOUT + 0.2)
-    assert connections(port_of(world.engine, world.canary)) <= 16, "each ends with the endpoint's timeout"
-    copies, errors = (
-        new - old for new, old in zip(world.engine.scrape().servers[world.canary].mirrored, before, strict=True)
-    )
+        callers.more(3 * MOST_COPIES)
+        assert MOST_COPIES / 2 < connections(port_of(world.engine, world.canary)) < MOST_COPIES + 16
+        routed(world.engine, Routes(world.stable))
+    os.kill(pid_of(world.engine, world.canary), signal.SIGKILL)
+    until(lambda: connections(port_of(world.engine, world.canary)) < 16)
+    world.engine.apply(known.front)
+    after = world.engine.scrape().servers[world.canary].mirrored
+    copies, errors = (new - old for new, old in zip(after, before, strict=True))
     assert not callers.lost
-    assert copies == errors
+    assert copies == errors > MOST_COPIES
     assert copies < len(callers.answers), "what was dropped is not held against the canary"
 
 
@@ -251,15 +244,15 @@ def test_testers_come_on_top_of_a_weight(world: World) -> None:
 
 
 def test_a_user_stays_with_an_arm_while_weights_rise(world: World) -> None:
-    users = [f"user-{number}" for number in range(120)]
+    users = [f"user-{number}" for number in range(60)]
     on_canary: set[str] = set()
-    for weight in (0.1, 0.25, 0.5, 0.9, 1.0):
+    for weight in (0.1, 0.25, 0.6, 1.0):
         world.routed(weight=weight, sticky="header:x-user")
         met = {user: {world.version(x_user=user) for _ in range(2)} for user in users}
         assert all(len(versions) == 1 for versions in met.values())
         now = {user for user, versions in met.items() if versions == {"2"}}
         assert now >= on_canary, "nobody goes back"
-        assert abs(len(now) / len(users) - weight) < 0.15
+        assert abs(len(now) / len(users) - weight) < 0.2  # the same users each time: no chance in it
         on_canary = now
     world.routed(weight=0.1, sticky="cookie:uid")
     assert {world.version(cookie="a=b; uid=me; c=d") for _ in range(5)} in ({"1"}, {"2"})
@@ -407,8 +400,6 @@ def now(engine: LocalEngine) -> Routes | None:
 
 def seen(world: World, server: str) -> dict[str, str]:
     """Headers of the latest request that a server has seen."""
-    import json
-
     with urlopen(f"http://127.0.0.1:{port_of(world.engine, server)}/seen", timeout=5) as answer:
         found: dict[str, str] = json.loads(answer.read())
     return found

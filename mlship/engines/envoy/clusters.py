@@ -53,7 +53,8 @@ def clusters(
     """
     connect = _patience(front)
     resources = [_server(name, at, connect) for name, at in servers.items()]
-    resources += [{**_server(last.copies(name), at, connect), "circuit_breakers": _FEW} for name, at in servers.items()]
+    # Nothing in these changes with the front: Envoy would make a new cluster, and count some of it from zero again.
+    resources += [{**_server(last.copies(name), at), "circuit_breakers": _FEW} for name, at in servers.items()]
     resources += [_aggregate(pair(one, other), [one, other]) for one in servers for other in servers if one != other]
     if fallback is not None:
         resources += [_server(last.again(name), at, connect) for name, at in servers.items()]
