@@ -76,7 +76,7 @@ class Users:
             self._offset += len(whole)
             for line in whole.decode("latin-1").splitlines():
                 self._take(line)
-            if len(piece) < PIECE:
+            if len(piece) < PIECE or not whole:
                 return
 
     def _take(self, line: str) -> None:
