@@ -126,7 +126,8 @@ def _unknown(root: Node, location: Location, source: Source) -> Fault:
         return source.fault(spot, f"'{key}' is not available in {THIS}", "remove it; a later version will have it")
     parent = section_at(location[:-1])
     known = list(keys_of(parent)) if parent else []
-    hint = suggestion(key, known) or _home_of(key) or "known here: " + ", ".join(known)
+    hints = [hint for hint in (suggestion(key, known), _home_of(key)) if hint]
+    hint = " Or ".join(hints) or "known here: " + ", ".join(known)
     return source.fault(spot, f"unknown key '{plain(key, 40)}'", hint)
 
 

@@ -98,8 +98,8 @@ def test_the_fault_reads_as_the_design_shows_it(tmp_path: Path, monkeypatch: pyt
             "'within'?",
         ),
         (
-            "weight: 1%, bake: {for: 10m, requests: 500}",
-            "bake: {for: 1h}",
+            "{weight: 1%, bake: {for: 10m, requests: 500}}",
+            "{bake: {for: 1h}}",
             "{bake",
             "this step does nothing",
             "exactly",
