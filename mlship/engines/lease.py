@@ -102,7 +102,8 @@ class LeaseFile:
 
     def look(self) -> Lease | None:
         """See ``Engine.lease``."""
-        return to_lease(lease.look(str(self._directory)))
+        with self._told():
+            return to_lease(lease.look(str(self._directory)))
 
     def fenced(self, owner: str, act: Callable[[], None]) -> None:
         """Write the routes if this owner may; callers hold the lock `routes`. Raises ``LeaseLost``."""
@@ -113,12 +114,17 @@ class LeaseFile:
 
     @contextmanager
     def _changing(self) -> Iterator[None]:
-        """Hold the lock that the guardian takes, too; raises ``EngineError`` where the lease cannot be changed."""
+        """Hold the lock that the guardian takes, too."""
+        with self._told(), state.locked(self._directory, "routes"):
+            yield
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        """Raise ``EngineError`` where the file can be neither read nor written."""
         try:
-            with state.locked(self._directory, "routes"):
-                yield
+            yield
         except OSError as error:
-            what = f"the lease cannot be written: {error.strerror}"
+            what = f"the lease cannot be kept: {error.strerror}"
             raise EngineError(what, where=str(self._directory), hint="free space or permissions") from error
 
 
