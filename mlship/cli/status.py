@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Annotated, Any
+import time
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlship.cli.common import Format, FormatOption, context, emit_json, out
+from mlship.cli.common import Format, FormatOption, context, emit_json, leave, out
 from mlship.engines import table
-from mlship.errors import MlshipError
+from mlship.errors import Exit, MlshipError
 from mlship.home import Home
-from mlship.rollout import journal, warm
+from mlship.rollout import journal, lock, warm
+from mlship.rollout.pulse import Pulse, sentence
+
+if TYPE_CHECKING:
+    from mlship.engines.base import Engine
+    from mlship.rollout.views import RolloutView
+    from mlship.types import Routes, Server
 
 
 def status(
@@ -21,7 +28,10 @@ def status(
     ] = None,
     fmt: FormatOption = Format.TEXT,
 ) -> None:
-    """Show what runs: endpoint, versions, weights, servers, and the rollout under way."""
+    """Show what runs: endpoint, versions, weights, servers, and the rollout under way.
+
+    Exits with 3 when something of it could not be read: an engine out of reach, a router that is dead, a damaged file.
+    """
     home = context(ctx).home
     models = table.running(home) if model is None else [model]
     documents = [describe(home, name) for name in models]
@@ -32,6 +42,7 @@ def status(
     else:
         for document in documents:
             out().print("\n".join(_lines(document)), markup=False)
+    leave(Exit.UNREACHABLE if any(document["fault"] for document in documents) else Exit.PASSED)
 
 
 def describe(home: Home, model: str) -> dict[str, Any]:
@@ -42,26 +53,70 @@ def describe(home: Home, model: str) -> dict[str, Any]:
         "stable": None,
         "canary": None,
         "weight": 0.0,
+        "mirror": 0.0,
+        "testers": None,
         "servers": [],
         "rollout": None,
+        "lease": None,
+        "driver": None,
         "fault": None,
     }
+    faults, pulse = [], Pulse(lock.holder(home.rollouts(model)))
     try:
         if model in table.running(home):
-            document |= _serving(home, model)
-        view = journal.latest(home, model)
-        document["rollout"] = None if view is None or view.phase == "done" else asdict(view)
+            engine = table.found(home, model)
+            document["endpoint"] = engine.address
+            fault, pulse = _serving(home, model, engine, document, pulse)
+            faults += [fault] if fault else []
     except MlshipError as error:
-        document["fault"] = str(error)
+        faults.append(str(error))
+        pulse = replace(pulse, unreachable=error.what)
+    try:
+        view = journal.latest(home, model)
+        if view is not None and view.phase != "done":
+            running = view.running or pulse.elsewhere
+            document["rollout"] = asdict(view) | {"running": running}
+            document["driver"] = _driver(view, pulse)
+    except MlshipError as error:
+        faults.append(str(error))
+    document["fault"] = "\n".join(faults) or None
     return document
 
 
-def _serving(home: Home, model: str) -> dict[str, Any]:
-    engine = table.found(home, model)
-    servers, routes = engine.servers(), engine.routes()
-    kept = warm.listed(home.rollouts(model))
-    roles = {routes.stable: "stable", **({routes.canary: "canary"} if routes.canary else {})} if routes else {}
-    rows = [
+def _serving(home: Home, model: str, engine: Engine, document: dict[str, Any], pulse: Pulse) -> tuple[str, Pulse]:
+    """Fill in what serves; what is wrong with the router, and the controller's signs of life."""
+    servers = engine.servers()
+    document["servers"] = _rows(home, model, servers, None)
+    routes = engine.routes()
+    document["servers"] = _rows(home, model, servers, routes)
+    lease = engine.lease()
+    pulse = replace(pulse, lease=lease)
+    if lease is not None:
+        document["lease"] = asdict(lease) | {"left": pulse.left}
+    if routes is None:
+        # No router counts nothing; a router without routes counts zeros.
+        dead = bool(servers) and set(engine.scrape().missing) >= servers.keys()
+        return ("the router does not answer: no request is served" if dead else ""), pulse
+    versions = {role: servers[name].version for name, role in _roles(routes).items() if name in servers}
+    document |= {
+        "stable": versions.get("stable"),
+        "canary": versions.get("canary"),
+        "weight": routes.weight,
+        "mirror": routes.mirror,
+        "testers": list(routes.testers) if routes.testers else None,
+    }
+    return "", pulse
+
+
+def _roles(routes: Routes | None) -> dict[str, str]:
+    if routes is None:
+        return {}
+    return {routes.stable: "stable", **({routes.canary: "canary"} if routes.canary else {})}
+
+
+def _rows(home: Home, model: str, servers: dict[str, Server], routes: Routes | None) -> list[dict[str, Any]]:
+    roles, kept = _roles(routes), warm.listed(home.rollouts(model))
+    return [
         {
             "name": name,
             "version": server.version,
@@ -74,31 +129,55 @@ def _serving(home: Home, model: str) -> dict[str, Any]:
         }
         for name, server in servers.items()
     ]
-    versions = {role: servers[name].version for name, role in roles.items() if name in servers}
-    return {
-        "endpoint": engine.address,
-        "stable": versions.get("stable"),
-        "canary": versions.get("canary"),
-        "weight": routes.weight if routes else 0.0,
-        "servers": rows,
-    }
+
+
+def _driver(view: RolloutView, pulse: Pulse) -> str:
+    """Who drives the rollout, or what happens since nobody does."""
+    return sentence(
+        pulse,
+        model=view.model,
+        policy=view.policy_path,
+        silent=max(0.0, time.time() - view.at),
+        exposed=view.phase in ("stepping", "paused", "promoting"),
+    )
 
 
 def _lines(document: dict[str, Any]) -> list[str]:
-    if document["fault"]:
-        return [document["model"], f"  {document['fault']}"]
-    if document["endpoint"] is None and document["rollout"] is None:
+    if document["endpoint"] is None and document["rollout"] is None and not document["fault"]:
         return [f"{document['model']}: nothing runs"]
-    lines = [f"{document['model']}  {document['endpoint'] or ''}".rstrip(), f"  {_traffic(document)}"]
+    lines = [f"{document['model']}  {document['endpoint'] or ''}".rstrip()]
+    if document["fault"]:
+        lines += [f"  {line}" for line in document["fault"].splitlines()]
+    else:
+        lines.append(f"  {_traffic(document)}")
     for row in document["servers"]:
         lines.append(f"  {row['name']:<16} {row['role'] or '-':<7} {row['state']}")
         lines += [f"      {line.strip()}" for line in row["detail"].splitlines()]
     if view := document["rollout"]:
-        place = f"step {view['step'] + 1} of {view['steps']}" if view["phase"] == "stepping" else view["phase"]
-        alive = "" if view["running"] else " (no controller runs; `mlship rollout POLICY` carries on)"
-        lines.append(f"  rollout of version {view['candidate_version']}: {place}{alive}")
-        lines += [f"      {view['reason']}"] if view["reason"] else []
+        lines.append(f"  rollout of version {view['candidate_version']}: {_place(view)}")
+        lines += [f"      {text}" for text in (view["reason"], view["damage"], document["driver"]) if text]
+    elif lease := document["lease"]:
+        lines += _expired(lease)
     return lines
+
+
+def _place(view: dict[str, Any]) -> str:
+    """Where a rollout stands: phase, step, and what the canary gets at it."""
+    phase = str(view["phase"]).replace("_", " ")
+    if view["phase"] not in ("stepping", "paused"):
+        return phase
+    what = {"approve": "waiting for approval", "pause": "a pause"}.get(view["kind"], "")
+    traffic = view["traffic"] or f"{100 * view['weight']:.4g} %"
+    step = f"step {view['step'] + 1} of {view['steps']}"
+    return ", ".join(filter(None, ["paused" if view["phase"] == "paused" else "", step, what, traffic]))
+
+
+def _expired(lease: dict[str, Any]) -> list[str]:
+    """What the guardian has done, where no rollout tells it."""
+    if lease["expired_at"] is None:
+        return []
+    when = time.strftime("%a %H:%M:%S", time.localtime(lease["expired_at"]))
+    return [f"  the last lease ran out ({when}): the guardian has seen to it that stable has all traffic"]
 
 
 def _traffic(document: dict[str, Any]) -> str:
@@ -106,6 +185,13 @@ def _traffic(document: dict[str, Any]) -> str:
         return "no traffic is routed"
     if document["canary"] is None:
         return f"version {document['stable']} has all traffic"
+    if document["mirror"]:
+        copies = f"{100 * document['mirror']:.4g}%"
+        return f"version {document['stable']} has all traffic, canary {document['canary']} a copy of {copies} of it"
     share = 100 * document["weight"]
+    if document["testers"] and not share:
+        header, value = document["testers"]
+        chosen = f"canary {document['canary']} what carries {header}: {value}"
+        return f"version {document['stable']} has all traffic, {chosen}"
     stable, canary = f"{100 - share:.4g}%", f"{share:.4g}%"
     return f"version {document['stable']} has {stable} of the traffic, canary {document['canary']} has {canary}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from mlship.engines.lease import is_dead
@@ -68,7 +69,9 @@ def sentence(pulse: Pulse, *, model: str, policy: str, silent: float, exposed: b
     if pulse.unreachable:
         parts.append(f"the engine does not say whether its lease holds: {pulse.unreachable}")
     elif lease is not None and lease.expired_at is not None:
-        parts.append("its lease has run out, and the guardian has given all traffic back to stable")
+        when = time.strftime("%a %H:%M:%S", time.localtime(lease.expired_at))
+        done = ", and the guardian has given all traffic back to stable" if exposed else ""
+        parts.append(f"its lease has run out{done} ({when})")
     elif lease is not None and exposed:
         parts.append(f"the guardian gives all traffic back to stable in {_span(pulse.left)}")
     parts.append(f"`mlship rollout {policy or 'POLICY'}` carries on, `mlship abort {model}` ends it")

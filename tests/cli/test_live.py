@@ -101,8 +101,8 @@ def test_an_approval_says_how_and_until_when(tmp_path: Path) -> None:
     waiting = next(frame for frame in frames if "5 s of 30 s" in frame)
     assert "├─ ✓ 5 %        20 s, " in waiting
     assert "├─ ● approval   5 s of 30 s" in waiting
-    assert "│    `mlship promote flight-delay` approves it, until " in waiting
-    assert "; then abort" in waiting
+    assert "│    until " in waiting
+    assert ", else abort: `mlship promote flight-delay`" in waiting
     assert "└─ ○ promotion" in waiting
 
 

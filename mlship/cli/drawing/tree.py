@@ -129,7 +129,7 @@ def _children(tape: Tape, now: float, frozen: str) -> Iterator[tuple[str, str]]:
     elif step is not None and step.kind is StepKind.APPROVE and not state.waived:
         left = max(0.0, step.within - state.waited)
         until = time.strftime("%a %H:%M:%S", time.localtime(max(now, moment.at) + left))
-        yield f"`mlship promote {tape.plan.model}` approves it, until {until}; then {step.expiry}", "yellow"
+        yield f"until {until}, else {step.expiry}: `mlship promote {plain(tape.plan.model)}`", "yellow"
     if state.waived:
         yield plain(state.waived), ""
     if moment.asking:
