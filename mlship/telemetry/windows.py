@@ -127,8 +127,9 @@ def _difference(old: Counts, new: Counts) -> ArmWindow:
     """What came on top; no count is negative, and no part larger than its whole."""
     requests = max(0, new.requests - old.requests)
     errors = min(requests, max(0, new.errors - old.errors))
-    earlier = old.latency or (0,) * len(new.latency)
-    latency = tuple(max(0, count - past) for count, past in zip(new.latency, earlier, strict=True))
+    latency = new.latency
+    if latency and old.latency:  # nobody has none
+        latency = tuple(max(0, count - past) for count, past in zip(latency, old.latency, strict=True))
     return ArmWindow(requests, errors, latency, min(errors, max(0, new.timeouts - old.timeouts)))
 
 

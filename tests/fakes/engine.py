@@ -17,6 +17,7 @@ from mlship.guardian import lease as guardian
 from mlship.guardian.watch import LOOK_SECONDS, decide
 from mlship.types import (
     LATENCY_BOUNDS_MS,
+    Counts,
     Fault,
     Labelled,
     Lease,
@@ -27,6 +28,7 @@ from mlship.types import (
     ServerCounters,
     ServerState,
 )
+from tests.fakes.speech import Speech, both
 
 #: Seconds of label counts that a server remembers.
 LABEL_SECONDS = 900
@@ -62,6 +64,22 @@ class Behaviour:
     starts_in: float = 0.5
     dies: str = ""
     """Why it never becomes ready; empty when it does."""
+    timeouts: float = 0.0
+    """Share of requests that it does not answer in time; they are errors, on top of the others."""
+    classes: dict[str, float] = field(default_factory=dict, hash=False)
+    """What it predicts: classes with their shares. Without, and without scores, it tells no predictions."""
+    score_mean: float | None = None
+    score_sd: float = 0.1
+    disagree: float = 0.0
+    """Share of the mirrored requests that it answers otherwise than stable."""
+
+    @property
+    def tells(self) -> bool:
+        return bool(self.classes) or self.score_mean is not None
+
+    @property
+    def score(self) -> tuple[float, float] | None:
+        return None if self.score_mean is None else (self.score_mean, self.score_sd)
 
     def buckets(self) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
         """Probability of each latency bucket."""
@@ -80,6 +98,9 @@ class _Process:
     latency: np.ndarray[tuple[int], np.dtype[np.int64]] = field(
         default_factory=lambda: np.zeros(len(LATENCY_BOUNDS_MS) + 1, dtype=np.int64)
     )
+    timeouts: int = 0
+    mirrored: tuple[int, int] = (0, 0)
+    speech: Speech = field(default_factory=Speech)
     labels: dict[int, list[int]] = field(default_factory=dict)
     dead: str = ""
     away_until: float = 0.0
@@ -114,6 +135,10 @@ class FakeEngine:
         self.rate = rate
         self.behaviours = behaviours if behaviours is not None else {}
         self.lag = lag
+        self.users = 0.2
+        """Where routes are sticky: share of the requests that are the first of their user."""
+        self.testers = 0.02
+        """Share of the callers whose requests carry the testers' header."""
         self.guardian = True
         """Whether somebody gives the traffic back when a lease runs out."""
         self.gone: set[str] = set()
@@ -221,6 +246,11 @@ class FakeEngine:
                 requests=process.requests,
                 errors=process.errors,
                 latency=tuple(int(count) for count in process.latency),
+                timeouts=process.timeouts,
+                mirrored=process.mirrored,
+                predictions=process.speech.predictions if self.behaviour(process.release.version).tells else None,
+                answers=dict(process.speech.answers) if self._routes is not None and self._routes.mirror else None,
+                users=process.speech.users if self._routes is not None and self._routes.sticky else None,
                 labels=tuple(
                     Labelled(second, labelled, wrong)
                     for second, (labelled, wrong) in sorted(process.labels.items())
@@ -262,10 +292,10 @@ class FakeEngine:
     def behaviour(self, version: str) -> Behaviour:
         return self.behaviours.get(version, Behaviour())
 
-    def change(self, version: str, **changes: float) -> None:
+    def change(self, version: str, **changes: Any) -> None:
         """From now on this version behaves differently."""
         self._advance()
-        self.behaviours[version] = replace(self.behaviour(version), **changes)  # type: ignore[arg-type]  # all numbers
+        self.behaviours[version] = replace(self.behaviour(version), **changes)
 
     def kill(self, server: str, why: str = "killed by signal 9") -> None:
         """The server dies: every request it is given fails from now on."""
@@ -303,6 +333,9 @@ class FakeEngine:
         while self._simulated < now or self._due(now) or self._guarded():
             until = min(now, math.floor(self._simulated) + 1.0)
             if self._pending is not None and self._pending[0] <= self._simulated:
+                if self._routes != self._pending[1]:
+                    for process in self._processes.values():  # users are counted since the routes were set
+                        process.speech.users = Counts()
                 self._routes = self._pending[1]
                 self.history.append((self._simulated, self._routes))
                 self._pending = None
@@ -345,10 +378,24 @@ class FakeEngine:
     def _serve(self, requests: int, at: float) -> None:
         if self._routes is None or requests == 0:
             return
-        to_canary = int(self._random.binomial(requests, self._routes.weight)) if self._routes.canary else 0
-        if self._routes.canary is not None:
-            self._count(self._routes.canary, to_canary, at)
-        self._count(self._routes.stable, requests - to_canary, at)
+        routes, to_canary = self._routes, 0
+        if routes.canary is not None:
+            chosen = int(self._random.binomial(requests, self.testers)) if routes.testers else 0
+            to_canary = chosen + int(self._random.binomial(requests - chosen, routes.weight))
+            self._count(routes.canary, to_canary, at)
+            if routes.mirror:
+                self._copy(routes.stable, routes.canary, int(self._random.binomial(requests, routes.mirror)), at)
+        self._count(routes.stable, requests - to_canary, at)
+
+    def _copy(self, stable: str, name: str, copies: int, at: float) -> None:
+        """Copies whose answers nobody waits for; the router does not count them as requests."""
+        process = self._processes[name]
+        behaviour = self.behaviour(process.release.version)
+        gone = process.dead or at < process.away_until
+        failed = copies if gone else int(self._random.binomial(copies, behaviour.errors))
+        process.mirrored = (process.mirrored[0] + copies, process.mirrored[1] + failed)
+        process.speech.predict(self._random, copies - failed, behaviour.classes, behaviour.score)
+        both(self._random, self._processes[stable].speech, process.speech, copies - failed, behaviour.disagree)
 
     def _count(self, name: str, requests: int, at: float) -> None:
         process = self._processes[name]
@@ -356,11 +403,17 @@ class FakeEngine:
         if behaviour not in self._shares:
             self._shares[behaviour] = behaviour.buckets()
         gone = process.dead or at < process.away_until
-        failed = requests if gone else int(self._random.binomial(requests, behaviour.errors))
+        late = 0 if gone or not behaviour.timeouts else int(self._random.binomial(requests, behaviour.timeouts))
+        failed = requests if gone else late + int(self._random.binomial(requests - late, behaviour.errors))
+        latency = self._random.multinomial(requests - failed, self._shares[behaviour])
+        latency[-1] += failed
         process.requests += requests
         process.errors += failed
-        process.latency += self._random.multinomial(requests - failed, self._shares[behaviour])
-        process.latency[-1] += failed
+        process.timeouts += late
+        process.latency += latency
+        process.speech.predict(self._random, requests - failed, behaviour.classes, behaviour.score)
+        if self._routes is not None and self._routes.sticky:
+            process.speech.meet(self._random, Counts(requests, failed, late, tuple(latency)), self.users)
         labelled = int(self._random.binomial(requests - failed, behaviour.labelled))
         if labelled:
             counts = process.labels.setdefault(math.floor(at), [0, 0])

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from mlship.errors import EngineError
-from mlship.types import Release, Routes
+from mlship.telemetry.windows import observe
+from mlship.types import Observation, Release, Routes
 from tests.fakes.engine import Behaviour, FakeClock, FakeEngine
 
 
@@ -44,3 +46,59 @@ def test_a_routed_server_cannot_be_stopped_and_a_dead_one_is_never_ready() -> No
         engine.stop(one)
     engine.stop(nine)
     assert set(engine.servers()) == {one}
+
+
+def watched(routes: Callable[[str, str], Routes], **script: Behaviour) -> Observation:
+    """What two looks see of 50 seconds under these routes."""
+    clock = FakeClock()
+    engine = FakeEngine(clock, rate=200, behaviours={name.strip("v"): one for name, one in script.items()})
+    one, two = engine.deploy(release("1")), engine.deploy(release("2"))
+    engine.wait_ready(one, 5)
+    engine.wait_ready(two, 5)
+    chosen = routes(one, two)
+    engine.route(chosen)
+    before = engine.scrape()
+    clock.sleep(50)
+    return observe(before, engine.scrape(), chosen)
+
+
+def test_servers_say_what_they_predict_as_scripted() -> None:
+    said = watched(
+        lambda one, two: Routes(one, two, 0.5),
+        v1=Behaviour(classes={"a": 3, "b": 1}),
+        v2=Behaviour(score_mean=0.5, timeouts=0.2),
+    )
+    assert said.stable.predictions is not None
+    assert said.canary.predictions is not None
+    classes = said.stable.predictions.classes
+    assert 0.7 < classes["a"] / said.stable.predictions.total < 0.8
+    assert said.stable.predictions.total == said.stable.requests - said.stable.errors
+    assert sum(said.canary.predictions.scores.values()) == said.canary.requests - said.canary.errors
+    assert 0.15 < said.canary.timeouts / said.canary.requests < 0.25
+    assert said.canary.timeouts <= said.canary.errors
+
+
+def test_copies_are_answered_and_compared_by_request() -> None:
+    seen = watched(lambda one, two: Routes(one, two, 0.0, mirror=0.2), v2=Behaviour(disagree=0.25, errors=0.1))
+    compared, different = seen.agreement
+    assert compared == seen.canary.requests - seen.canary.errors
+    assert 1_500 < seen.canary.requests < 2_500
+    assert 0.2 < different / compared < 0.3
+    assert seen.stable.requests > 9_000, "a copy is nobody's request"
+
+
+def test_users_are_counted_once_while_routes_are_sticky() -> None:
+    seen = watched(
+        lambda one, two: Routes(one, two, 0.5, sticky="header:x-user"), v2=Behaviour(errors=0.5, timeouts=0.2)
+    )
+    assert seen.users
+    for arm in (seen.stable, seen.canary):
+        assert 0.15 < arm.requests / arm.served < 0.25
+        assert sum(arm.latency) == arm.requests
+    assert 0.5 < seen.canary.errors / seen.canary.requests < 0.7
+    assert 0.1 < seen.canary.timeouts / seen.canary.requests < 0.3
+
+
+def test_testers_meet_the_canary_whatever_the_weight() -> None:
+    seen = watched(lambda one, two: Routes(one, two, 0.0, testers=("x-tester", "yes")))
+    assert 0.01 < seen.canary.requests / (seen.canary.requests + seen.stable.requests) < 0.03
