@@ -17,7 +17,7 @@ from mlship.engines.front import Front
 from mlship.engines.lease import owner
 from mlship.errors import EngineError, LeaseLost
 from mlship.telemetry.windows import observe
-from mlship.types import LATENCY_BOUNDS_MS, Fault, Release, Routes, ServerState
+from mlship.types import LATENCY_BOUNDS_MS, Counts, Fault, Observation, Release, Routes, Scrape, ServerState
 from tests.engines.docker_support import docker_engine, ended, standin_image
 from tests.engines.support import local_engine
 from tests.fakes.engine import Behaviour, FakeClock, FakeEngine
@@ -30,9 +30,17 @@ class World:
     engine: Engine
     send: Callable[[int], None]
     """Callers send so many requests, and have their answers."""
+    testers: Callable[[int], None]
+    """The same from callers who carry the header of `TESTERS`."""
+    users: Callable[[int], None]
+    """So many users send a request each, always the same ones in the same order."""
     sleep: Callable[[float], None]
     image: Callable[[str], str] = lambda _: ""
     """Id of a version's image, where the engine runs images."""
+
+
+#: What chosen callers carry, and what names users.
+TESTERS, STICKY = ("x-canary", "1"), "header:x-user"
 
 
 @contextmanager
@@ -40,14 +48,28 @@ def fake(_directory: Path) -> Iterator[World]:
     clock = FakeClock()
     script = {version: Behaviour(errors=0.0) for version in ("1", "2", "3")}
     engine = FakeEngine(clock, rate=0, behaviours={**script, "broken": Behaviour(dies="no module named 'lightgbm'")})
-    yield World(engine, engine.send, clock.sleep)
+    engine.testers, known = 0.0, 0
+
+    def testers(requests: int) -> None:
+        engine.testers = 1.0
+        engine.send(requests)
+        engine.testers = 0.0
+
+    def users(count: int) -> None:
+        nonlocal known
+        for share, requests in ((0.0, min(known, count)), (1.0, max(0, count - known))):
+            engine.users = share
+            engine.send(requests)
+        known = max(known, count)
+
+    yield World(engine, engine.send, testers, users, clock.sleep)
 
 
 @contextmanager
 def local(directory: Path) -> Iterator[World]:
     engine = local_engine(directory)
     try:
-        yield World(engine, callers(engine), time.sleep)
+        yield _world(engine)
     finally:
         engine.down()
         assert processes.marked(engine.directory) == []
@@ -56,16 +78,23 @@ def local(directory: Path) -> Iterator[World]:
 @contextmanager
 def docker(directory: Path) -> Iterator[World]:
     with ended(docker_engine(directory)) as engine:
-        yield World(engine, callers(engine), time.sleep, standin_image)
+        yield replace(_world(engine), image=standin_image)
 
 
-def callers(engine: Engine) -> Callable[[int], None]:
-    def send(requests: int) -> None:
-        for _ in range(requests):
-            with urlopen(Request(f"{engine.address}/invocations", b"{}"), timeout=10) as answer:
+def _world(engine: Engine) -> World:
+    def send(requests: int, **headers: str) -> None:
+        for number in range(requests):
+            named = {name.replace("_", "-"): value.format(number) for name, value in headers.items()}
+            with urlopen(Request(f"{engine.address}/invocations", b"{}", named), timeout=10) as answer:
                 assert answer.status == 200
 
-    return send
+    return World(
+        engine,
+        send,
+        lambda requests: send(requests, **{TESTERS[0]: TESTERS[1]}),
+        lambda users: send(users, **{STICKY.partition(":")[2]: "user {}"}),
+        time.sleep,
+    )
 
 
 #: Every engine.
@@ -137,7 +166,17 @@ def test_nothing_is_routed_before_a_route_is_given(world: World) -> None:
 
 def test_routes_are_read_back_as_they_are_applied(world: World) -> None:
     one, two = up(world, "1"), up(world, "2")
-    for routes in (Routes(one), Routes(one, two, 0.0), Routes(one, two, 0.25), Routes(two, one, 1.0), Routes(two)):
+    for routes in (
+        Routes(one),
+        Routes(one, two, 0.0),
+        Routes(one, two, mirror=0.5),
+        Routes(one, two, testers=TESTERS),
+        Routes(one, two, 0.25),
+        Routes(one, two, 0.25, sticky=STICKY),
+        Routes(two, one, 0.5, 0.125, ("x-team", "a, b"), "cookie:uid"),
+        Routes(two, one, 1.0),
+        Routes(two),
+    ):
         route(world, routes)
     world.engine.route(Routes(two))  # again is no error
     assert world.engine.routes() == Routes(two)
@@ -169,6 +208,48 @@ def test_every_request_is_counted_once_at_the_server_it_was_given(world: World) 
         assert len(arm.latency) == len(LATENCY_BOUNDS_MS) + 1
         assert sum(arm.latency) == arm.requests
     assert after.servers[three].requests == before.servers[three].requests, "warm is not serving"
+
+
+def test_copies_testers_and_users_are_each_counted_where_they_belong(world: World) -> None:
+    one, two = up(world, "1"), up(world, "2")
+    for server in (one, two):
+        assert world.engine.scrape().servers[server].users is None, "nobody is sticky yet"
+
+    routes = Routes(one, two, mirror=1.0)
+    seen, after = look(world, routes, world.send)
+    assert (seen.stable.requests, seen.canary.requests, seen.canary.errors) == (20, 20, 0)
+    assert (after.servers[two].requests, after.servers[two].mirrored) == (0, (20, 0)), "copies are nobody's requests"
+    assert after.servers[one].mirrored == (0, 0)
+
+    routes = Routes(one, two, testers=TESTERS)
+    seen, after = look(world, routes, world.send)
+    assert (seen.stable.requests, seen.canary.requests) == (20, 0)
+    seen, after = look(world, routes, world.testers)
+    assert (seen.stable.requests, seen.canary.requests) == (0, 20)
+    assert after.servers[two].mirrored == (20, 0), "and copies end with their route"
+
+    routes = Routes(one, two, 0.5, sticky=STICKY)
+    for known in (0, 20):  # the second time, everybody was there before
+        seen, after = look(world, routes, world.users)
+        users = [after.servers[server].users or Counts() for server in (one, two)]
+        assert sum(each.requests for each in users) == 20
+        assert [sum(each.latency) for each in users] == [each.requests for each in users]
+        assert seen.users
+        assert seen.stable.requests + seen.canary.requests == 20 - known
+        assert seen.stable.served + seen.canary.served == 20
+
+    route(world, Routes(one))
+    assert world.engine.scrape().servers[one].users is None
+
+
+def look(world: World, routes: Routes, send: Callable[[int], None]) -> tuple[Observation, Scrape]:
+    """What is seen of twenty requests under these routes."""
+    route(world, routes)
+    before = world.engine.scrape()
+    send(20)
+    world.sleep(0.3)  # copies are answered, and lines are written
+    after = world.engine.scrape()
+    return observe(before, after, routes), after
 
 
 def test_a_routed_server_is_not_stopped_and_another_is_gone_for_good(world: World) -> None:
