@@ -91,9 +91,9 @@ def test_a_total_outage_is_seen_at_the_first_look_with_three_canary_requests(wei
 
 
 def test_a_healthy_canary_is_not_rolled_back_whatever_the_stages() -> None:
-    """40 rollouts of 120 looks, no margin, four signals, four starts: three false ones would refute 1 % (tail 0.8 %)."""
+    """24 rollouts of 120 looks, no margin, four signals, four starts: three false would refute 1 % (tail 0.2 %)."""
     random = np.random.default_rng(22)
-    ended = [rollout(random, (HEALTHY, HEALTHY), rate=100, window=10.0) for _ in range(40)]
+    ended = [rollout(random, (HEALTHY, HEALTHY), rate=100, window=10.0) for _ in range(24)]
     assert sum(end is not None for end in ended) < 3
 
 
@@ -108,7 +108,7 @@ def test_a_regression_that_begins_late_is_seen_soon_thanks_to_the_stage_s_own_be
 
 def test_under_the_null_the_mean_of_evidence_is_one_at_most_at_any_stop() -> None:
     """At the end of every stage, and at the first look with evidence of 3 and above: within Monte Carlo error."""
-    random, runs = np.random.default_rng(24), 300
+    random, runs = np.random.default_rng(24), 200
     ends: list[list[float]] = [[] for _ in WEIGHTS]
     for _ in range(runs):
         evidence = judge.begin(Guards(errors=1.0, labels=1.1), stages=len(WEIGHTS))
