@@ -119,17 +119,24 @@ class Source:
         above = self.lines[max(0, number - 1 - _REACH) : number - 1][::-1]
         nearest = next((text.split("#")[0].rstrip() for text in above if text.strip()), "")
         hidden = nearest.endswith(("webhook:", "webhook: >-", "webhook: >", "webhook: |"))
-        if not _TOP.match(line):
-            for text in above:
-                hidden = hidden or _NOTIFY.search(text) is not None
-                if hidden or _TOP.match(text):
-                    break
+        for index, text in enumerate(above if not _TOP.match(line) else ()):
+            if match := _NOTIFY.search(text):
+                between = match[1] + "".join(above[:index])
+                deeper = _indent(line) - _indent(text) + line.lstrip().startswith("-")
+                hidden = hidden or deeper > 0 or between.count("[") > between.count("]")
+                break
+            if _TOP.match(text):
+                break
         return _WORD.sub(_starred, line) if hidden else line
 
 
 def _host_only(match: re.Match[str]) -> str:
     user, at, host = match[2].rpartition("@")
     return match[1] + "*" * len(user + at) + host + "*" * len(match[3])
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _starred(match: re.Match[str]) -> str:

@@ -137,6 +137,14 @@ def test_a_written_secret_is_not_shown_with_any_fault_of_its_line(policy_file: P
         assert SECRET not in str(fault.as_dict())
 
 
+def test_lines_beside_notify_are_shown(policy_file: Path) -> None:
+    policy_file.write_text(
+        VALID.replace("rollout:\n", "rollout:\n  notify: [x]\n  leese: 60s\n") + "notify: []\nleese: 1s\n"
+    )
+    shown = [fault.source_line for fault in check(policy_file, {})]
+    assert shown == ["  notify: [*]", "  leese: 60s", "leese: 1s"]
+
+
 def test_who_is_asked_and_told_is_no_part_of_what_a_candidate_passed(policy_file: Path) -> None:
     """A token that is replaced does not undo an evaluation; another command does."""
     policy_file.write_text(VALID.replace(*hooks('webhook: "${URL}"')) + 'notify: ["${URL}"]\n')
