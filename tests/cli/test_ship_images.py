@@ -39,6 +39,7 @@ rollout:
   steps:
     - {{weight: 30%, bake: {{for: 500ms, requests: 20}}}}
   guard: {{latency: null}}
+  certify: null
 """
 KEY = "a-key-of-these-tests"
 
