@@ -1,7 +1,7 @@
 """How soon traffic is back on stable when its controller dies: `python tests/benchmarks/guardian.py [--engine docker]`.
 
 Each round starts a process that holds the endpoint's lease, puts half of the traffic on the canary, and gives a sign of
-life every 0.2 s. Under constant load it is killed (`kill -9`), or stopped (SIGSTOP), or killed with the guardian beside it,
+life every 0.2 s. Under constant load it is killed (`kill -9`), or stopped (SIGSTOP), or killed and its guardian too,
 in turn. Measured is the time from its last sign of life to the last answer of the canary; it may be the lease and two
 seconds more. Before that, the first time for twice the lease, the guardian must do nothing.
 

@@ -15,7 +15,7 @@ import pytest
 from mlship.engines.docker import DockerEngine
 from mlship.engines.docker import world as found_world
 from mlship.engines.docker.containers import CONFIG, ROUTER_USER
-from mlship.engines.docker.names import Container
+from mlship.engines.docker.names import GUARDIAN, Container
 from mlship.engines.options import ServerOptions
 from mlship.errors import EngineError
 from mlship.telemetry.windows import observe
@@ -46,7 +46,8 @@ class World:
         return routes
 
     def container(self, name: str = "") -> Container:
-        return next(one for one in self.engine.site.containers() if one.name == name)
+        found = self.engine.site.containers()
+        return next(one for one in found if one.name == name and one.role != GUARDIAN)
 
     def inspect(self, name: str = "") -> dict[str, Any]:
         return found_world.inspect(self.engine.site.client, self.container(name))
