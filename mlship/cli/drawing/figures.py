@@ -90,11 +90,16 @@ def proof(evidence: Evidence, width: int, marks: Marks) -> list[Text]:
     for row in rows:
         text = _evidence(row.name, row.e_value, evidence.limit, (names, size), marks)
         budget = percent(round(row.share_of_budget, 2)) if row.share_of_budget else row.action
-        lines.append(text.append(f"{budget:>7}  {plain(row.sentence)}", style="dim"))
+        lines.append(text.append(f"{budget:>7}  {said(row)}", style="dim"))
     total = _evidence("together", evidence.total, evidence.limit, (names, size), marks)
     told = f"{percent(1):>7}  {evidence.limit:g} rolls it back"
     lines.append(total.append(told, style="dim"))
     return lines
+
+
+def said(row: judge.Row) -> str:
+    """What a signal says, beside its name."""
+    return plain(row.sentence).removeprefix(f"{row.name}: ").removeprefix(f"{row.name} ")
 
 
 def _evidence(name: str, value: float, limit: float, sizes: tuple[int, int], marks: Marks) -> Text:

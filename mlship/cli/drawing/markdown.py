@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from mlship.cli.drawing.figures import said
 from mlship.cli.drawing.marks import milliseconds, plain, share
 from mlship.rollout import judge
 from mlship.rollout.scene import Tape
@@ -61,7 +62,7 @@ def _evidence(tape: Tape) -> list[str]:
     evidence = tape.now.evidence if tape.now is not None else None
     if evidence is None:
         return []
-    rows = [(row.name, judge.number(row.e_value), row.action, row.sentence) for row in judge.rows(evidence)]
+    rows = [(row.name, judge.number(row.e_value), row.action, said(row)) for row in judge.rows(evidence)]
     total = ("together", judge.number(evidence.total), f"rollback at {evidence.limit:g}", "")
     return list(_table(("signal", "evidence", "action", "what it saw"), [*rows, total])) if rows else []
 
