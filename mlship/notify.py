@@ -93,20 +93,20 @@ class Message:
 
 def notifier(
     urls: Sequence[str],
+    say: Callable[[str], None] | None = None,
     *,
     contact: str = "",
     runbook: str = "",
-    say: Callable[[str], None] | None = None,
     limit: float = LIMIT,
 ) -> Notifier:
     """What tells the services behind these apprise URLs; several may stand in one text, as in the policy's `notify`.
 
     Parameters
     ----------
-    contact, runbook
-        Of the owner, for the end of every message.
     say
         Told in one sentence, once for each service, when something did not get through; called from other threads.
+    contact, runbook
+        Of the owner, for the end of every message.
     limit
         Seconds after which one message is given up, with all its attempts.
 

@@ -29,7 +29,7 @@ class Ended:
 
     agreed: bool
     how: str
-    """`vetoed with exit code 3`, `gave no answer within 30 s`."""
+    """`ended with exit code 3`, `gave no answer within 30 s`."""
     lines: tuple[str, ...] = ()
     """The last of what it wrote."""
 
@@ -62,7 +62,7 @@ class Running:
         if not in_time:
             return Ended(False, f"gave no answer within {timeout:g} s", lines)
         code = process.returncode
-        return Ended(code == 0, f"was ended by signal {-code}" if code < 0 else f"vetoed with exit code {code}", lines)
+        return Ended(code == 0, f"was ended by signal {-code}" if code < 0 else f"ended with exit code {code}", lines)
 
     def close(self) -> None:
         """Kill them all, and start no more."""

@@ -23,7 +23,7 @@ class Answer:
 
     agreed: bool
     how: str
-    """`vetoed with HTTP 403`, `gave no answer within 30 s`."""
+    """`answered 403`, `gave no answer within 30 s`."""
     line: str = ""
     """The first line of what it sent."""
 
@@ -77,11 +77,7 @@ def _exchange(url: str, document: bytes, timeout: float) -> Answer:
     if 200 <= status < 300:
         return Answer(True, "agreed")
     lines = body.decode(errors="replace").split("\n")
-    how = (
-        f"vetoed with HTTP {status}"
-        if not 300 <= status < 400
-        else f"answered {status}, and redirects are not followed"
-    )
+    how = f"answered {status}" if not 300 <= status < 400 else f"answered {status}, and redirects are not followed"
     return Answer(False, how, next((line for line in lines if line.strip()), ""))
 
 

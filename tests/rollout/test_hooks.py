@@ -46,9 +46,9 @@ def script(directory: Path, text: str, name: str = "check.sh") -> str:
 
 def test_exit_code_0_agrees_and_anything_else_is_a_veto_with_the_last_lines(asked: Asked, tmp_path: Path) -> None:
     assert asked("true") == YES
-    assert asked("false") == HookAnswer(False, "false vetoed with exit code 1")
+    assert asked("false") == HookAnswer(False, "false ended with exit code 1")
     command = script(tmp_path, "echo one; echo two; echo; echo three >&2; echo four; exit 3")
-    assert asked(command) == HookAnswer(False, "check.sh vetoed with exit code 3: two / three / four")
+    assert asked(command) == HookAnswer(False, "check.sh ended with exit code 3: two / three / four")
 
 
 def test_a_program_knows_what_it_is_asked_about_and_runs_beside_the_policy(asked: Asked, tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_there_is_no_shell_unless_it_is_named(asked: Asked, tmp_path: Path) -> N
         ("''", "a hook's command cannot be run: it names no program"),
         ("   ", "a hook's command cannot be run: it names no program"),
         ("sh -c 'kill -9 $$'", "sh was ended by signal 9"),
-        ("sh -c 'printf \"\\033[31mred\\007\"; exit 1'", "sh vetoed with exit code 1: [31mred"),
+        ("sh -c 'printf \"\\033[31mred\\007\"; exit 1'", "sh ended with exit code 1: [31mred"),
     ],
 )
 def test_what_cannot_be_asked_has_not_agreed(asked: Asked, tmp_path: Path, command: str, said: str) -> None:
@@ -128,7 +128,7 @@ def test_nothing_of_a_hook_outlives_its_answer(asked: Asked, tmp_path: Path, tex
 def test_endless_output_neither_fills_memory_nor_hides_the_last_lines(asked: Asked, tmp_path: Path) -> None:
     command = script(tmp_path, "head -c 20000000 /dev/zero | tr '\\0' 'y'; echo; echo last; exit 1")
     answer = asked(command)
-    assert answer.said.startswith("check.sh vetoed with exit code 1: yyy")
+    assert answer.said.startswith("check.sh ended with exit code 1: yyy")
     assert len(answer.said) < 400
     assert asked("yes", "300ms").said == "yes gave no answer within 0.3 s: y / y / y"
 
@@ -155,7 +155,7 @@ def test_hooks_are_asked_in_order_up_to_the_first_veto_and_only_those_of_the_poi
         return Hook(command=script(tmp_path, f"echo {name} >> order; exit {code}", name))
 
     hooks = Hooks([hook("a", 0), hook("b", 2), hook("c", 0)], [hook("d", 0)], tmp_path)
-    assert hooks.ask("before:0", {}) == HookAnswer(False, "b vetoed with exit code 2")
+    assert hooks.ask("before:0", {}) == HookAnswer(False, "b ended with exit code 2")
     assert (tmp_path / "order").read_text().split() == ["a", "b"]
     assert hooks.ask("after:0", {}) == YES
     assert (tmp_path / "order").read_text().split() == ["a", "b", "d"]
@@ -169,7 +169,7 @@ class Service(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.asked: list[tuple[str, dict[str, str], Any]] = []
+        self.asked: list[Any] = []
         self.answers: list[tuple[int, bytes]] = []
         self.drip = threading.Event()
         self.over = threading.Event()
@@ -200,7 +200,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    do_GET = do_POST  # noqa: N815 - the base class asks for this name
+    def do_GET(self) -> None:
+        self.server.asked.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.server.answers[0][1])
 
     def log_message(self, *_: object) -> None:
         return
@@ -236,13 +240,13 @@ def test_a_service_gets_the_facts_and_agrees_by_2xx(service: Service) -> None:
 @pytest.mark.parametrize(
     ("status", "body", "said"),
     [
-        (403, b"\n  error budget is spent \nmore", "vetoed with HTTP 403: error budget is spent"),
-        (500, b"", "vetoed with HTTP 500"),
-        (404, b"\xff\xfe\x00 binary", "vetoed with HTTP 404: \ufffd\ufffd binary"),
-        (418, b"x" * 5000, "vetoed with HTTP 418: " + "x" * 297 + "..."),
+        (403, b"\n  error budget is spent \nmore", "answered 403: error budget is spent"),
+        (500, b"", "answered 500"),
+        (404, b"\xff\xfe\x00 binary", "answered 404: \ufffd\ufffd binary"),
+        (418, b"x" * 5000, "answered 418: " + "x" * 297 + "..."),
         (302, b"", "answered 302, and redirects are not followed"),
         (307, b"", "answered 307, and redirects are not followed"),
-        (409, b"no hook s3cr3t-token here", "vetoed with HTTP 409: no hook ******** here"),
+        (409, b"no hook s3cr3t-token here", "answered 409: no hook ******** here"),
     ],
 )
 def test_any_other_answer_is_a_veto_with_its_first_line(service: Service, status: int, body: bytes, said: str) -> None:
@@ -305,6 +309,74 @@ def test_a_certificate_that_nobody_trusts_is_a_veto(service: Service, tmp_path: 
 
 def test_a_hook_that_asks_nobody_is_a_veto(tmp_path: Path) -> None:
     assert Hooks([Hook()], [], tmp_path).ask("before:0", {}).agreed is False
+
+
+def documented(name: str) -> str:
+    return (Path(__file__).parents[2] / "docs" / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("alerts", "answer"),
+    [
+        ([], YES),
+        ([{"state": "pending", "labels": {"alertname": "Disk"}}], YES),
+        ([{"state": "firing", "labels": {"alertname": "Disk", "model": "another"}}], YES),
+        (
+            [{"state": "firing", "labels": {"alertname": "Disk"}}, {"state": "firing", "labels": {"alertname": "CPU"}}],
+            HookAnswer(
+                False,
+                f"{Path(sys.executable).name} ended with exit code 1: "
+                "flight-delay stays as it is while CPU, Disk fires",
+            ),
+        ),
+    ],
+)
+def test_the_documented_example_does_what_it_says(
+    service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alerts: list[dict[str, Any]], answer: HookAnswer
+) -> None:
+    page = documented("reference/hooks.md")
+    (tmp_path / "alerts.py").write_text(page.partition("```python\n")[2].partition("```")[0])
+    service.answers = [(200, json.dumps({"status": "success", "data": {"alerts": alerts}}).encode())]
+    monkeypatch.setenv("PROMETHEUS_URL", service.url(""))
+    hooks = Hooks([Hook(command=f"{sys.executable} alerts.py")], [], tmp_path)
+    assert hooks.ask("before:0", FACTS) == answer
+    assert service.asked == ["/api/v1/alerts"]
+    monkeypatch.setenv("PROMETHEUS_URL", "http://127.0.0.1:9")
+    assert hooks.ask("before:0", FACTS).agreed is False
+
+
+def test_the_documented_holidays_are_kept(tmp_path: Path) -> None:
+    import yaml
+
+    page = documented("how-to/freeze.md")
+    section = yaml.safe_load(page.rpartition("```yaml\n")[2].partition("```")[0])
+    hooks = Hooks([Hook(**section["rollout"]["hooks"]["before_step"][0])], [], tmp_path)
+    (tmp_path / "holidays.txt").write_text("2013-12-25\n")
+    assert hooks.ask("before:0", {}) == YES
+    (tmp_path / "holidays.txt").write_text("".join(f"{time.strftime('%Y-%m-')}{day:02}\n" for day in range(1, 32)))
+    assert hooks.ask("before:0", {}).agreed is False
+
+
+def test_every_documented_fact_is_one_that_a_rollout_tells() -> None:
+    import ast
+    import inspect
+    import textwrap
+
+    from mlship.rollout.voice import Voice
+
+    source = ast.parse(textwrap.dedent(inspect.getsource(Voice.facts)))
+    told = {
+        str(key.value)
+        for node in ast.walk(source)
+        if isinstance(node, ast.Dict)
+        for key in node.keys
+        if isinstance(key, ast.Constant)
+    }
+    page = documented("reference/hooks.md").partition("## Facts")[2].partition("## Example")[0]
+    rows = [line.split("|") for line in page.splitlines() if line.startswith("| `")]
+    keys = [key.strip(" `") for row in rows for key in row[2].split(",")]
+    assert sorted(keys) == sorted(told)
+    assert [name.strip(" `") for row in rows for name in row[1].split(",")] == [f"MLSHIP_{key.upper()}" for key in keys]
 
 
 def test_hooks_load_nothing_heavy() -> None:
