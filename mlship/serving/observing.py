@@ -17,7 +17,7 @@ from mlship.serving.observer import Answered, Pressure
 from mlship.serving.others import Alone, Joined, Others
 from mlship.serving.protocol import Answer, error
 from mlship.serving.state import State, merged
-from mlship.serving.tally import MAX_ANSWERS, Tally, together
+from mlship.serving.tally import MAX_ANSWERS, Tally, summed, together
 
 if TYPE_CHECKING:
     from mlship.serving.predictionlog import PredictionLog
@@ -107,10 +107,11 @@ class Observing:
             return error(400, "BAD_REQUEST", f"`answers` must be a whole number from 1 to {MAX_ANSWERS}")
         own = self.tally(answers)
         tallies = (*await self._others.tallies(own, answers), own)
-        counts = merged(State(tally["counts"]) for tally in tallies).counts
-        labels = counts["labels"]
-        rows = [[int(second), *labels[second]] for second in sorted(labels, key=int)]
-        document = {"epoch": self._others.epoch, "labels": rows, "predictions": counts["predicted"]}
+        document = {
+            "epoch": self._others.epoch,
+            "labels": summed(tally["labels"] for tally in tallies),
+            "predictions": merged(State({"predicted": tally["predicted"]}) for tally in tallies).counts["predicted"],
+        }
         if answers:
             document["answers"] = together(tally["answers"] for tally in tallies)
         return Answer(200, json.dumps(document).encode())
@@ -175,7 +176,12 @@ class Observing:
         """
         self._sequence += 1
         latest = self._tally.asked(time.time(), answers) if answers else {}
-        return {"sequence": self._sequence, "counts": self._judged(), "answers": latest}
+        return {
+            "sequence": self._sequence,
+            "labels": self._feedback.seconds(),
+            "predicted": self._tally.counts(),
+            "answers": latest,
+        }
 
     async def state(self) -> dict[str, Any]:
         """The state of this worker, as JSON; see `State`. One with a higher `sequence` is later in all its parts."""
@@ -198,7 +204,8 @@ class Observing:
                 "not_batched": self._not_batched,
                 "labelled": self._labelled,
                 "wrong": self._wrong,
-                **self._judged(),
+                "labels": {str(second): [known, wrong] for second, known, wrong in self._feedback.seconds()},
+                "predicted": self._tally.counts(),
                 "rows_missed": self._notes.missed,
                 "rows_thinned": noted["rows_thinned"],
                 "classes": noted["classes"],
@@ -221,10 +228,6 @@ class Observing:
             "features": noted["features"],
             "outputs": noted["outputs"],
         }
-
-    def _judged(self) -> dict[str, Any]:
-        labels = {str(second): [known, wrong] for second, known, wrong in self._feedback.seconds()}
-        return {"labels": labels, "predicted": self._tally.counts()}
 
     async def _total(self) -> State:
         own = await self.state()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from mlship.serving.state import Counts
+from mlship.serving.state import MAX_SECONDS, Counts
 from mlship.stats.buckets import bucket, counted
 from mlship.stats.sketch_categories import NAME, name
 from mlship.stats.sketch_numbers import NumberSketch
@@ -21,8 +21,8 @@ from mlship.types import OTHER_CLASS
 #: Classes of one worker that are told apart (all further ones are one), and the name of a null.
 MAX_CLASSES = 200
 NULL = "(missing)"
-#: Requests whose answers are remembered, the most rows that such a request has, and for how many seconds after
-#: somebody last asked: with nobody who compares, nothing is remembered.
+#: Rows whose predictions are remembered, the most rows of such a request, and for how many seconds after somebody last
+#: asked: with nobody who compares, nothing is remembered.
 MAX_ANSWERS, MAX_ROWS, ASKED = 4096, 32, 600.0
 #: Rows from which a request's predictions are counted together, which is quicker.
 MANY = 64
@@ -49,7 +49,7 @@ class Tally:
         self._scores: dict[int, int] = {}
         self._others = self._nulls = 0
         self._until = -math.inf
-        self._answers: deque[tuple[str, list[Value]]] = deque(maxlen=MAX_ANSWERS)
+        self._answers: deque[tuple[str, Value]] = deque(maxlen=MAX_ANSWERS)
 
     def add(self, request_id: str, predictions: Sequence[Any], now: float) -> None:
         """Count the predictions of one request.
@@ -66,7 +66,9 @@ class Tally:
                 self._count(one)
         if now < self._until:
             if len(predictions) <= MAX_ROWS:
-                self._answers.append((digest(request_id), [value(one) for one in predictions]))
+                key = digest(request_id)
+                for position, one in enumerate(predictions):
+                    self._answers.append((f"{key}.{position}" if position else key, value(one)))
         elif self._answers:
             self._answers.clear()
 
@@ -85,31 +87,15 @@ class Tally:
         return {"classes": classes, "scores": {str(index): times for index, times in sorted(self._scores.items())}}
 
     def asked(self, now: float, most: int) -> dict[str, Value]:
-        """The predictions of the latest requests by a digest of their id, and remember the ones to come.
+        """The latest predictions, at most so many, by a digest of the request's id; and remember the ones to come.
 
         Of a request of several rows, the second has `.1` behind the digest, and so on; requests of more than
         `MAX_ROWS` rows are left out. The first who asks after a while gets nothing.
-
-        Parameters
-        ----------
-        most
-            Rows, at most.
         """
         if now >= self._until:
             self._answers.clear()
         self._until = now + ASKED
-        latest: list[tuple[str, list[Value]]] = []
-        rows = 0
-        for key, values in reversed(self._answers):
-            rows += len(values)
-            if rows > most:
-                break
-            latest.append((key, values))
-        found: dict[str, Value] = {}
-        for key, values in reversed(latest):  # of an id that came twice, the later answer
-            for position, one in enumerate(values):
-                found[f"{key}.{position}" if position else key] = one
-        return found
+        return dict(list(self._answers)[-most:])  # of an id that came twice, the later answer
 
     def _count(self, one: Any, times: int = 1) -> None:
         kind = type(one)
@@ -195,6 +181,19 @@ def value(prediction: Any) -> Value:
 def digest(request_id: str) -> str:
     """What stands for the id of a request, which may tell something of the caller."""
     return blake2b(request_id.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+
+
+def summed(parts: Iterable[Sequence[Sequence[int]]]) -> Sequence[Sequence[int]]:
+    """The labels by second of several workers as one: rows of second, labelled and wrong, the latest `MAX_SECONDS`."""
+    some = [part for part in parts if part]
+    if len(some) == 1:
+        return some[0]
+    total: dict[int, tuple[int, int]] = {}
+    for part in some:
+        for second, labelled, wrong in part:
+            before = total.get(second, (0, 0))
+            total[second] = before[0] + labelled, before[1] + wrong
+    return [(second, *total[second]) for second in sorted(total)[-MAX_SECONDS:]]
 
 
 def together(parts: Iterable[dict[str, Value]]) -> dict[str, Value]:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from mlship.serving.channel import Channel, Closed, Handler
-from mlship.serving.state import State, merged
+from mlship.serving.state import Counts, State, merged
 
 #: Seconds that a worker may take to say what it has; after that its last words count.
 ANSWER = 1.0
@@ -52,11 +52,10 @@ class Told:
         """Remember a state, unless a later one is known: what was shown once must never shrink."""
         if self.state is None or state["sequence"] > self.state["sequence"]:
             self.state = state
-            counts = state["counts"]
             self.keep_tally(
                 {
                     "sequence": state["sequence"],
-                    "counts": {key: counts[key] for key in ("labels", "predicted")},
+                    **judged(state["counts"]),
                     "answers": self.tally["answers"] if self.tally is not None else {},
                 }
             )
@@ -65,6 +64,12 @@ class Told:
         """The same for a tally."""
         if self.tally is None or tally["sequence"] > self.tally["sequence"]:
             self.tally = tally
+
+
+def judged(counts: Counts) -> dict[str, Any]:
+    """The part of a state's counts that the judge reads, as in ``Observing.tally``."""
+    labels = [[int(second), *labelled] for second, labelled in counts["labels"].items()]
+    return {"labels": labels, "predicted": counts["predicted"]}
 
 
 class Together:
@@ -89,7 +94,8 @@ class Together:
         self._living.remove(told)
         last = State.from_json(told.state).gone() if told.state is not None else State()
         if told.tally is not None:
-            last.counts = {**last.counts, **told.tally["counts"]}
+            labels = {str(second): counts for second, *counts in told.tally["labels"]}
+            last.counts = {**last.counts, "labels": labels, "predicted": told.tally["predicted"]}
         self._dead = merged([self._dead, last, State({"deaths": int(died)})])
 
     async def look(self) -> None:
@@ -113,8 +119,8 @@ class Together:
                 told.keep_tally(await told.channel.ask("tally", answers, timeout=ANSWER))
 
         await asyncio.gather(*map(ask, living))
-        dead = {key: self._dead.counts[key] for key in ("labels", "predicted") if key in self._dead.counts}
-        return [{"counts": dead, "answers": {}}, *(told.tally for told in living if told.tally is not None)]
+        dead = [judged(self._dead.counts) | {"answers": {}}] if "predicted" in self._dead.counts else []
+        return [*dead, *(told.tally for told in living if told.tally is not None)]
 
     async def label(self, asking: Told, labels: list[list[Any]]) -> list[Any]:
         """Offer labels to one worker after the other, so that no label is counted twice.

@@ -17,7 +17,7 @@ TOLD = {"epoch": "e", "labels": LABELS, "predictions": {"classes": {"1": 4}, "sc
 
 
 def test_answers_are_asked_for_only_while_a_canary_gets_copies() -> None:
-    assert path(Routes("s", "c", 0.0, mirror=0.5)) == "/counters?answers=4096"
+    assert path(Routes("s", "c", 0.0, mirror=0.5)) == "/counters?answers=2048"
     for routes in (None, Routes("s"), Routes("s", "c", 0.5), Routes("s", None, 0.0, mirror=0.5)):
         assert path(routes) == "/counters"
 

@@ -23,6 +23,7 @@ from mlship.serving.observer import Answered, Pressure
 from mlship.serving.observing import ELSEWHERE, Observing, outcome
 from mlship.serving.others import Alone
 from mlship.serving.state import MAX_SECONDS, OTHER, State, merged
+from mlship.serving.tally import summed
 from mlship.serving.together import Together, Told
 
 DESCRIBED = Described("m", "3", "sha256:1", "sha256:2")
@@ -268,6 +269,40 @@ def test_what_a_dead_worker_had_counted_stays_and_what_it_held_goes() -> None:
     assert after.present == {}
     assert after.counts["deaths"] == 1
     assert after.features["a"].count == 2
+
+
+def test_what_the_judge_reads_never_shrinks_when_a_worker_is_silent_or_dies() -> None:
+    async def scenario() -> list[list[dict[str, Any]]]:
+        together = Together()
+
+        async def ready(_: Any) -> None:
+            return None
+
+        asking, other = Told(together, ready), Told(together, ready)
+        together.add(asking)
+        together.add(other)
+        observer = make()
+        observer.answered(answered(1, predictions=["a"]))
+        other.keep(await observer.state())
+        observer.answered(answered(2, predictions=["a"]))
+        observer.join([Label("id2", ("b",))])
+        other.keep_tally(observer.tally(0))  # later than its state
+        silent = await together.tallies(asking, 0)
+        together.bury(other, died=True)
+        gone = await together.tallies(asking, 0)
+        observer.close(5)
+        return [silent, gone]
+
+    for tallies in asyncio.run(scenario()):
+        assert [tally["predicted"] for tally in tallies] == [{"classes": {"a": 2}, "scores": {}}]
+        assert summed(tally["labels"] for tally in tallies) in ([(1002, 1, 1)], [[1002, 1, 1]])
+
+
+def test_labels_of_several_workers_add_up_by_second() -> None:
+    assert summed([[(1, 2, 1), (3, 1, 0)], [], [[3, 4, 4], [2, 1, 1]]]) == [(1, 2, 1), (2, 1, 1), (3, 5, 4)]
+    assert summed([]) == []
+    many = [[(second, 1, 0) for second in range(start, start + 3000)] for start in (0, 3000)]
+    assert [second for second, *_ in summed(many)] == list(range(6000 - MAX_SECONDS, 6000))
 
 
 def test_silence_is_counted_in_looks_only_and_ends_with_an_answer() -> None:
