@@ -119,7 +119,7 @@ def update(process: EProcess, *, bad: tuple[int, int], requests: tuple[int, int]
 
 def update_all(process: EProcess, windows: Iterable[Window], *, copies: bool = False) -> EProcess:
     """The process after several windows, in one go; see `update`."""
-    points = _points(process.grid, process.margin, process.below)
+    sides = _sides(process.grid, process.margin, process.below)
     exact = process.margin == 1.0 and not process.below and not copies
     sums = list(process.sums)
     log1p, moved = math.log1p, False
@@ -129,14 +129,12 @@ def update_all(process: EProcess, windows: Iterable[Window], *, copies: bool = F
         m, n = x + y, canary + stable
         if m == 0:
             continue
-        moved, w = True, canary / n
-        if exact:
-            q = m / n
-            for i, (more, log, _) in enumerate(points):
-                sums[i] += x * log - min(m * log1p(w * more), canary * log1p(q * more))
-        else:
-            for i, (more, log, null) in enumerate(points):
-                sums[i] += x * log - m * (log1p(w * more) - log1p(w * null))
+        moved, w, q = True, canary / n, m / n
+        for null, points in sides:
+            edge = m * log1p(w * null)
+            for i, more, log in points:
+                cost = m * log1p(w * more) - edge
+                sums[i] += x * log - (min(cost, canary * log1p(q * more)) if exact else cost)
     return replace(process, sums=tuple(sums)) if moved else process
 
 
@@ -154,21 +152,24 @@ def routed(process: EProcess, *, counted: tuple[int, int], weight: float, inflat
         raise ValueError(f"impossible: {counted} counted at a weight of {weight}")
     if m == 0 or weight in (0.0, 1.0):
         return process
-    steps = (
-        (x * log - m * (math.log1p(weight * more) - math.log1p(weight * null))) / inflation
-        for more, log, null in _points(process.grid, process.margin, process.below)
-    )
-    return replace(process, sums=tuple(s + step for s, step in zip(process.sums, steps, strict=True)))
+    sums = list(process.sums)
+    for null, points in _sides(process.grid, process.margin, process.below):
+        edge = math.log1p(weight * null)
+        for i, more, log in points:
+            sums[i] += (x * log - m * (math.log1p(weight * more) - edge)) / inflation
+    return replace(process, sums=tuple(sums))
 
 
 @lru_cache(maxsize=512)
-def _points(grid: tuple[float, ...], margin: float, below: bool) -> tuple[tuple[float, float, float], ...]:
-    """Per alternative psi with the null's nearest edge rho: psi - 1, ln(psi / rho), rho - 1."""
-    points = []
-    for psi in grid:
+def _sides(
+    grid: tuple[float, ...], margin: float, below: bool
+) -> tuple[tuple[float, tuple[tuple[int, float, float], ...]], ...]:
+    """Per edge rho of the null, rho - 1 and its alternatives psi: index, psi - 1, ln(psi / rho)."""
+    sides: dict[float, list[tuple[int, float, float]]] = {}
+    for index, psi in enumerate(grid):
         null = margin if below or psi > 1 else 1 / margin
-        points.append((psi - 1, math.log(psi / null), null - 1))
-    return tuple(points)
+        sides.setdefault(null - 1, []).append((index, psi - 1, math.log(psi / null)))
+    return tuple((null, tuple(points)) for null, points in sides.items())
 
 
 def log_e(process: EProcess) -> float:

@@ -88,9 +88,13 @@ def category(known: Outputs, index: int) -> str:
 
 
 def told(signal: Signal, known: Outputs) -> int:
-    """Index of the category or cut that says most against the canary."""
+    """Index of the category or cut that says most, of those that were seen at all."""
     single = signal.processes[: len(known.canary) - 1]
-    return max(range(len(single)), key=lambda index: eprocess.log_e(single[index]))
+    logs = [
+        eprocess.log_e(process) if mine + theirs else -math.inf
+        for process, mine, theirs in zip(single, known.canary, known.stable, strict=False)
+    ]
+    return logs.index(max(logs))
 
 
 def _fixed(classes: Counter[str], scores: Counter[int]) -> Outputs:

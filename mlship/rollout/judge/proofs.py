@@ -10,6 +10,8 @@ from mlship.stats import eprocess, onearm
 
 #: The evidence that proves.
 PROVED = 100.0
+#: So many canary requests are little.
+LITTLE = 100
 #: A forecast further off than this is none.
 FAR = 1e7
 
@@ -22,16 +24,19 @@ def unproved(evidence: Evidence) -> str:
 def more(proof: Proof) -> float | None:
     """Canary requests that are still missing, if all goes on as so far; None when that leads nowhere, or not soon.
 
-    Both bets grow by what they win per request at the rates seen, of both arms together: as good as stable.
+    Both bets grow by what they win per request at the rates seen so far; as long as the canary has shown little, it
+    is taken to be as good as stable.
     """
     if proof.log_e >= math.log(PROVED):
         return 0.0
     (x, canary), (y, stable) = proof.canary, proof.stable
-    if canary + stable == 0:
+    if canary == 0 or stable == 0:
         return None
-    rate, w = (x + y) / (canary + stable), proof.weight or 0.5
-    grows = [rate * math.log(psi / proof.factor) - rate / w * _tilt(w, psi, proof.factor) for psi in proof.ratio.grid]
-    alone = () if proof.alone is None else onearm.growth(proof.alone, rate)
+    theirs, w = y / stable, proof.weight
+    mine = (x + LITTLE * (x + y) / (canary + stable)) / (canary + LITTLE)
+    both = mine + theirs * (1 - w) / w
+    grows = [mine * math.log(psi / proof.factor) - both * _tilt(w, psi, proof.factor) for psi in proof.ratio.grid]
+    alone = () if proof.alone is None else onearm.growth(proof.alone, mine)
 
     def after(n: float) -> float:
         logs = [eprocess.log_mean([s + n * g for s, g in zip(proof.ratio.sums, grows, strict=True)])]
@@ -46,7 +51,7 @@ def more(proof: Proof) -> float | None:
         if high > FAR:
             return None
     low = high / 2
-    while high - low > 0.01 * high:
+    while high - low > 0.02 * high:
         middle = (low + high) / 2
         low, high = (low, middle) if after(middle) >= math.log(PROVED) else (middle, high)
     return high
