@@ -21,10 +21,7 @@ SECONDS, GRACE = 15.0, 2
 
 
 def ensure(site: Site, one: Container) -> None:
-    """Run the guardian of this version of mlship beside a router that runs, and wait until it guards.
-
-    Raises ``EngineError`` with the last lines of its log when it does not.
-    """
+    """Start the guardian of this version of mlship beside a router that has its files, unless it runs."""
     code = hashlib.sha256("\0".join(router.code().values()).encode()).hexdigest()
     there = world.guardian(site.containers())
     if there is not None and there.digest != code:
@@ -36,23 +33,23 @@ def ensure(site: Site, one: Container) -> None:
             site.client.api.start(containers.create_guardian(site.client, site.names, image, code))
         elif there.state in ("created", "exited"):
             site.client.api.start(there.id)
-    _wait(site, one)
+
+
+def wait(site: Site) -> None:
+    """Wait until it guards; raises ``EngineError`` with the last lines of its log when it does not."""
+    deadline = time.monotonic() + SECONDS
+    while time.monotonic() < deadline:
+        found = site.containers()
+        with suppress(NoRouter):
+            if site.running_router(found) and site.router.hands.lease("guarded"):
+                return
+        time.sleep(0.02)
+    there = world.guardian(found)
+    said = world.tail(site.client, there) if there else "    (its container has gone)"
+    raise EngineError(f"the guardian does not start:\n{said}", where=site.model)
 
 
 def end(site: Site) -> None:
     """Remove it, where there is one: nobody else may have the router's volume when that goes."""
     if (there := world.guardian(site.containers())) is not None:
         world.end(site.client, site.names, there, site.logs(), GRACE)
-
-
-def _wait(site: Site, one: Container) -> None:
-    deadline = time.monotonic() + SECONDS
-    site.router.hands.use(one.id)
-    while time.monotonic() < deadline:
-        with suppress(NoRouter):
-            if site.router.hands.lease("guarded"):
-                return
-        time.sleep(0.02)
-    there = world.guardian(site.containers())
-    said = world.tail(site.client, there) if there else "    (its container has gone)"
-    raise EngineError(f"the guardian does not start:\n{said}", where=site.model)

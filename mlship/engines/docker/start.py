@@ -113,8 +113,9 @@ def _start_router(site: Site, release: Release, front: Front, given: str) -> Non
         if one.state in ("created", "exited"):
             with faults("start the router", model=site.model):
                 site.client.api.start(one.id)
+    guard.ensure(site, one)  # a rollback does not wait for it
     settle(site, front)
-    guard.ensure(site, one)
+    guard.wait(site)
 
 
 def settle(site: Site, front: Front) -> None:
