@@ -54,7 +54,7 @@ class Standin(asyncio.Protocol):
         request_id = headers.get("x-request-id", "")
         if path.startswith("/mode/"):
             kind.mode = path.removeprefix("/mode/").replace("%20", " ")
-        elif path.split("?")[0] == "/counters":
+        elif path.split("?", maxsplit=1)[0] == "/counters":
             labels = [[1_800_000_000, kind.fed, 0]] if kind.fed else []
             told = {"epoch": kind.epoch, "labels": labels, "predictions": {"classes": kind.classes, "scores": {}}}
             body = json.dumps(told | ({"answers": kind.answers} if "answers=" in path else {})).encode()
