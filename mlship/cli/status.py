@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from mlship.types import Routes, Server
 
 
+#: What does not happen while a program does not run.
+_MISSED = {
+    "guardian": "nobody gives traffic back when a controller dies",
+    "fallback": "callers get an error where they would get its answer",
+}
+
+
 def status(
     ctx: typer.Context,
     model: Annotated[
@@ -56,6 +63,7 @@ def describe(home: Home, model: str) -> dict[str, Any]:
         "mirror": 0.0,
         "testers": None,
         "servers": [],
+        "programs": {},
         "rollout": None,
         "lease": None,
         "driver": None,
@@ -85,7 +93,8 @@ def describe(home: Home, model: str) -> dict[str, Any]:
 
 def _serving(home: Home, model: str, engine: Engine, document: dict[str, Any], pulse: Pulse) -> tuple[str, Pulse]:
     """Fill in what serves; what is wrong with the router, and the controller's signs of life."""
-    servers = engine.servers()
+    servers, programs = engine.servers(), engine.programs()
+    document["programs"] = programs
     document["servers"] = _rows(home, model, servers, None)
     routes = engine.routes()
     document["servers"] = _rows(home, model, servers, routes)
@@ -94,9 +103,7 @@ def _serving(home: Home, model: str, engine: Engine, document: dict[str, Any], p
     if lease is not None:
         document["lease"] = asdict(lease) | {"left": pulse.left}
     if routes is None:
-        # No router counts nothing; a router without routes counts zeros.
-        dead = bool(servers) and set(engine.scrape().missing) >= servers.keys()
-        return ("the router does not answer: no request is served" if dead else ""), pulse
+        return ("" if programs.get("router", True) else "the router does not run: no request is served"), pulse
     versions = {role: servers[name].version for name, role in _roles(routes).items() if name in servers}
     document |= {
         "stable": versions.get("stable"),
@@ -153,6 +160,11 @@ def _lines(document: dict[str, Any]) -> list[str]:
     for row in document["servers"]:
         lines.append(f"  {row['name']:<16} {row['role'] or '-':<7} {row['state']}")
         lines += [f"      {line.strip()}" for line in row["detail"].splitlines()]
+    lines += [
+        f"  the {name} does not run: {_MISSED[name]}"
+        for name, runs in document["programs"].items()
+        if not runs and name != "router"
+    ]
     if view := document["rollout"]:
         lines.append(f"  rollout of version {view['candidate_version']}: {_place(view)}")
         lines += [f"      {text}" for text in (view["reason"], view["damage"], document["driver"]) if text]

@@ -27,6 +27,12 @@ class Engine(Protocol):
     def servers(self) -> dict[str, Server]:
         """Every server that the engine runs, by name, as found in the world."""
 
+    def programs(self) -> dict[str, bool]:
+        """What belongs beside the servers (`router`, `guardian`, `fallback`), and whether it runs.
+
+        Empty when nothing is deployed; `fallback` is there where the endpoint needs it.
+        """
+
     def apply(self, front: Front) -> Front:
         """Make the running router do for callers what this front says, and return what it did before.
 

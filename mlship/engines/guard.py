@@ -52,6 +52,10 @@ class Guarded:
         """See ``Engine.servers``."""
         return self._engine.servers()
 
+    def programs(self) -> dict[str, bool]:
+        """See ``Engine.programs``."""
+        return self._engine.programs()
+
     def apply(self, front: Front) -> Front:
         """See ``Engine.apply``."""
         return self._engine.apply(front)

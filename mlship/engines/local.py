@@ -15,7 +15,7 @@ from mlship.engines.counters import Admin, Counted
 from mlship.engines.lease import LeaseFile
 from mlship.engines.start import Command, clear_the_way, envoy_binary, new_deployment, serving
 from mlship.engines.state import Deployment, State
-from mlship.engines.supervisor import ROUTER, Supervisor
+from mlship.engines.supervisor import GUARDIAN, ROUTER, Supervisor
 from mlship.errors import EngineError, StateError
 from mlship.types import Fault, Lease, Release, Routes, Scrape, Server, ServerCounters
 
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: Seconds until an engine has gone.
 DOWN_SECONDS = 12.0
+#: How the process manager calls a program that runs.
+RUNNING = ("STARTING", "RUNNING")
 
 
 class LocalEngine:
@@ -162,6 +164,20 @@ class LocalEngine:
         except EngineError:
             found = {}
         return {name: looks.look(self.directory, one, found.get(name, {})) for name, one in known.servers.items()}
+
+    def programs(self) -> dict[str, bool]:
+        """What the process manager says of the programs that are no servers."""
+        known = state.load(self.directory)
+        if known is None:
+            return {}
+        try:
+            found = self._manager(known).processes()
+        except EngineError:
+            found = {}
+        named = {"router": ROUTER, "guardian": GUARDIAN} | (
+            {"fallback": fallback.PROGRAM} if known.fallback_port else {}
+        )
+        return {told: found.get(name, {}).get("statename") in RUNNING for told, name in named.items()}
 
     # Routing
 

@@ -88,7 +88,7 @@ def test_a_champion_alone(stage: Stage) -> None:
     assert done.exit_code == 0
     assert done.stdout.splitlines()[1] == "  version 1 has all traffic"
     keys = {"model", "endpoint", "stable", "canary", "weight", "servers", "rollout", "fault"}
-    assert keys | {"mirror", "testers", "lease", "driver"} == told(stage).keys()
+    assert keys | {"mirror", "testers", "programs", "lease", "driver"} == told(stage).keys()
 
 
 @pytest.mark.parametrize(
@@ -165,12 +165,22 @@ def test_an_engine_out_of_reach_is_exit_3_and_hides_no_rollout(stage: Stage, mon
 
 
 def test_a_dead_router_is_told_as_such(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    (server,) = stage.engine.servers()
-    stage.engine.hidden.add(server)
     monkeypatch.setattr(stage.engine, "routes", lambda: None)
+    monkeypatch.setattr(stage.engine, "programs", lambda: {"router": False, "guardian": True, "fallback": False})
     done = call(stage, "status")
     assert done.exit_code == 3
-    assert "  the router does not answer: no request is served" in done.stdout.splitlines()
+    assert done.stdout.count("  the router does not run: no request is served\n") == 1
+    assert (
+        "  the fallback does not run: callers get an error where they would get its answer" in done.stdout.splitlines()
+    )
+    assert told(stage)["programs"] == {"router": False, "guardian": True, "fallback": False}
+
+
+def test_a_dead_guardian_is_told(stage: Stage) -> None:
+    stage.engine.guardian = False
+    done = call(stage, "status")
+    assert done.exit_code == 0
+    assert "  the guardian does not run: nobody gives traffic back when a controller dies" in done.stdout.splitlines()
 
 
 def test_a_damaged_journal_is_told_beside_what_serves(stage: Stage) -> None:

@@ -343,9 +343,11 @@ def test_one_controller_holds_the_endpoint_and_only_that_one_may_route(world: Wo
 
 def test_down_leaves_nothing_and_can_be_repeated(world: World) -> None:
     route(world, Routes(up(world, "1")))
+    assert world.engine.programs() == {"router": True, "guardian": True}
     world.engine.down()
     world.engine.down()
     assert world.engine.servers() == {}
+    assert world.engine.programs() == {}
     assert world.engine.routes() is None
     route(world, Routes(up(world, "2")))  # and it can begin again
     world.send(1)

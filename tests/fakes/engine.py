@@ -189,6 +189,9 @@ class FakeEngine:
             if not process.stopped
         }
 
+    def programs(self) -> dict[str, bool]:
+        return {"router": True, "guardian": self.guardian} if self._processes else {}
+
     def apply(self, front: Front) -> Front:
         self._advance()
         self.calls.append("apply")

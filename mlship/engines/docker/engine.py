@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from mlship.engines import envoy, lease, said, state
 from mlship.engines.docker import kept, last, look, router, start, world
 from mlship.engines.docker.hands import NoRouter
-from mlship.engines.docker.names import Container
+from mlship.engines.docker.names import GUARDIAN, MODEL_SERVER, ROUTER, Container
 from mlship.engines.docker.site import Absent, Site, absent, elsewhere, one_server, servers
 from mlship.engines.docker.start import Wanted
 from mlship.engines.front import Front
@@ -105,6 +105,12 @@ class DockerEngine:
         found = self.site.containers()
         answers = look.ready(self.site.hands(found), servers(found))
         return {one.name: look.server(self.site.client, one, ready=answers[one.name]) for one in servers(found)}
+
+    def programs(self) -> dict[str, bool]:
+        """The containers that are no servers."""
+        found = self.site.containers()
+        wanted = dict.fromkeys((ROUTER, GUARDIAN), False) if found else {}
+        return wanted | {one.role: one.state == "running" for one in found if one.role != MODEL_SERVER}
 
     # Routing
 
