@@ -83,7 +83,7 @@ class Eyes:
         if self._before is None or routes != right:
             self._begin(after if routes == right else None)
             return None, _at(world, routes, "")
-        observation = observe(self._before, after, routes)
+        observation = observe(self._before, after, routes, self._plan.tolerance)
         down = self._canary_down() if "canary" in observation.missing else ""
         if not observation.missing:
             self._before = after
