@@ -100,7 +100,7 @@ def brute(begin: timedelta, length: timedelta, zone: ZoneInfo, middle: float) ->
     return held
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     change=st.sampled_from(CHANGES),
     begin=st.integers(0, 7 * 24 * 6 - 1),
@@ -183,6 +183,7 @@ def test_what_is_suggested_is_always_valid(text: str) -> None:
     assert not near or frozen([near.rpartition(" ")[0] if near.count(" ") == 5 else near], 0.0) is not None
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.from_regex(FREEZE_PATTERN, fullmatch=True))
 def test_whatever_has_the_shape_is_read_or_refused_for_its_zone(text: str) -> None:
     try:
