@@ -36,19 +36,24 @@ class AuditedEngine(FakeEngine):
                 self.seconds[_key(routes)] = self.seconds.get(_key(routes), 0.0) + max(0.0, end - since)
             since, routes = end, following
 
-    def _count(self, name: str, requests: int, at: float, **more: Any) -> None:
+    def _count(self, name: str, requests: int, at: float) -> None:
         process = self._processes.get(name)
         if process is None or process.stopped:
             self.homeless += requests
             return
         routes = self._routes
-        if self.watched and routes is not None and name == routes.canary:
+        if self.watched and routes is not None and name == routes.canary and not _copies_only(routes):
             self.sent[_key(routes)] = self.sent.get(_key(routes), 0) + requests
-        super()._count(name, requests, at, **more)
+        super()._count(name, requests, at)
+
+    def _copy(self, stable: str, canary: str, copies: int, at: float) -> None:
+        if self.watched and self._routes is not None:
+            self.sent[_key(self._routes)] = self.sent.get(_key(self._routes), 0) + copies
+        super()._copy(stable, canary, copies, at)
 
 
 def credited_no_more_than_sent(stage: Stage) -> None:
-    """No bake is credited twice: over all steps of one kind of traffic, no more than the data plane sent while watched."""
+    """No bake is credited twice: over all steps of one kind of traffic, no more than was sent while watched."""
     engine = stage.engine
     assert isinstance(engine, AuditedEngine)
     current = journal.current(stage.home, MODEL)
@@ -63,6 +68,12 @@ def credited_no_more_than_sent(stage: Stage) -> None:
         assert requests <= engine.sent.get(key, 0), f"{requests} credited at {key}, {engine.sent.get(key, 0)} sent"
         held = engine.seconds.get(key, 0.0)
         assert seconds <= held + 1e-3, f"{seconds} s credited at {key}, held for {held} s"
+
+
+def nobody_homeless(stage: Stage) -> bool:
+    """Whether every request was given to a server that exists."""
+    assert isinstance(stage.engine, AuditedEngine)
+    return stage.engine.homeless == 0
 
 
 def weight_never_rose_against_evidence(stage: Stage) -> None:
@@ -81,6 +92,11 @@ def weight_never_rose_against_evidence(stage: Stage) -> None:
         if evidence.total >= evidence.limit:
             assert state.outcome is not states.Outcome.PROMOTED, "a convicted candidate was promoted"
         weight, phase = state.weight, state.phase
+
+
+def _copies_only(routes: Routes) -> bool:
+    """A bake of such a step counts the copies."""
+    return routes.mirror > 0 and routes.weight == 0 and routes.testers is None
 
 
 def _key(routes: Routes) -> tuple[float, float, bool]:

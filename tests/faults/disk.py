@@ -24,7 +24,7 @@ class Disk:
         patch.setattr(os, "write", self.write)
         patch.setattr(os, "pwrite", self.pwrite)
         patch.setattr(os, "fsync", self.fsync)
-        patch.setattr(Path, "write_text", lambda path, text, **more: self.text(path, text, **more))
+        patch.setattr(Path, "write_text", lambda path, text, **more: self.text(path, text, **more))  # noqa: PLW0108 - called with a path
 
     @property
     def full(self) -> bool:
@@ -34,19 +34,19 @@ class Disk:
         self.full_at = -1
 
     def write(self, descriptor: int, data: bytes) -> int:
-        if self._ours(os.readlink(f"/proc/self/fd/{descriptor}")) and self._next():
+        if self._ours(descriptor) and self._next():
             if self.short and self.count == self.full_at:
                 return self._write(descriptor, data[: len(data) // 2])
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return self._write(descriptor, data)
 
     def pwrite(self, descriptor: int, data: bytes, offset: int) -> int:
-        if self._ours(os.readlink(f"/proc/self/fd/{descriptor}")) and self._next():
+        if self._ours(descriptor) and self._next():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return self._pwrite(descriptor, data, offset)
 
     def fsync(self, descriptor: int) -> None:
-        if self._ours(os.readlink(f"/proc/self/fd/{descriptor}")) and self._next():
+        if self._ours(descriptor) and self._next():
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         self._fsync(descriptor)
 
@@ -57,7 +57,8 @@ class Disk:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return self._text(path, text, **more)
 
-    def _ours(self, path: str) -> bool:
+    def _ours(self, what: int | str) -> bool:
+        path = str(Path(f"/proc/self/fd/{what}").readlink()) if isinstance(what, int) else what
         return path.startswith(f"{self.directory}/")
 
     def _next(self) -> bool:

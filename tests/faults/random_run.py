@@ -410,10 +410,15 @@ KINDS = (
 )
 
 
-def rollouts(count: int, seed: int, say: Callable[[str], object] = lambda _text: None) -> Tally:
-    """So many random rollouts on fake time; what happened in them, and the seeds of those that broke a promise."""
+def rollouts(count: int, seed: int, say: Callable[[str], object] = lambda _text: None, *, first: bool = False) -> Tally:
+    """So many random rollouts on fake time; what happened in them, and the seeds of those that broke a promise.
+
+    With `first` it ends at the first of these.
+    """
     tally = Tally()
     for number in range(count):
+        if first and tally.broken:
+            break
         name = f"{seed}-{number}"
         directory = Path(tempfile.mkdtemp(prefix="mlship-random-"))
         try:

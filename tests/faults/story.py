@@ -21,7 +21,8 @@ SHORT = replace(PLAN, steps=(PlanStep(0.3, 2, 50), PlanStep(0.5, 2, 50)))
 
 def staged(path: Path, plan: Plan = SHORT, **behaviours: Behaviour) -> Stage:
     """A stage whose champion serves, if the plan has one."""
-    stage = Stage(path, engine=AuditedEngine, **behaviours)
+    stage = Stage(path, engine=AuditedEngine)
+    stage.engine.behaviours.update({name.removeprefix("v"): one for name, one in behaviours.items()})
     stage.plan = plan
     if plan.stable is None:
         del stage.registry.aliases["champion"]

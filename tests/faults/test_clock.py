@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -70,7 +71,7 @@ def test_a_clock_that_is_set_while_the_command_rests_keeps_nobody_waiting(tmp_pa
     stage.rest = rest
     stage.audience.at_look = lambda _number: looks.append(stage.clock())
     assert stage.run().verdict == "promoted"
-    assert max(after - before for before, after in zip(looks, looks[1:], strict=False)) < 10
+    assert max(after - before for before, after in pairwise(looks)) < 10
 
 
 def test_no_clock_makes_a_pause_a_timeout(tmp_path: Path) -> None:

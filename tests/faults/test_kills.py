@@ -7,40 +7,57 @@ world: they go on without the controller.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from mlship.errors import MlshipError
-from mlship.rollout import journal, offline, rollback, warm
+from mlship.rollout import journal
+from mlship.rollout.hooks import Hooks
 from mlship.rollout.plan import Plan, PlanStep, StepKind
 from mlship.rollout.state import Order
 from tests.fakes.engine import Behaviour
-from tests.fakes.rollout import MODEL, PLAN, Stage
-from tests.faults.audit import AuditedEngine, credited_no_more_than_sent, weight_never_rose_against_evidence
+from tests.fakes.rollout import MODEL, Stage
+from tests.faults.audit import (
+    AuditedEngine,
+    credited_no_more_than_sent,
+    nobody_homeless,
+    weight_never_rose_against_evidence,
+)
 from tests.faults.fuse import Fuse, Killed, guard_files, guard_world
+from tests.faults.story import SHORT, abort, found, staged
 
-SHORT = replace(PLAN, steps=(PlanStep(0.3, 2, 50), PlanStep(0.5, 2, 50)))
+#: Few looks, since each of them is many points to be killed at.
+BRIEF = replace(SHORT, steps=(PlanStep(0.3, 1, 30), PlanStep(0.5, 1, 30)))
+TESTERS = ("x-canary", "1")
+MIRRORED = PlanStep(0.0, 1, 30, StepKind.MIRROR, mirror=0.5)
+TESTED = PlanStep(0.0, 1, 1, StepKind.TESTERS, testers=TESTERS)
+APPROVED = PlanStep(0.3, 0, 0, StepKind.APPROVE, within=60)
+WAITED = PlanStep(0.3, 2, 0, StepKind.PAUSE)
+FIRST, SECOND = BRIEF.steps
 
 
 @dataclass(frozen=True)
 class Story:
     """One rollout, and what a person does in it."""
 
-    plan: Plan = SHORT
-    canary: Behaviour = Behaviour()
+    plan: Plan = BRIEF
+    canary: Behaviour = field(default_factory=Behaviour)
     order: tuple[int, Order] | None = None
     """At which look of the undisturbed run, and what."""
+    hooks: bool = False
 
 
 STORIES = {
     "promotion": Story(),
     "rollback": Story(canary=Behaviour(errors=0.6)),
-    "first promotion": Story(replace(SHORT, stable=None)),
-    "abort": Story(order=(3, Order.ABORT)),
+    "first promotion": Story(replace(BRIEF, stable=None)),
+    "abort": Story(order=(2, Order.ABORT)),
     "promoted by hand": Story(order=(2, Order.PROMOTE_FULL)),
+    "mirror and testers": Story(replace(BRIEF, steps=(MIRRORED, TESTED, FIRST))),
+    "mirror that fails": Story(replace(BRIEF, steps=(MIRRORED, FIRST)), Behaviour(errors=0.9)),
+    "approval": Story(replace(BRIEF, steps=(FIRST, APPROVED, SECOND)), order=(4, Order.PROMOTE)),
+    "a pause and hooks": Story(replace(BRIEF, steps=(FIRST, WAITED), hooks=(True, True)), hooks=True),
 }
 
 
@@ -54,32 +71,25 @@ def fuse() -> Iterator[Fuse]:
 
 def prepared(path: Path, fuse: Fuse, story: Story) -> Stage:
     """A stage whose champion serves, and whose every touch counts from now on."""
-    stage = Stage(path, engine=AuditedEngine, v2=story.canary)
-    stage.plan = story.plan
-    if story.plan.stable is None:
-        del stage.registry.aliases["champion"]
-    else:
-        stage.serve_stable()
+    stage = staged(path, story.plan, v2=story.canary)
+    if story.hooks:
+        stage.hooks = Hooks((), (), path)
     if story.order is not None:
         at, order = story.order
-        stage.audience.at_look = lambda number: stage.order(order) and None if number == at else None
+        order_at(stage, at, order)
     guard_world(fuse, stage)
     fuse.arm()
     return stage
 
 
-def found(stage: Stage) -> dict[str, Any]:
-    """What people find afterwards."""
-    view = journal.latest(stage.home, MODEL)
-    assert view is not None
-    return {
-        "outcome": (view.phase, view.outcome),
-        "routes": stage.engine.routes(),
-        "aliases": stage.registry.aliases,
-        "ledger": stage.actions(),
-        "servers": set(stage.engine.servers()),
-        "warm": set(warm.listed(stage.home.rollouts(MODEL))),
-    }
+def order_at(stage: Stage, look: int, order: Order) -> None:
+    """A person gives an order after that look."""
+
+    def write(number: int) -> None:
+        if number == look:
+            stage.order(order)
+
+    stage.audience.at_look = write
 
 
 def run(stage: Stage, fuse: Fuse, command: Callable[[], object]) -> bool:
@@ -109,22 +119,8 @@ def again(stage: Stage, fuse: Fuse, story: Story) -> None:
         assert run(stage, fuse, lambda: abort(stage))
         return
     if story.order is not None and len(stage.audience.looks) >= story.order[0]:
-        heard = len(stage.audience.looks)
-        stage.audience.at_look = lambda number: stage.order(story.order[1]) and None if number == heard + 1 else None
+        order_at(stage, len(stage.audience.looks) + 1, story.order[1])
     assert run(stage, fuse, stage.run)
-
-
-def abort(stage: Stage) -> None:
-    offline.abort(
-        stage.home,
-        MODEL,
-        "alice",
-        engine=stage.engine,
-        registry=stage.registry,
-        ledger=stage.ledger,
-        clock=stage.clock,
-        sleep=stage.clock.sleep,
-    )
 
 
 @pytest.mark.parametrize("name", STORIES)
@@ -146,4 +142,4 @@ def test_a_kill_anywhere_changes_nothing_about_the_end(tmp_path: Path, fuse: Fus
         assert found(stage) == expected, f"killed {what}, touch {point} of {len(points)}"
         credited_no_more_than_sent(stage)
         weight_never_rose_against_evidence(stage)
-        assert stage.engine.homeless == 0
+        assert nobody_homeless(stage)

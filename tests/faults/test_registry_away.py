@@ -91,12 +91,12 @@ def test_a_slow_registry_delays_no_look(tmp_path: Path) -> None:
 
     stage = staged(tmp_path)
     gate, threads = threading.Event(), Threads()
-    alias = stage.registry.alias
+    answer = stage.registry.alias
 
-    def slow(model: str, name: str) -> str | None:
+    def slow(model: str, alias: str) -> str | None:
         if len(stage.audience.looks) < 4 and threading.current_thread() is not threading.main_thread():
             gate.wait(20)
-        return alias(model, name)
+        return answer(model, alias)
 
     stage.registry.alias = slow  # type: ignore[method-assign]  # it answers when the rollout is well under way
     stage.errands = threads

@@ -69,7 +69,7 @@ def test_a_second_controller_on_another_machine_is_refused_by_the_endpoint_itsel
 
 
 def test_a_controller_that_hangs_is_replaced_and_does_nothing_when_it_wakes_up(tmp_path: Path) -> None:
-    """Given one is silent for longer than its lease, when another machine takes over and ends it, then its acts fail."""
+    """Given one is silent for longer than its lease, when another takes over and ends it, then its acts fail."""
     stage = staged(tmp_path / "one")
     second = elsewhere(stage, tmp_path / "two")
     verdicts: list[str] = []

@@ -369,7 +369,9 @@ def test_ctrl_c_leaves_traffic_as_it_is_and_says_how_to_go_on(tmp_path: Path) ->
 def test_a_rollout_of_a_week_is_decided_in_moments(tmp_path: Path) -> None:
     """Time is an argument: one look a minute, a bake of a week, and a regression on its fifth day."""
     stage = Stage(tmp_path, rate=0.2)
-    stage.plan = replace(PLAN, steps=(PlanStep(0.1, 7 * 86400, 0),), deadline=14 * 86400, guards=Guards(errors=1.25))
+    stage.plan = replace(
+        PLAN, steps=(PlanStep(0.1, 7 * 86400, 0),), deadline=14 * 86400, lease=86400, guards=Guards(errors=1.25)
+    )
     stage.serve_stable()
     controller = stage.controller()
     controller.interval = 3600.0
