@@ -27,6 +27,9 @@ from mlship.rollout.waiting import step
 from mlship.rollout.words import percent
 from mlship.types import Observation, Routes, Verdict, VerdictKind
 
+#: Among the accepted: a person has gone on although the evidence is against the canary.
+_DOUBT = "evidence"
+
 __all__ = ["AGAINST", "carry_on", "decide", "entered", "finish", "over", "wanted"]
 
 
@@ -56,7 +59,7 @@ def decide(
         or _moving(state, plan, evidence, world)
         or _obey(state, plan, evidence, world)
         or _object(state, plan, evidence)
-        or _correct(state, plan, evidence, world.routes)
+        or _correct(state, plan, evidence, world)
         or step(state, plan, observation, evidence, world)
     )
 
@@ -82,7 +85,8 @@ def carry_on(state: RolloutState, evidence: Evidence, now: float) -> RolloutStat
 
 
 def _resumed(state: RolloutState, evidence: Evidence) -> RolloutState:
-    accepted = tuple(dict.fromkeys((*state.accepted, *judge.objections(evidence))))
+    against = (_DOUBT,) if evidence.total >= AGAINST else ()
+    accepted = tuple(dict.fromkeys((*state.accepted, *judge.objections(evidence), *against)))
     return replace(state, phase=Phase.STEPPING, outcome=None, reason="", waited=0.0, accepted=accepted)
 
 
@@ -177,13 +181,28 @@ def _object(state: RolloutState, plan: Plan, evidence: Evidence) -> Decision | N
     return pause(state, evidence, reason)
 
 
-def _correct(state: RolloutState, plan: Plan, evidence: Evidence, routes: Routes | None) -> Decision | None:
-    """The world is as it is, not as we think: set the route again when the router reads something else."""
-    right = wanted(state, plan)
+def _correct(state: RolloutState, plan: Plan, evidence: Evidence, world: World) -> Decision | None:
+    """The world is as it is, not as we think: set the route again when the router reads something else.
+
+    That gives the canary back what the guardian has taken: not in a freeze, and not with evidence against it unless a
+    person has said to go on.
+    """
+    right, routes = wanted(state, plan), world.routes
     if routes is None or routes == right:
         return None
-    reason = f"setting the route to {place(state, plan)} again: the router reads {_spell(routes)}"
-    return hold(reason, state, evidence, Route(right))
+    reads = f"the router reads {_spell(routes)}"
+    again = f"setting the route to {place(state, plan)} again"
+    if right.weight <= routes.weight and (routes.canary or not right.canary):
+        return hold(f"{again}: {reads}", state, evidence, Route(right))
+    if world.frozen:
+        return hold(f"not {again}: no weight may rise until {world.frozen}; {reads}", state, evidence)
+    if evidence.total >= AGAINST and _DOUBT not in state.accepted:
+        if state.phase is Phase.PAUSED:
+            return None
+        strength = judge.number(evidence.total)
+        why = f"evidence {strength} is against the canary ({judge.accusation(evidence)}), and {reads}"
+        return pause(state, evidence, f"not {again}: {why}")
+    return hold(f"{again}: {reads}", state, evidence, Route(right))
 
 
 def _spell(routes: Routes) -> str:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from mlship.rollout import judge
 from mlship.rollout.judge import Evidence
 from mlship.rollout.plan import Plan, PlanStep, StepKind
-from mlship.rollout.stages import AGAINST, back, hold, leave, pause, place, promote
+from mlship.rollout.stages import AGAINST, back, hold, leave, pause, place
 from mlship.rollout.state import Decision, Outcome, Phase, RolloutState, World
 from mlship.rollout.words import duration
-from mlship.types import Observation
+from mlship.types import Observation, VerdictKind
 
 #: Watched seconds without any request after which a person is told to look at the address.
 SILENCE = 15.0
@@ -129,7 +129,9 @@ def _overdue(scene: _Scene, progress: str, why: str, *, baked: bool) -> Decision
         return back(state, plan, evidence, Outcome.ROLLED_BACK, reason)
     only_unproved = baked and state.step + 1 == len(plan.steps) and evidence.total < AGAINST and not evidence.unseen
     if plan.on_inconclusive == "promote" and only_unproved:
-        return promote(replace(state, unproved=True), evidence, f"{reason}; promoted as the policy says")
+        left = leave(state, plan, evidence, scene.world, reason, last=f"{reason}; promoted as the policy says")
+        promoted = left.verdict.kind is VerdictKind.PROMOTE  # else it waits for hooks, or a freeze
+        return replace(left, state=replace(left.state, unproved=True)) if promoted else left
     return pause(state, evidence, reason)
 
 
