@@ -122,6 +122,16 @@ def foresee(guards: Guards, steps: Sequence[PlanStep], traffic: Traffic) -> Fore
     )
 
 
+def takes(guards: Guards, steps: Sequence[PlanStep], index: int, ratio: float, traffic: Traffic) -> float:
+    """Canary requests at one stage that show this ratio of errors with a chance of 80 %; infinite when none do."""
+    evidence = judge.begin(guards, stages=len(steps))
+    stake = [1.0 - sum(evidence.stakes), *evidence.stakes][index]
+    bets = _bets(evidence, "errors", 0, stake)
+    if not bets:
+        return math.inf
+    return needed(ratio, bets, weight=_weight(steps[index]), base=traffic.errors, limit=evidence.limit)
+
+
 def _stretch(step: PlanStep, rate: float | None) -> Stretch | None:
     """A stage's traffic as the judge sees it: copies are compared with the originals. None when it cannot be known."""
     if step.testers is not None or not (step.weight or step.mirror):

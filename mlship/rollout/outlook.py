@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from mlship.policy.schema import Policy
 from mlship.policy.subject import Subject
 from mlship.policy.tree import Location
 from mlship.policy.units import format_duration, format_percent, format_rate
-from mlship.rollout.foresee import Certificate, Foresight, Sight, Stage, Traffic, foresee
+from mlship.rollout.foresee import Certificate, Foresight, Sight, Stage, Traffic, foresee, takes
 from mlship.rollout.plan import PlanStep, guards, steps
 
 #: A stage that would not even see this many times stable's errors is told.
@@ -114,29 +113,15 @@ def _blind(step: PlanStep, stage: Stage, sight: Sight, traffic: Traffic) -> str:
 
 
 def _longer(rollout: Rollout, index: int, traffic: Traffic) -> str:
-    """How many requests would be enough: the stage is asked again with more, until it sees `BLIND` times the errors."""
-    plan = list(steps(rollout))
-    step = plan[index]
-    requests = max(8, step.requests)
-    while requests < 10**9:
-        requests *= 2
-        if _sees(rollout, plan, index, requests):
-            break
-    low, high = requests // 2, requests
-    while high - low > max(1, high // 50):
-        middle = (low + high) // 2
-        low, high = (low, middle) if _sees(rollout, plan, index, middle) else (middle, high)
-    seconds = high / ((traffic.rate or math.inf) * (step.weight or step.mirror))
-    wanted = f"{rounded(high)} requests would show {share(traffic.errors)} -> {share(BLIND * traffic.errors)}"
-    return f"{wanted}: {span(seconds)} at this rate" if seconds > 0 else wanted
-
-
-def _sees(rollout: Rollout, plan: list[PlanStep], index: int, requests: int) -> bool:
-    tried = [*plan]
-    tried[index] = dataclasses.replace(plan[index], requests=requests, seconds=0.0)
-    sights = foresee(guards(rollout), tried, Traffic(None)).stages[index].sights
-    sight = next(one for one in sights if one.signal == "errors")
-    return sight.least is not None and sight.least <= BLIND * sight.base
+    """How many requests would be enough for the stage to see `BLIND` times the errors."""
+    plan = steps(rollout)
+    enough = takes(guards(rollout), plan, index, BLIND, traffic)
+    if math.isinf(enough):
+        return "expect that: no number of requests is enough"
+    wanted = f"{rounded(enough)} requests would show {share(traffic.errors)} -> {share(BLIND * traffic.errors)}"
+    if traffic.rate is None:
+        return wanted
+    return f"{wanted}: {span(enough / (traffic.rate * (plan[index].weight or plan[index].mirror)))} at this rate"
 
 
 def _stretched(certificate: Certificate, rollout: Rollout, foresight: Foresight, traffic: Traffic) -> Remark | None:

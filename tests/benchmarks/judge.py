@@ -1,4 +1,4 @@
-"""The calibration of the judge: `python tests/benchmarks/judge.py [--runs 300] [--seed 5]`.
+"""The calibration of the judge: `python tests/benchmarks/judge.py [--runs 250] [--seed 5]`.
 
 Every rollout is drawn once and shown to all judges: ours by its public interface, and what others do
 (`judge_peers.py`); the worlds are those of `judge_worlds.py`. Healthy worlds count false rollbacks (with Wilson's 95 %
@@ -250,7 +250,7 @@ def main() -> None:
     """Try all worlds, and print the result as JSON."""
     parser = argparse.ArgumentParser()
     parser.add_argument(
-        "--runs", type=int, default=300, help="rollouts of each healthy world; a third of each sick one"
+        "--runs", type=int, default=250, help="rollouts of each healthy world; a third of each sick one"
     )
     parser.add_argument("--seed", type=int, default=5)
     chosen = parser.parse_args()

@@ -1,0 +1,219 @@
+"""`mlship plan`: it tells what is known, says what is not, changes nothing, and reads the same in every format."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlship.cli import plan_views as views
+from mlship.cli.main import main
+from mlship.cli.plan import _rate
+from mlship.errors import RegistryError, UsageError
+from mlship.home import Home
+from mlship.ledger import Ledger
+from mlship.policy.load import LoadedPolicy, load_policy
+from mlship.registry import Registry
+from mlship.rollout import arrivals
+from mlship.rollout.foresee import Traffic
+from mlship.rollout.prospect import Prospect, prospect
+from mlship.types import Candidate, LedgerEntry, ModelVersion, Scrape, ServerCounters
+from tests.conftest import RegistryHome
+
+POLICY = """version: 1
+model: flight-delay
+owner: {team: flight-ops, contact: flight-ops@example.com}
+data: {evaluation: {path: july.csv, target: late}}
+gates:
+  metrics: {recall: {min: 0.6}}
+  latency: {rate: 100/s, volume: 50/s, p99: 200ms}
+rollout:
+  steps:
+    - {mirror: 100%, bake: {requests: 1000}}
+    - {weight: 1%, bake: {for: 5m}}
+    - {approve: {within: 24h}}
+    - {weight: 50%, bake: {for: 10m, requests: 5000}}
+  freeze: ["Fri 16:00 - Mon 08:00"]
+"""
+#: A Wednesday noon, and the Saturday after it.
+WEDNESDAY, SATURDAY = 1_794_398_400.0, 1_794_657_600.0
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> LoadedPolicy:
+    (tmp_path / "july.csv").write_text("late,distance\n1,100\n")
+    (tmp_path / "mlship.yaml").write_text(POLICY)
+    return load_policy(tmp_path / "mlship.yaml")
+
+
+def told(loaded: LoadedPolicy, home: Home, now: float = WEDNESDAY, **options: Any) -> Prospect:
+    return prospect(loaded, home, say=lambda _step: None, now=lambda: now, sleep=lambda _seconds: None, **options)
+
+
+def note(home: Home, loaded: LoadedPolicy, action: str, digest: str, **evidence: str) -> None:
+    found = {"status": "passed", "model": digest, "policy": loaded.digest, **evidence}
+    Ledger(home.ledger).append(
+        LedgerEntry(time.time(), "tester@here", action, "flight-delay", "1", "2", "because", found)
+    )
+
+
+def test_without_a_registry_the_stages_are_told_all_the_same(loaded: LoadedPolicy, tmp_path: Path) -> None:
+    home = Home(tmp_path / ".mlship")
+    found = told(loaded, home)
+    assert found.told
+    assert (found.candidate, found.next) == (None, "")
+    assert found.missing == ("there is no registry here yet: name one by registry.uri or MLFLOW_TRACKING_URI",)
+    assert not home.registry_dir.exists(), "a plan makes nothing"
+    text = views.text(found)
+    assert text.startswith("flight-delay: the candidate is not known\n")
+    assert "not found: there is no registry here yet" in text
+    assert "50/s (gates.latency.volume); 0.5% of it fails (assumed)" in text
+
+
+def test_a_registry_that_is_away_leaves_what_the_ledger_remembers(
+    loaded: LoadedPolicy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = Home(tmp_path / ".mlship")
+    home.ensure(home.registry_dir)
+    (home.registry_dir / "mlflow.db").touch()
+
+    def away(*_arguments: object) -> Registry:
+        raise RegistryError("the registry does not answer")
+
+    monkeypatch.setattr(Registry, "connect", away)
+    note(home, loaded, "evaluated", "sha256:22")
+    found = told(loaded, home)
+    assert found.missing == ("the registry did not tell the candidate: the registry does not answer",)
+    assert found.proofs[0].what.startswith("passed of version 2, the last in the ledger, ")
+    assert (found.candidate, found.next) == (None, "")
+
+
+def test_a_real_registry_tells_who_would_replace_whom(loaded: LoadedPolicy, registry_copy: RegistryHome) -> None:
+    found = told(loaded, registry_copy.home)
+    assert views.text(found).startswith("flight-delay: version 2 would replace version 1\n")
+    assert [proof.state for proof in found.proofs] == ["missing", "not needed", "missing"]
+    assert found.next == f"mlship evaluate {loaded.path}"
+
+
+TWO, ONE = (ModelVersion("flight-delay", number, f"sha256:{number}", Path()) for number in ("2", "1"))
+
+
+@pytest.fixture
+def known(monkeypatch: pytest.MonkeyPatch) -> Callable[[Candidate], None]:
+    """Lets the registry know a candidate and a champion."""
+
+    def know(candidate: Candidate) -> None:
+        monkeypatch.setattr("mlship.rollout.prospect._candidate", lambda *_arguments: candidate)
+
+    return know
+
+
+def test_each_proof_is_told_with_the_command_that_brings_it(
+    loaded: LoadedPolicy, tmp_path: Path, known: Callable[[Candidate], None]
+) -> None:
+    home = Home(tmp_path / ".mlship")
+    known(Candidate(TWO, ONE))
+    note(home, loaded, "evaluated", TWO.digest, champion="sha256:somebody-else")
+    assert "the champion is version 1 by now" in told(loaded, home).proofs[0].what
+    note(home, loaded, "evaluated", TWO.digest, champion=ONE.digest)
+    found = told(loaded, home)
+    assert found.proofs[0].what.startswith("passed, ")
+    assert found.next == f"mlship latency {loaded.path}"
+    note(home, loaded, "measured", TWO.digest, status="failed")
+    assert told(loaded, home).proofs[2].state == "failed"
+    note(home, loaded, "measured", TWO.digest)
+    assert told(loaded, home).next == f"mlship rollout {loaded.path}"
+    known(Candidate(TWO, TWO))
+    assert "version 2 is the champion already" in views.text(told(loaded, home))
+    known(Candidate(TWO, None))
+    first = views.text(told(loaded, home))
+    assert "version 2 would be the first champion" in first
+    assert "there is no champion: the candidate gets all traffic at once, without stages" in first
+
+
+def test_the_docker_engine_needs_images_of_both(
+    loaded: LoadedPolicy, tmp_path: Path, known: Callable[[Candidate], None]
+) -> None:
+    home = Home(tmp_path / ".mlship")
+    known(Candidate(TWO, ONE))
+    loaded.path.write_text(loaded.text.replace("rollout:\n", "rollout:\n  engine: docker\n"))
+    policy = load_policy(loaded.path)
+    assert told(policy, home).proofs[1].command == f"mlship build {loaded.path}"
+    note(home, policy, "built", TWO.digest, image="sha256:" + 64 * "a")
+    assert told(policy, home).proofs[1].command == f"mlship build {loaded.path} --candidate 1"
+    note(home, policy, "built", ONE.digest, image="sha256:" + 64 * "b")
+    assert told(policy, home).proofs[1].what == "built: sha256:aaaaaaaaaaaa"
+
+
+def test_a_freeze_is_told_while_it_holds(loaded: LoadedPolicy, tmp_path: Path) -> None:
+    home = Home(tmp_path / ".mlship")
+    assert "freeze      not now (Fri 16:00 - Mon 08:00)" in views.text(told(loaded, home))
+    assert "no weight may rise until Mon 08:00" in views.text(told(loaded, home, SATURDAY))
+
+
+def counters(requests: int, errors: int = 0, epoch: str = "a") -> ServerCounters:
+    return ServerCounters(epoch, requests, errors, ())
+
+
+def test_the_rate_is_that_of_the_running_endpoint() -> None:
+    first = arrivals.Reading(Scrape(10.0, {"one": counters(5000, 50), "two": counters(100)}), "one")
+    last = arrivals.Reading(Scrape(12.0, {"one": counters(5080, 51), "two": counters(120)}), "one")
+    found = arrivals.traffic(first, last, Traffic(7.0, "rollout.rate"))
+    assert (found.rate, found.source) == (50.0, "measured at the endpoint just now")
+    assert (found.errors, found.measured) == (51 / 5080, True)
+
+
+def test_an_endpoint_without_requests_leaves_the_policys_rate() -> None:
+    same = arrivals.Reading(Scrape(10.0, {"one": counters(20)}), "one")
+    later = arrivals.Reading(Scrape(11.0, {"one": counters(20)}), "one")
+    assert arrivals.traffic(same, later, Traffic(7.0, "rollout.rate")) == Traffic(7.0, "rollout.rate")
+    again = arrivals.Reading(Scrape(11.0, {"one": counters(90, epoch="b")}), "one")
+    assert arrivals.traffic(same, again, Traffic(None)).rate is None, "a restart is no traffic"
+
+
+def test_a_champion_that_never_failed_may_fail_once() -> None:
+    reading = arrivals.Reading(Scrape(10.0, {"one": counters(4000)}), "one")
+    assert arrivals.traffic(reading, reading, Traffic(1.0)).errors == 1 / 4000
+
+
+def test_every_format_tells_the_same(loaded: LoadedPolicy, tmp_path: Path) -> None:
+    found = told(loaded, Home(tmp_path / ".mlship"), rate=50.0)
+    document = views.document(found)
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert [step["foreseen"]["requests"] for step in document["steps"]] == [1000, 150, 0, 15000]
+    assert document["traffic"] == {"rate": 50.0, "source": "--rate", "errors": 0.005, "measured": False}
+    markdown = views.markdown(found)
+    assert "| 2 | 1% | 5m | 150 | 5m | 0.5% -> " in markdown
+    github = views.github(found).splitlines()
+    assert github[0].startswith(f"::warning file={loaded.path}::step 2: 1%25 of 50/s for 5m is 150 canary requests")
+    assert "\n".join(github[2:]) == markdown
+    assert "warning: step 2: 1% of 50/s for 5m" in views.text(found)
+
+
+def test_the_command_ends_with_3_only_when_nothing_can_be_told(
+    loaded: LoadedPolicy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*arguments: str) -> int:
+        monkeypatch.setattr("sys.argv", ["mlship", "plan", str(loaded.path), *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return int(end.value.code or 0)
+
+    monkeypatch.setenv("MLSHIP_HOME", str(tmp_path / ".mlship"))
+    assert run("--format", "json") == 0
+    assert json.loads(capsys.readouterr().out)["candidate"] is None
+    loaded.path.write_text(loaded.text[: loaded.text.index("rollout:")])
+    assert run() == 3
+    assert "the policy has no rollout section" in capsys.readouterr().out
+    assert run("--rate", "50") == 2
+    assert "--rate: a rate needs a unit" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("rate", ["50", "0/s", "", "fast"])
+def test_a_rate_that_is_none_is_told(rate: str) -> None:
+    with pytest.raises(UsageError, match="--rate: "):
+        _rate(rate)
