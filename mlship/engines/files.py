@@ -92,7 +92,6 @@ def render_routes(directory: Path, known: State, wanted: Routes | None) -> None:
         since = users.time_of(before, wanted)
         if since != users.since(before):
             users.empty(log)  # before anybody of the new time can stand in it
-    _write(directory, "jobs.json", envoy.jobs_routes(stable, known.front.timeout, ""))
 
     def rendered(routes: Routes | None) -> dict[str, Any]:
         last = known.fallback_port != 0
@@ -102,6 +101,10 @@ def render_routes(directory: Path, known: State, wanted: Routes | None) -> None:
     if wanted is not None and wanted != Routes(wanted.stable):  # first: whoever sees the routes finds their way back
         _write(directory, guardian.BACK.format(document["version_info"]), rendered(Routes(wanted.stable)))
     _write(directory, guardian.ROUTES, document)
+    # After the routes, and only when it is another one: to replace a file takes milliseconds on some disks.
+    jobs = envoy.versioned(envoy.jobs_routes(stable, known.front.timeout, ""))
+    if _version(directory, "jobs.json") != jobs["version_info"]:
+        _write(directory, "jobs.json", jobs)
     guardian.prune(str(directory / ROUTER_FILES))
     if not since:
         users.empty(log)  # who was counted is nobody's business any more
@@ -118,7 +121,15 @@ def _write(directory: Path, name: str, document: dict[str, Any]) -> None:
 def versions(directory: Path, known: State) -> dict[str, str]:
     """Version of each file that Envoy reads, by name without its ending, as `Admin.applied` tells what it has taken."""
     names = ("clusters", "routes", *(name.removesuffix(".json") for name in envoy.extensions(known.front, "")))
-    return {name: json.loads((directory / "envoy" / f"{name}.json").read_text())["version_info"] for name in names}
+    return {name: _version(directory, f"{name}.json") for name in names}
+
+
+def _version(directory: Path, name: str) -> str:
+    """Version of a file that Envoy reads; empty when it is not there."""
+    try:
+        return str(json.loads((directory / ROUTER_FILES / name).read_text())["version_info"])
+    except FileNotFoundError:
+        return ""
 
 
 def wanted_routes(directory: Path) -> Routes | None:
