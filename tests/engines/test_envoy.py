@@ -140,6 +140,17 @@ def test_another_candidate_begins_with_other_users() -> None:
     assert first != other
 
 
+@pytest.mark.parametrize(("certificate", "secure"), [("", False), ("/c.pem", True)])
+def test_the_cookie_of_newcomers_is_secure_where_callers_are(certificate: str, *, secure: bool) -> None:
+    front = replace(FRONT, certificate=certificate)
+    (host,) = envoy.routes(Routes("v1", "v2", 0.1, sticky="cookie:uid"), NAMES, front, "7")["resources"][0][
+        "virtual_hosts"
+    ]
+    told = host["routes"][0]["typed_per_filter_config"]["users"]["filter_context"]
+    assert told["cookie"] == "uid"
+    assert told["attributes"].endswith("; Secure") is secure
+
+
 def test_a_time_has_its_name_with_its_routes() -> None:
     assert envoy.since(dump(envoy.routes(KINDS[-1], NAMES, FRONT, "7", since="5e8f"))) == "5e8f"
     assert envoy.since(dump(envoy.routes(None, NAMES, FRONT, "7"))) == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -108,10 +109,12 @@ def test_a_canary_gets_copies_of_predictions_with_their_ids_and_of_nothing_else(
     before = world.engine.scrape().servers
     world.routed(mirror=1.0)
     for path in ("/invocations", "/v2/models/m/infer"):
-        _, headers, _ = world.ask(path, x_request_id=f"mine {path}")
+        _, headers, _ = world.ask(path, x_request_id=f"mine {path}", x_mlship_copy="1")
         assert (headers["x-mlship-version"], headers["x-request-id"]) == ("1", f"mine {path}")
         until(lambda path=path: seen(world, world.canary).get("x-request-id") == f"mine {path}")  # type: ignore[misc]  # a lambda's default
         assert seen(world, world.canary)["host"] == seen(world, world.stable)["host"]
+        assert seen(world, world.canary)["x-mlship-copy"] == "1"
+        assert "x-mlship-copy" not in seen(world, world.stable)
     _, headers, _ = world.ask()  # the router's own id, too
     until(lambda: seen(world, world.canary).get("x-request-id") == headers["x-request-id"])
     assert ask(world.engine.address, "GET", "/ping")[0] == 200
@@ -123,6 +126,22 @@ def test_a_canary_gets_copies_of_predictions_with_their_ids_and_of_nothing_else(
     assert after[world.stable].requests - before[world.stable].requests == 3
     assert after[world.canary].requests == before[world.canary].requests, "a copy is nobody's request"
     assert after[world.stable].mirrored == before[world.stable].mirrored
+
+
+def test_a_copy_carries_no_credentials(world: World) -> None:
+    known = state.load(world.engine.directory)
+    assert known is not None
+    world.routed(mirror=1.0)
+    world.engine.apply(replace(known.front, key_digests=(hashlib.sha256(b"secret").hexdigest(),)))
+    try:
+        before = world.engine.scrape().servers[world.canary].mirrored[0]
+        assert world.ask(x_request_id="stranger")[0] == 401
+        assert world.ask(x_request_id="friend", x_api_key="secret", authorization="Basic secret")[0] == 200
+        until(lambda: seen(world, world.canary).get("x-request-id") == "friend")
+        assert "secret" not in json.dumps(seen(world, world.canary))
+        assert world.copies(before + 1)[0] == before + 1, "who is refused is not copied"
+    finally:
+        world.engine.apply(known.front)
 
 
 def test_the_share_of_copies_is_the_one_asked_for(world: World) -> None:

@@ -19,6 +19,8 @@ from mlship.types import Routes
 PARTS = 1_000_000
 #: What the names of the routes end with that only chosen callers take.
 TESTERS = "testers"
+#: The header by which a model can tell a copy.
+COPY = "x-mlship-copy"
 
 _PREVIOUS = TYPE + "envoy.extensions.retry.priority.previous_priorities.v3.PreviousPrioritiesConfig"
 _ROUTES = TYPE + "envoy.config.route.v3.RouteConfiguration"
@@ -53,11 +55,12 @@ def routes(
         "domains": ["*"],
         "routes": [],
         "typed_per_filter_config": {BODY: body_limit(front.max_body)},
+        "request_headers_to_remove": [COPY],
         "request_body_buffer_limit": front.max_body,  # kept until the answer comes, so that it can be sent again
     }
     if asks(front):
         host["typed_per_filter_config"][AUTH] = credentials(front)
-        host["request_headers_to_remove"] = sorted({front.key_header, "authorization"})
+        host["request_headers_to_remove"] += sorted({front.key_header, "authorization"})
     if wanted is None:
         host["routes"] = [_direct(503, "no model is routed yet")]
     else:
@@ -132,6 +135,8 @@ def _copied(canary: str, share: float) -> dict[str, Any]:
         "cluster": copies(canary),
         "runtime_fraction": {"default_value": {"numerator": max(1, round(share * PARTS)), "denominator": "MILLION"}},
         "disable_shadow_host_suffix_append": True,  # the copy is the request, also to a model that reads its host
+        # For models that do more than predict. Callers cannot say it: it is taken off what they send.
+        "request_headers_mutations": [{"append": {"header": {"key": COPY, "value": "1"}}}],
     }
 
 
