@@ -135,15 +135,14 @@ def update_all(process: EProcess, windows: Iterable[Window], *, copies: bool = F
             for i, more, log in points:
                 cost = m * log1p(w * more) - edge
                 sums[i] += x * log - (min(cost, canary * log1p(q * more)) if exact else cost)
-    return replace(process, sums=tuple(sums)) if moved else process
+    return with_sums(process, sums) if moved else process
 
 
-def routed(process: EProcess, *, counted: tuple[int, int], weight: float, inflation: float = 1.0) -> EProcess:
+def routed(process: EProcess, *, counted: tuple[int, int], weight: float) -> EProcess:
     """The process after one window in which the router gave the canary `weight` (0 to 1) of everything.
 
     It bets on how much more often the canary's share was counted than stable's: missing telemetry, or a sample-ratio
-    mismatch. `counted` is (canary, stable); where they come in groups (rows of a request), `inflation` is how many
-    come together, and the bet is that much smaller.
+    mismatch. `counted` is (canary, stable).
 
     Raises ``ValueError`` for counts or weights that cannot be.
     """
@@ -156,8 +155,13 @@ def routed(process: EProcess, *, counted: tuple[int, int], weight: float, inflat
     for null, points in _sides(process.grid, process.margin, process.below):
         edge = math.log1p(weight * null)
         for i, more, log in points:
-            sums[i] += (x * log - m * (math.log1p(weight * more) - edge)) / inflation
-    return replace(process, sums=tuple(sums))
+            sums[i] += x * log - m * (math.log1p(weight * more) - edge)
+    return with_sums(process, sums)
+
+
+def with_sums(process: EProcess, sums: Iterable[float]) -> EProcess:
+    """The process with other sums; a look makes many, and this takes a fraction of ``dataclasses.replace``."""
+    return EProcess(process.grid, tuple(sums), process.margin, process.weights, process.idle, process.below)
 
 
 @lru_cache(maxsize=512)

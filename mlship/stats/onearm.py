@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
-from mlship.stats.eprocess import EProcess
+from mlship.stats.eprocess import EProcess, with_sums
 
 #: Alternatives as odds over the limit's odds, so that every share stays below 1.
 ODDS: tuple[float, ...] = (1.25, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0, 100.0)
@@ -46,7 +45,7 @@ def update(process: EProcess, *, bad: int, of: int) -> EProcess:
     if of == 0:
         return process
     steps = growth(process, bad / of)
-    return replace(process, sums=tuple(s + of * step for s, step in zip(process.sums, steps, strict=True)))
+    return with_sums(process, (s + of * step for s, step in zip(process.sums, steps, strict=True)))
 
 
 def growth(process: EProcess, share: float) -> tuple[float, ...]:

@@ -248,6 +248,19 @@ def test_rows_that_come_together_count_as_what_they_are() -> None:
     assert seen(guards, look(arm(40, a=400), arm(360, a=3600))).units.rows_per_request == pytest.approx(19.0)
 
 
+@pytest.mark.parametrize(("sizes", "inflation"), [("even", 5.0), ("geometric", 9.0)])
+def test_the_windows_tell_how_unevenly_rows_come_together(sizes: str, inflation: float) -> None:
+    """Requests of five rows: E[s^2] / E[s] is 5 when all are alike, and 2 * 5 - 1 when they are geometric."""
+    random = np.random.default_rng(9)
+    evidence, times = judge.begin(Guards(predictions=1.5), HISTORY), clock()
+    for _ in range(400):
+        requests = [int(n) for n in random.multinomial(100, (0.2, 0.8))]
+        rows = [int(random.geometric(0.2, n).sum()) if sizes == "geometric" else 5 * n for n in requests]
+        arms = [arm(n, a=told) for n, told in zip(requests, rows, strict=True)]
+        evidence = judge.update(evidence, look(arms[0], arms[1], next(times)))
+    assert evidence.units.rows_per_request == pytest.approx(inflation, rel=0.2)
+
+
 def sticky(random: np.random.Generator, *, users: bool, looks: int = 40) -> float:
     """The largest evidence of healthy labels where every user sends five requests, all wrong or all right."""
     evidence, times, most = judge.begin(Guards(labels=1.0), HISTORY), clock(), 0.0

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 from mlship.stats import eprocess
 from mlship.stats.eprocess import EProcess
 
+#: Windows that are too few to tell how uneven requests are.
+_FEW = 20
+#: Signals that compare the canary with a limit, not with stable.
+ONE_ARM = ("latency limits", "agreement")
 #: (bad, counted)
 Count = tuple[int, int]
 
@@ -30,12 +34,24 @@ class Signal:
     """Share of each bet; empty: equal shares."""
     inflation: float = 1.0
     """How many outcomes come together (rows of a request, requests of a user): E is raised to one over it."""
+    inflations: tuple[float, ...] = ()
+    """The same of each bet, where they differ."""
+
+    @property
+    def seen(self) -> bool:
+        """Whether it has seen of both arms what it compares: without stable's requests nothing speaks against any."""
+        return bool(self.canary[1]) and (self.name in ONE_ARM or bool(self.stable[1]))
+
+    @property
+    def logs(self) -> tuple[float, ...]:
+        """Natural logarithm of each bet's e-value."""
+        inflations = self.inflations or (self.inflation,) * len(self.processes)
+        return tuple(eprocess.log_e(one) / each for one, each in zip(self.processes, inflations, strict=True))
 
     @property
     def log_e(self) -> float:
         """Natural logarithm of the signal's e-value."""
-        logs = [eprocess.log_e(process) for process in self.processes]
-        return eprocess.log_mean(logs, self.weights or None) / self.inflation
+        return eprocess.log_mean(self.logs, self.weights or None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,13 +98,42 @@ class Outputs:
 
 
 @dataclass(frozen=True, slots=True)
+class Rows:
+    """How many rows one arm's requests have, told by what its windows differ in."""
+
+    rows: int = 0
+    requests: int = 0
+    windows: int = 0
+    squares: float = 0.0
+    """Sum over the windows of rows squared, per request."""
+
+    @property
+    def inflation(self) -> float:
+        """Variance inflation of rows that come together in requests of s rows: E[s^2] / E[s].
+
+        The variance of s is that of a window's rows, over its requests: what windows differ by, beyond their lengths.
+        """
+        if not self.requests or not self.rows:
+            return 1.0
+        if self.windows < _FEW:
+            return _inflation(self.rows, self.requests)
+        mean = self.rows / self.requests
+        spread = (self.squares - mean * self.rows) / (self.windows - 1)
+        return max(1.0, mean + max(0.0, spread) / mean)
+
+    def add(self, rows: int, requests: int) -> Rows:
+        """With one more window."""
+        if requests <= 0:
+            return self
+        return Rows(self.rows + rows, self.requests + requests, self.windows + 1, self.squares + rows**2 / requests)
+
+
+@dataclass(frozen=True, slots=True)
 class Units:
     """How outcomes come together: rows in requests, requests in users, users in stages."""
 
-    rows: int = 0
-    """Predictions of requests whose rows were counted,"""
-    row_requests: int = 0
-    """and these requests."""
+    canary: Rows = Rows()
+    stable: Rows = Rows()
     served: int = 0
     """Requests while users were counted,"""
     counted: int = 0
@@ -100,8 +145,8 @@ class Units:
 
     @property
     def rows_per_request(self) -> float:
-        """Variance inflation of rows that come together in requests."""
-        return _inflation(self.rows, self.row_requests)
+        """Variance inflation of rows that come together in requests, in the arm where it is larger."""
+        return max(self.canary.inflation, self.stable.inflation)
 
     @property
     def requests_per_user(self) -> float:
@@ -165,8 +210,8 @@ class Evidence:
 
     @property
     def unseen(self) -> tuple[str, ...]:
-        """Signals that may roll back, and have not seen anything of the canary yet."""
-        return tuple(s.name for s in self.signals if s.action == "rollback" and s.canary[1] == 0)
+        """Signals that may roll back, and have not seen anything of the canary yet, or of stable to compare it with."""
+        return tuple(s.name for s in self.signals if s.action == "rollback" and not s.seen)
 
     @property
     def convicted(self) -> tuple[Signal, ...]:

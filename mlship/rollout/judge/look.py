@@ -30,6 +30,8 @@ def update(evidence: Evidence, observation: Observation) -> Evidence:
     if observation.missing:
         return evidence
     evidence = replace(evidence, spans=_spans(evidence, observation), units=_units(evidence.units, observation))
+    labels = tuple(one for one in observation.labels if telemetry.weight_at(evidence, one.second) is not None)
+    observation = replace(observation, labels=labels)
     signals = tuple(_look(signal, evidence, observation) for signal in evidence.signals)
     proofs = tuple(_prove(proof, evidence, observation) for proof in evidence.proofs)
     canary = observation.canary
@@ -76,7 +78,10 @@ def _chosen(name: str, observation: Observation) -> bool:
 
 
 def windows(name: str, evidence: Evidence, observation: Observation) -> list[Window]:
-    """What a signal counts of one look in which the arms were assigned at random, window by window."""
+    """What a signal counts of one look in which the arms were assigned at random, window by window.
+
+    Labels are those of seconds with one weight.
+    """
     canary, stable = observation.canary, observation.stable
     if name == "errors":
         return [_window(_count(canary.errors, canary.requests), _count(stable.errors, stable.requests))]
@@ -92,7 +97,6 @@ def windows(name: str, evidence: Evidence, observation: Observation) -> list[Win
     return [
         _window(_count(one.canary[1], one.canary[0]), _count(one.stable[1], one.stable[0]))
         for one in observation.labels
-        if telemetry.weight_at(evidence, one.second) is not None
     ]
 
 
@@ -140,10 +144,12 @@ def _limits(signal: Signal, evidence: Evidence, observation: Observation) -> Sig
     return replace(signal, processes=processes, canary=_plus(signal.canary, counts[-1]), inflation=inflation)
 
 
-def _agreement(signal: Signal, _evidence: Evidence, observation: Observation) -> Signal:
+def _agreement(signal: Signal, evidence: Evidence, observation: Observation) -> Signal:
+    """Pairs of predictions for the same request; a request's rows come together."""
     different, compared = _count(observation.agreement[1], observation.agreement[0])
     processes = tuple(onearm.update(process, bad=different, of=compared) for process in signal.processes)
-    return replace(signal, processes=processes, canary=_plus(signal.canary, (different, compared)))
+    inflation = evidence.units.rows_per_request
+    return replace(signal, processes=processes, canary=_plus(signal.canary, (different, compared)), inflation=inflation)
 
 
 def _prove(proof: Proof, evidence: Evidence, observation: Observation) -> Proof:
@@ -176,10 +182,11 @@ def _inflation(name: str, units: Units) -> float:
 
 def _units(units: Units, observation: Observation) -> Units:
     arms = (observation.canary, observation.stable)
-    for arm in arms:
-        requests = telemetry.answered(arm)
-        if arm.predictions is not None and requests:
-            units = replace(units, rows=units.rows + arm.predictions.total, row_requests=units.row_requests + requests)
+    mine, theirs = observation.canary.predictions, observation.stable.predictions
+    if mine is not None and theirs is not None:
+        canary = units.canary.add(mine.total, telemetry.answered(observation.canary))
+        stable = units.stable.add(theirs.total, telemetry.answered(observation.stable))
+        units = replace(units, canary=canary, stable=stable)
     if not observation.users:
         return units
     counted = sum(max(0, arm.requests) for arm in arms)

@@ -44,7 +44,7 @@ def look(signal: Signal, evidence: Evidence, observation: Observation) -> Signal
     if known.names:
         won = multinomial.growth(_classes(known), (xs[: _width(known)], ys[: _width(known)]), evidence.margin)
         purse = signal.processes[-1]
-        singles.append(replace(purse, sums=tuple(s + won for s in purse.sums)))
+        singles.append(eprocess.with_sums(purse, (s + won for s in purse.sums)))
     signal = replace(
         signal,
         processes=tuple(singles),

@@ -26,8 +26,7 @@ def look(signal: Signal, evidence: Evidence, observation: Observation) -> Signal
     canary, stable, units = observation.canary, observation.stable, evidence.units
     counted = max(0, canary.requests), max(0, stable.requests)
     if 0 < observation.weight < 1 and _settled(evidence, observation):
-        inflation = units.counts_per_user
-        requests = eprocess.routed(requests, counted=counted, weight=observation.weight, inflation=inflation)
+        requests = eprocess.routed(requests, counted=counted, weight=observation.weight)
         signal = replace(
             signal,
             canary=(signal.canary[0] + counted[0], signal.canary[1] + sum(counted)),
@@ -35,12 +34,13 @@ def look(signal: Signal, evidence: Evidence, observation: Observation) -> Signal
         )
     mine, theirs = answered(canary), answered(stable)
     if canary.predictions is not None and stable.predictions is not None and mine and theirs:
-        rows, weight = (canary.predictions.total, stable.predictions.total), mine / (mine + theirs)
-        predictions = eprocess.routed(predictions, counted=rows, weight=weight, inflation=units.rows_per_request)
-    inflation = units.rows_per_request * units.requests_per_user
+        told, weight = (canary.predictions.total, stable.predictions.total), mine / (mine + theirs)
+        predictions = eprocess.routed(predictions, counted=told, weight=weight)
     for weight, (mine, theirs) in _labelled(evidence, observation).items():
-        labels = eprocess.routed(labels, counted=(mine, theirs), weight=weight, inflation=inflation)
-    return replace(signal, processes=(requests, predictions, labels))
+        labels = eprocess.routed(labels, counted=(mine, theirs), weight=weight)
+    rows = units.rows_per_request
+    inflations = units.counts_per_user, rows, rows * units.requests_per_user
+    return replace(signal, processes=(requests, predictions, labels), inflations=inflations)
 
 
 def _settled(evidence: Evidence, observation: Observation) -> bool:
@@ -66,9 +66,7 @@ def lacking(evidence: Evidence) -> tuple[str, ...]:
     if signal is None:
         return ()
     limit = math.log(evidence.limit)
-    return tuple(
-        what for process, (what, _) in zip(signal.processes, COUNTS, strict=True) if eprocess.log_e(process) >= limit
-    )
+    return tuple(what for log, (what, _) in zip(signal.logs, COUNTS, strict=True) if log >= limit)
 
 
 def doubted(evidence: Evidence, name: str) -> tuple[str, ...]:
@@ -90,4 +88,7 @@ def _labelled(evidence: Evidence, observation: Observation) -> dict[float, Count
 
 def weight_at(evidence: Evidence, second: int) -> float | None:
     """The weight that every request of this second met; None when there was no single one, or it is forgotten."""
-    return next((weight for first, last, weight in reversed(evidence.spans) if first <= second <= last), None)
+    for first, last, weight in reversed(evidence.spans):
+        if first <= second <= last:
+            return weight
+    return None

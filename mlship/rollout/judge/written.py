@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from mlship.rollout.judge import bets
-from mlship.rollout.judge.evidence import Evidence, Outputs, Proof, Signal, Units
+from mlship.rollout.judge.evidence import Evidence, Outputs, Proof, Rows, Signal, Units
 from mlship.stats import eprocess, onearm
 from mlship.stats.eprocess import EProcess
 
@@ -30,6 +30,7 @@ def to_json(evidence: Evidence) -> dict[str, Any]:
                 "budget": signal.budget,
                 "weights": list(signal.weights),
                 "inflation": signal.inflation,
+                "inflations": list(signal.inflations),
             }
             for signal in evidence.signals
         ],
@@ -75,7 +76,7 @@ def from_json(document: dict[str, Any]) -> Evidence:
             "thresholds": None if document["thresholds"] is None else tuple(document["thresholds"]),
             "limits": tuple((share, limit) for share, limit in document["limits"]),
             "outputs": None if outputs is None else _outputs(outputs),
-            "units": Units(**document["units"]),
+            "units": _units(document["units"]),
             "spans": tuple((first, last, weight) for first, last, weight in document["spans"]),
             "testers": (document["testers"][0], document["testers"][1]),
         }
@@ -90,6 +91,7 @@ def _signal(document: dict[str, Any]) -> Signal:
             "canary": tuple(document["canary"]),
             "stable": tuple(document["stable"]),
             "weights": tuple(document["weights"]),
+            "inflations": tuple(document["inflations"]),
         }
     )
 
@@ -104,6 +106,10 @@ def _proof(document: dict[str, Any]) -> Proof:
             "stable": tuple(document["stable"]),
         }
     )
+
+
+def _units(document: dict[str, Any]) -> Units:
+    return Units(**{**document, "canary": Rows(**document["canary"]), "stable": Rows(**document["stable"])})
 
 
 def _outputs(document: dict[str, Any]) -> Outputs:
