@@ -137,8 +137,24 @@ def test_a_canary_that_hangs_is_answered_by_stable(world: World) -> None:
     until(world.ready)
 
 
+def test_a_mirrored_canary_whose_container_has_gone_costs_nobody_anything(world: World) -> None:
+    other = world.engine.deploy(release("3"))
+    world.engine.wait_ready(other, 20)
+    routed(world.engine, Routes(world.stable, other, mirror=1.0))
+    world.engine.site.client.api.remove_container(world.container(other).id, force=True)
+    with world.callers() as callers:
+        callers.more(40)
+        world.engine.deploy(release("1"))  # nothing to do but to look again
+        until(lambda: world.engine.routes() == Routes(world.stable))
+        callers.more(20)
+    assert not callers.lost
+    assert max(answer.done - answer.sent for answer in callers.answers) < TIMEOUT / 2
+    assert set(world.engine.scrape().servers) == {world.stable, world.canary}
+
+
 def test_a_restarted_router_takes_up_its_routes_and_begins_an_epoch(world: World) -> None:
-    routes = world.split(0.25)
+    routes = Routes(world.stable, world.canary, 0.25, 0.125, ("x-canary", "1"), "cookie:uid")
+    routed(world.engine, routes)
     with world.callers() as callers:
         callers.more(20)
     before = world.engine.scrape()
