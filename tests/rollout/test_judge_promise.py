@@ -132,7 +132,7 @@ def test_under_the_null_the_mean_of_evidence_is_one_at_most_at_any_stop() -> Non
 
 
 def test_a_look_at_everything_costs_less_than_a_millisecond() -> None:
-    """Twelve classes, labels of thirty seconds, every guard and certificate; the best of some, on a busy machine."""
+    """Twelve classes, labels of thirty seconds, every guard and certificate; the best of some, in time of the CPU."""
     import time
     from dataclasses import replace
 
@@ -144,7 +144,7 @@ def test_a_look_at_everything_costs_less_than_a_millisecond() -> None:
     )  # fmt: skip
     random = np.random.default_rng(1)
     evidence, best = judge.begin(guards, tuple(map(int, random.multinomial(5000, latencies()))), 4), 1.0
-    for index in range(40):
+    for index in range(80):
         arms = []
         for n in (450, 50):
             classes = {f"class {k}": int(c) for k, c in enumerate(random.multinomial(n, [1 / 12] * 12))}
@@ -153,7 +153,7 @@ def test_a_look_at_everything_costs_less_than_a_millisecond() -> None:
         at = 1000.0 + index
         labels = tuple(LabelWindow(int(at) + 1 - k, (5, k % 3), (40, 4)) for k in range(min(30, index + 1)))
         one = Observation(at, at + 1, 0.1, arms[0], arms[1], labels)
-        started = time.perf_counter()
+        started = time.thread_time()
         evidence = judge.update(evidence, one)
-        best = min(best, time.perf_counter() - started) if index >= 30 else best
+        best = min(best, time.thread_time() - started) if index >= 30 else best
     assert best < 0.001

@@ -12,6 +12,8 @@ from mlship.stats.eprocess import EProcess
 #: Shares of the stake on each ratio of ``eprocess.RARE`` and ``eprocess.COMMON``.
 RARE_WEIGHTS: tuple[float, ...] = (0.08, 0.16, 0.26, 0.17, 0.11, 0.08, 0.06, 0.05, 0.03)
 COMMON_WEIGHTS: tuple[float, ...] = (0.1, 0.15, 0.2, 0.2, 0.15, 0.12, 0.08)
+#: Alternatives for one class, or one range of scores; there are many of them, and one bet on all of them together.
+SHIFTS: tuple[float, ...] = (1.25, 1.5, 2.0, 4.0)
 #: Alternatives for arms of which one is counted less than the router's weight says, beyond `COUNTED`.
 TILTS: tuple[float, ...] = (1.05, 1.2, 1.5, 3.0, 20.0)
 #: So much more or less may be counted without an objection: requests under way at the edges of a window.
@@ -64,9 +66,14 @@ def rare(margin: float, staked: float = 1.0) -> EProcess:
     return eprocess.begin(eprocess.RARE, margin, weights=RARE_WEIGHTS, staked=staked)
 
 
-def common(margin: float, staked: float = 1.0, *, two_sided: bool = False) -> EProcess:
+def common(margin: float, staked: float = 1.0) -> EProcess:
     """The bet on a rate of some percent and above."""
-    return eprocess.begin(eprocess.COMMON, margin, weights=COMMON_WEIGHTS, two_sided=two_sided, staked=staked)
+    return eprocess.begin(eprocess.COMMON, margin, weights=COMMON_WEIGHTS, staked=staked)
+
+
+def shift(margin: float, staked: float = 1.0) -> EProcess:
+    """The bet on a class, or a range of scores, that the canary predicts more or less often."""
+    return eprocess.begin(SHIFTS, margin, two_sided=True, staked=staked)
 
 
 def _processes(name: str, guards: Guards, staked: float) -> tuple[EProcess, ...]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from itertools import accumulate
 
-from mlship.rollout.judge.bets import common
+from mlship.rollout.judge.bets import shift
 from mlship.rollout.judge.evidence import Count, Evidence, Outputs, Signal
 from mlship.stats import eprocess, histogram, multinomial
 from mlship.stats.eprocess import EProcess
@@ -110,7 +110,7 @@ def _opened(signal: Signal, known: Outputs, evidence: Evidence) -> Signal:
     """The signal with its bets, once it is known on what; each has as much on it as the stages so far."""
     staked = 1 - sum(evidence.stakes)
     classes, cuts = _width(known), len(known.cuts)
-    single = (common(evidence.margin, staked, two_sided=True),) * (classes + cuts)
+    single = (shift(evidence.margin, staked),) * (classes + cuts)
     if not classes:
         return replace(signal, processes=single)
     half = 0.5 if cuts else 1.0

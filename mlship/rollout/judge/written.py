@@ -13,7 +13,7 @@ from mlship.stats.eprocess import EProcess
 
 #: Alternatives by the name under which they are written down, so that a journal's line stays short. A rollout may
 #: outlive a version of this program: never change what a name means, add another one.
-_NAMES = ("rare-1", "common-1", "common-two-sided-1", "tilts-1", "fine-1", "odds-1", "scarce-1")
+_NAMES = ("rare-1", "common-1", "shift-1", "tilts-1", "fine-1", "odds-1", "scarce-1")
 
 
 def to_json(evidence: Evidence) -> dict[str, Any]:
@@ -156,8 +156,10 @@ def _alternatives(name: str, margin: float) -> tuple[tuple[float, ...], tuple[fl
         return None
     elif name == "rare-1":
         process = bets.rare(margin)
-    elif name.startswith("common"):
-        process = bets.common(margin, two_sided=name == "common-two-sided-1")
+    elif name == "common-1":
+        process = bets.common(margin)
+    elif name == "shift-1":
+        process = bets.shift(margin)
     elif name == "tilts-1":
         process = eprocess.begin(bets.TILTS, margin, two_sided=True)
     elif name == "fine-1" and margin > bets.FINE[0]:
