@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import select
 import signal
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from mlship.errors import DataError, MlshipError, ModelError, ModelFault
 from mlship.policy.gates import SecurityGate
 from mlship.policy.units import format_duration, format_size
 from mlship.scoring import environment, memory
+from mlship.scoring.pipe import readable
 from mlship.types import ModelVersion
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ class Process:
         data = bytearray(size)
         view, at = memoryview(data), 0
         while at < size:
-            if select.select([self._answers], [], [], _LOOK)[0]:
+            if readable(self._answers, _LOOK):
                 got = os.readv(self._answers, [view[at : at + (1 << 20)]])
                 if not got:
                     raise self._died()
@@ -164,7 +164,7 @@ class Process:
                 if time.monotonic() - self._looked_around > _LOOK_AROUND:
                     self._watch()
                 continue
-            if self._process.poll() is not None and not select.select([self._answers], [], [], 0)[0]:
+            if self._process.poll() is not None and not readable(self._answers, 0):
                 raise self._died()
             self._watch()
             if time.monotonic() > deadline:

@@ -93,3 +93,4 @@ def ended(engine: DockerEngine) -> Iterator[DockerEngine]:
     finally:
         engine.down()
         assert world.left(engine.site.client, engine.site.names) == []
+        engine.site.client.close()

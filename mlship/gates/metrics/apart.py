@@ -10,7 +10,6 @@ import io
 import json
 import os
 import pickle
-import select
 import struct
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from mlship.gates.metrics import functions
 from mlship.policy.units import format_duration
+from mlship.scoring.pipe import readable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -118,8 +118,7 @@ def _ask(process: subprocess.Popen[bytes], name: str, said: bytes, limit: float)
 def _read(stream: IO[bytes], size: int, deadline: float) -> bytes:
     parts, missing = [], size
     while missing:
-        ready, _, _ = select.select([stream], [], [], max(0.0, deadline - time.monotonic()))
-        if not ready:
+        if not readable(stream.fileno(), deadline - time.monotonic()):
             raise TimeoutError
         part = os.read(stream.fileno(), min(missing, 1 << 20))
         if not part:
