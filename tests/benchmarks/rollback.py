@@ -78,24 +78,27 @@ def works(engine: Engine, server: str) -> None:
     hands.get(one.address, PORT, f"/mode/{WORK.replace(' ', '%20')}")
 
 
-def ready(engine: Engine, server: str) -> None:
-    """Wait until the server answers, and start it where it was stopped."""
+def ready(engine: Engine, server: str, again: Release) -> None:
+    """Wait until the server answers; start it where it was stopped, or was killed so often that nobody does."""
     until = time.monotonic() + 60
-    while engine.servers()[server].state is not ServerState.READY:
-        if isinstance(engine, DockerEngine) and engine.servers()[server].state is ServerState.STOPPED:
+    while (state := engine.servers()[server].state) is not ServerState.READY:
+        if isinstance(engine, DockerEngine) and state is ServerState.STOPPED:
             engine.site.client.containers.get(engine.site.names.server(server)).start()
+        elif state is ServerState.FAILED:
+            engine.deploy(again)
         if time.monotonic() > until:
             raise SystemExit(f"{server} does not come back: {engine.servers()[server]}")
         time.sleep(0.05)
 
 
-def measure(engine: Engine, stable: str, canary: str, rounds: int) -> dict[str, dict[str, object]]:
+def measure(engine: Engine, stable: str, again: Release, rounds: int) -> dict[str, dict[str, object]]:
     """Rounds of both ways, in turn."""
     results: dict[str, dict[str, object]] = {}
+    canary = again.server
     for name, act in (("mlship", by_route), ("stop_the_canary", by_stopping), ("canary_killed", by_accident)):
         times, lost, sent = [], 0, 0
         for _ in range(rounds if name == "mlship" else max(3, rounds // 4)):
-            ready(engine, canary)
+            ready(engine, canary, again)
             works(engine, canary)
             routed(engine, Routes(stable, canary, 0.5))
             with Callers(f"{engine.address}/invocations", callers=8, pause=0.002) as callers:
@@ -136,7 +139,7 @@ def main() -> int:
             for server in (stable, canary):
                 engine.wait_ready(server, 30)
                 works(engine, server)
-            results = measure(engine, stable, canary, asked.rounds)
+            results = measure(engine, stable, make("2"), asked.rounds)
         finally:
             engine.down()
     ours, limit = results["mlship"], LIMITS_MS[asked.engine]
