@@ -17,7 +17,7 @@ from mlship.rollout import journal as journals
 from mlship.rollout import judge, lock, machine
 from mlship.rollout.errands import Errands, Threads
 from mlship.rollout.eyes import Eyes
-from mlship.rollout.hands import READY_SECONDS, Aliases, Hands
+from mlship.rollout.hands import READY_SECONDS, Aliases, CanaryLost, Hands
 from mlship.rollout.journal import Journal
 from mlship.rollout.mailbox import Letter, Mailbox
 from mlship.rollout.plan import Plan, StepKind
@@ -318,6 +318,10 @@ class Controller:
                     self._hands.retire(Outcome.ABORTED, error.what)
                 self._end(Outcome.ABORTED, error.what)
                 raise
+            except CanaryLost as error:
+                self._hands.retire(Outcome.ROLLED_BACK, error.what)
+                self._end(Outcome.ROLLED_BACK, error.what)
+                return
             self._end(Outcome.PROMOTED, decision.state.reason)
         else:
             outcome = decision.state.outcome or Outcome.ABORTED

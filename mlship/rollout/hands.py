@@ -12,7 +12,7 @@ from mlship.ledger import Ledger
 from mlship.rollout import warm
 from mlship.rollout.plan import Plan
 from mlship.rollout.state import Outcome
-from mlship.types import LedgerEntry, ModelVersion, Release, Routes, ServerState
+from mlship.types import LedgerEntry, ModelVersion, Release, Routes, Server, ServerState
 
 #: Seconds that a server may take to load its model.
 READY_SECONDS = 180.0
@@ -20,6 +20,10 @@ READY_SECONDS = 180.0
 _REPEATABLE = ("paused", "resumed", "advanced", "lease_expired")
 #: Seconds that the router may take to apply a route.
 ROUTE_SECONDS = 10.0
+
+
+class CanaryLost(EngineError):
+    """The canary died between the decision to promote it and its promotion."""
 
 
 class Aliases(Protocol):
@@ -101,8 +105,8 @@ class Hands:
     def promote(self, reason: str) -> None:
         """Canary becomes stable, then the alias moves, then the ledger tells.
 
-        Raises ``MovedError`` when the candidate or the champion is not what it was; traffic is back on the old stable
-        then, and no alias has moved.
+        Raises ``MovedError`` when the candidate or the champion is not what it was, ``EngineError`` when the canary does
+        not answer any more while stable does; traffic is on the old stable then, and no alias has moved.
         """
         plan, alias = self.plan, self.plan.champion_alias
         champion = plan.stable.version if plan.stable else None
@@ -110,10 +114,12 @@ class Hands:
             before = self.engine.routes()
             try:
                 self._unchanged()
+                self._alive()
                 self.hold()  # the registry may have taken longer than the lease
                 self.route(Routes(plan.canary.server))
+                self._alive()  # the way back is still a route
                 self.registry.move_alias(plan.model, alias, expected=champion, to=plan.canary.version)
-            except MovedError:
+            except (MovedError, CanaryLost):
                 self._go_back(before)
                 raise
         else:  # a crash came between the alias and the ledger
@@ -191,6 +197,18 @@ class Hands:
                 hint=f"find out who changed it, then `mlship evaluate {plan.policy_path}`",
             )
 
+    def _alive(self) -> None:
+        """Raise ``CanaryLost`` when the canary does not answer and stable does: the healthy one is kept."""
+        stable, canary, servers = self.plan.stable, self.plan.canary, self.engine.servers()
+        if stable is None or not _ready(servers.get(stable.server)) or _ready(found := servers.get(canary.server)):
+            return
+        detail = (found.detail.strip() or found.state.value) if found is not None else "it is gone"
+        raise CanaryLost(
+            f"version {canary.version} does not answer in the moment of its promotion: {detail}",
+            where=self.plan.model,
+            hint="stable has all traffic; `mlship status` shows both",
+        )
+
     def _go_back(self, before: Routes | None) -> None:
         if self.plan.stable is not None:
             self.route(self.plan.routes(None))
@@ -211,6 +229,10 @@ class Hands:
                     self.engine.stop(release.server)
         except MlshipError:
             return  # the failure that led here is the one to tell
+
+
+def _ready(server: Server | None) -> bool:
+    return server is not None and server.state is ServerState.READY
 
 
 def apply(

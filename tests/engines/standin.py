@@ -1,4 +1,4 @@
-"""A tiny model server that starts in milliseconds: `standin.py VERSION PORT`. It behaves as its environment says."""
+"""A tiny model server that starts in milliseconds: `standin.py VERSION PORT`. Some versions are broken, or worse."""
 
 from __future__ import annotations
 
@@ -95,6 +95,8 @@ async def main(version: str, port: int) -> None:
     if version.startswith("broken"):
         await asyncio.sleep(0.05)
         raise SystemExit("no module named 'lightgbm'")
+    if version.startswith("worse"):
+        Standin.mode = "500"
     server = await asyncio.get_running_loop().create_server(Standin, os.environ.get("STANDIN_HOST", "127.0.0.1"), port)
     async with server:
         await server.serve_forever()

@@ -160,4 +160,7 @@ class Callers:
             except aiohttp.ClientError:
                 status = 0
             self.answers.append(Answer(sent, time.monotonic(), status, version))
-            await asyncio.sleep(self.pause)
+            rested = 0.0
+            while rested < self.pause and not self._end.is_set():  # a pause may be shortened as it goes on
+                await asyncio.sleep(min(0.1, self.pause - rested))
+                rested += 0.1

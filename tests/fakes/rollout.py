@@ -101,6 +101,7 @@ class Stage:
         self.now: Callable[[], float] = self.clock
         """What controllers take the time to be."""
         self.rest: Callable[[float], None] = self.clock.sleep
+        self.interval = 1.0
         self.hooks: Hooks | None = None
         self.errands: Errands = AtOnce()
         self._controllers = 0
@@ -134,6 +135,7 @@ class Stage:
             registry=self.registry,
             ledger=self.ledger,
             who="tester",
+            interval=self.interval,
             view=self.audience,
             errands=self.errands,
             hooks=self.hooks,

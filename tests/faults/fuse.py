@@ -36,6 +36,8 @@ class Fuse:
         self.names: list[str] = []
         """What was done at each count, as `after engine.route`."""
         self.on_death: Callable[[], None] = lambda: None
+        self.opened: list[Journal] = []
+        """Every journal that was; a dead controller closes none, and here no kernel does."""
 
     def guard(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def touched(*args: Any, **kwargs: Any) -> Any:
@@ -63,6 +65,13 @@ class Fuse:
 
 def guard_files(fuse: Fuse, patch: pytest.MonkeyPatch) -> None:
     """Everything that goes to disk goes through the fuse."""
+    open_it = Journal._open
+
+    def opened(journal: Journal) -> int:
+        fuse.opened.append(journal)
+        return open_it(journal)
+
+    patch.setattr(Journal, "_open", opened)
     patch.setattr(Journal, "append", fuse.guard("journal.append", Journal.append))
     patch.setattr(Ledger, "append", fuse.guard("ledger.append", Ledger.append))
     patch.setattr(Mailbox, "take", fuse.guard("mailbox.take", Mailbox.take))

@@ -67,6 +67,8 @@ def fuse() -> Iterator[Fuse]:
     with pytest.MonkeyPatch.context() as patch:
         guard_files(one, patch)
         yield one
+        for journal in one.opened:
+            journal.close()
 
 
 def prepared(path: Path, fuse: Fuse, story: Story) -> Stage:

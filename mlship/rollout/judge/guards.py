@@ -9,7 +9,7 @@ from typing import Any
 BUDGET: dict[str, float] = {
     "errors": 5.0,
     "timeouts": 1.0,
-    "latency": 2.0,
+    "latency": 3.0,
     "latency limits": 1.0,
     "predictions": 1.0,
     "agreement": 1.0,

@@ -15,10 +15,10 @@ WARM_UP = 200
 COLD_START = 20
 #: Stable's quantiles that become thresholds: (share, whether few requests are slower, share of the bet).
 QUANTILES: tuple[tuple[float, bool, float], ...] = (
-    (0.5, False, 0.2),
-    (0.9, False, 0.3),
-    (0.99, True, 0.25),
-    (0.999, True, 0.25),
+    (0.5, False, 0.15),
+    (0.9, False, 0.25),
+    (0.99, True, 0.2),
+    (0.999, True, 0.4),
 )
 #: The quantile whose counts are shown to a person, and which certificates are about.
 SHOWN = 2

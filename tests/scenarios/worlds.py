@@ -1,0 +1,156 @@
+"""The worlds that a story is told in: fake time, processes of this machine, containers. The story is the same."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import cast
+
+from mlship.engines import processes
+from mlship.engines.base import Engine
+from mlship.rollout.judge import Guards
+from mlship.rollout.plan import PlanStep, StepKind
+from mlship.rollout.state import Order
+from mlship.types import Fault, Release, Routes
+from tests.engines import docker_support, support
+from tests.engines.support import Callers
+from tests.fakes.engine import Behaviour, FakeEngine
+from tests.fakes.rollout import PLAN, Audience, Stage, digest
+from tests.fakes.rollout import release as fake_release
+
+
+@dataclass
+class World:
+    """An engine that serves version 1 to constant callers, and everything that a rollout needs around it."""
+
+    stage: Stage
+    release: Callable[[str], Release]
+    pace: float
+    """Seconds of a bake."""
+    requests: int
+    calls: Callers | None = None
+    first: int = 0
+    """Answers before this story."""
+    seen: list[str] = field(default_factory=list)
+
+    @property
+    def engine(self) -> Engine:
+        return self.stage.engine
+
+    @property
+    def real(self) -> bool:
+        return self.calls is not None
+
+    def server(self, version: str) -> str:
+        return self.release(version).server
+
+    def step(self, weight: float) -> PlanStep:
+        return PlanStep(weight, self.pace, self.requests)
+
+    def mirror(self, share: float = 1.0) -> PlanStep:
+        return PlanStep(0.0, self.pace, self.requests, StepKind.MIRROR, mirror=share)
+
+    def testers(self) -> PlanStep:
+        return PlanStep(0.0, self.pace, 1, StepKind.TESTERS, testers=("x-canary", "1"))
+
+    def plan(self, candidate: str, *steps: PlanStep, champion: str = "1", **changes: object) -> None:
+        """What the next rollouts do."""
+        self.stage.registry.aliases |= {"champion": champion, "challenger": candidate}
+        self.stage.plan = replace(
+            PLAN,
+            canary=self.release(candidate),
+            stable=self.release(champion),
+            steps=steps or (self.step(0.2), self.step(0.5)),
+            guards=Guards(errors=1.25),
+            **{"deadline": 60, "lease": 30.0, **changes},  # type: ignore[arg-type]  # fields of a plan
+        )
+
+    def order_at(self, look: int, order: Order) -> None:
+        """A person gives an order after that look."""
+
+        def write(number: int) -> None:
+            if number == look:
+                self.stage.order(order)
+
+        self.stage.audience = Audience(at_look=write)
+
+    def kill(self, version: str) -> None:
+        """Its server dies at once."""
+        if isinstance(self.engine, FakeEngine):
+            self.engine.kill(self.server(version))
+        else:
+            self.engine.fail(self.server(version), Fault.KILL, 0)
+
+    def settle(self) -> None:
+        """Callers have had answers of the world as it is now."""
+        if self.calls is not None:
+            self.calls.more(20)
+        else:
+            self.stage.clock.sleep(5.0)
+
+    def quiet(self, *, quiet: bool) -> None:
+        """Nobody calls, for a while."""
+        if self.calls is not None:
+            self.calls.pause = 3600.0 if quiet else 0.004
+        else:
+            cast(FakeEngine, self.engine).rate = 0.0 if quiet else 200.0
+
+    def lost(self) -> list[object]:
+        """What callers did not get a good answer to, of the real ones."""
+        return list(self.calls.lost) if self.calls is not None else []
+
+    def servers(self) -> set[str]:
+        return set(self.engine.servers())
+
+
+@contextmanager
+def fake(path: Path) -> Iterator[World]:
+    stage = Stage(path, vworse=Behaviour(errors=1.0), vworse2=Behaviour(errors=1.0))
+    stage.registry.digests |= {version: digest(version) for version in ("worse", "worse2")}
+    stage.serve_stable()
+    yield World(stage, fake_release, 3.0, 50)
+
+
+@contextmanager
+def local(path: Path) -> Iterator[World]:
+    engine = support.local_engine(path)
+    try:
+        with _real(path, engine, _local_release) as world:
+            yield world
+    finally:
+        engine.down()
+        assert processes.marked(engine.directory) == []
+
+
+@contextmanager
+def docker(path: Path) -> Iterator[World]:
+    with (
+        docker_support.ended(docker_support.docker_engine(path)) as engine,
+        _real(path, engine, docker_support.release) as world,
+    ):
+        yield world
+
+
+@contextmanager
+def _real(path: Path, engine: Engine, release: Callable[[str], Release]) -> Iterator[World]:
+    stage = Stage(path)
+    stage.engine = cast(FakeEngine, engine)  # what a fake can do besides is not asked of it
+    stage.now, stage.rest, stage.interval = time.time, time.sleep, 0.1
+    versions = ("1", "2", "3", "worse", "worse2")
+    stage.registry.digests = {version: release(version).digest for version in versions}
+    one = release("1")
+    engine.wait_ready(engine.deploy(one), 20)
+    engine.route(Routes(one.server))
+    with Callers(f"{engine.address}/invocations", headers={"x-canary": "0"}) as calls:
+        yield World(stage, release, 0.4, 15, calls)
+
+
+def _local_release(version: str) -> Release:
+    return support.release(version)
+
+
+#: Every world, by its name.
+WORLDS = {"fake": fake, "local": local, "docker": docker}
