@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -32,9 +32,8 @@ class World:
     """Seconds of a bake."""
     requests: int
     calls: Callers | None = None
-    first: int = 0
-    """Answers before this story."""
-    seen: list[str] = field(default_factory=list)
+    before: int = 0
+    """Answers that callers had before this story."""
 
     @property
     def engine(self) -> Engine:
@@ -99,8 +98,13 @@ class World:
             cast(FakeEngine, self.engine).rate = 0.0 if quiet else 200.0
 
     def lost(self) -> list[object]:
-        """What callers did not get a good answer to, of the real ones."""
-        return list(self.calls.lost) if self.calls is not None else []
+        """What callers did not get a good answer to in this story, of the real ones."""
+        answers = self.calls.answers[self.before :] if self.calls is not None else []
+        return [answer for answer in answers if answer.status != 200]
+
+    def begin(self) -> None:
+        """A new story: what callers lost before is not its fault."""
+        self.before = len(self.calls.answers) if self.calls is not None else 0
 
     def servers(self) -> set[str]:
         return set(self.engine.servers())
@@ -143,7 +147,7 @@ def _real(path: Path, engine: Engine, release: Callable[[str], Release]) -> Iter
     stage.registry.digests = {version: release(version).digest for version in versions}
     one = release("1")
     engine.wait_ready(engine.deploy(one), 20)
-    engine.route(Routes(one.server))
+    support.routed(engine, Routes(one.server))
     with Callers(f"{engine.address}/invocations", headers={"x-canary": "0"}) as calls:
         yield World(stage, release, 0.4, 15, calls)
 
