@@ -10,7 +10,7 @@ from mlship.errors import Exit, UsageError
 from mlship.rollout import offline, rollback, warm
 from mlship.rollout.rollback import Returned
 from mlship.rollout.state import Order
-from mlship.types import Release, Routes, ServerState
+from mlship.types import Release, Routes
 from tests.fakes.rollout import MODEL, Audience
 from tests.scenarios.worlds import WORLDS, World
 
