@@ -65,7 +65,7 @@ def test_no_data_is_neutral_and_says_so() -> None:
     evidence = seen()
     assert evidence.total == pytest.approx(1.0)
     assert evidence.unseen == ("errors", "latency", "labels")
-    assert judge.sentence(evidence).endswith("labels: nothing seen yet, evidence 1.0")
+    assert judge.sentence(evidence) == "nothing seen yet"
 
 
 def test_a_look_without_an_arms_counters_changes_nothing() -> None:
@@ -86,8 +86,8 @@ def test_the_total_is_the_mean_of_the_signals_by_their_budgets() -> None:
 def test_the_sentence_carries_rates_counts_and_evidence() -> None:
     window = LabelWindow(1002, canary=(212, 51), stable=(1904, 221))
     evidence = seen(look((500, 2), (5000, 25)), look((500, 2), (5000, 25), at=1001, labels=(window,)))
-    assert "errors 0.4 % against 0.5 %" in judge.sentence(evidence)
-    assert "labels: 24.1 % wrong of 212 against 11.6 % of 1,904" in judge.sentence(evidence)
+    assert judge.sentence(evidence).startswith("labels: 24.1 % wrong of 212 against 11.6 % of 1,904, evidence ")
+    assert judge.say(evidence, "errors") == "errors 0.4 % against 0.5 %"
     assert judge.accusation(evidence).startswith("labels")
 
 

@@ -134,15 +134,41 @@ def test_copies_speak_of_errors_and_predictions_but_of_neither_latency_nor_timeo
     assert {"latency", "timeouts", "latency limits"} <= set(evidence.unseen)
 
 
+def test_a_sentence_tells_of_one_signal_while_all_is_well_and_names_the_silent_ones() -> None:
+    well = seen(EVERYTHING, *(look(arm(30, a=30), arm(270, a=270), at) for at in range(1000, 1003)))
+    told, _, tail = judge.sentence(well).partition(" (nothing yet of ")
+    assert told.startswith("errors 0.0 % against 0.0 %, evidence ")
+    assert told.endswith(" of 100")
+    assert tail == "agreement, labels)"
+
+
+def test_a_sentence_tells_of_the_two_signals_that_weigh_most_the_heaviest_first() -> None:
+    bad = seen(EVERYTHING, *(look(arm(30, 8, slow=15), arm(270), at) for at in range(1000, 1006)))
+    weight = {row.name: row.e_value * row.share_of_budget for row in judge.rows(bad)}
+    first, second, *_ = sorted(weight, key=lambda name: -weight[name])
+    assert all(weight[name] > 1 for name in ("errors", "latency", "latency limits"))
+    told = f"{judge.say(bad, first)}, {judge.say(bad, second)}, evidence {judge.number(bad.total)} of 100"
+    assert judge.sentence(bad).startswith(told)
+    assert judge.accusation(bad) == judge.say(bad, first)
+
+
+def test_a_sentence_tells_of_a_warning_signal_only_when_it_has_something_to_say() -> None:
+    warns = Guards(errors=1.25, predictions=1.5, predictions_action="warn")
+    same, other = (
+        seen(warns, *(look(arm(100, **told), arm(100, a=90, b=10), at, weight=0.5) for at in range(1000, 1010)))
+        for told in ({"a": 90, "b": 10}, {"a": 40, "b": 60})
+    )
+    assert "predictions" not in judge.sentence(same)
+    assert judge.sentence(other).startswith("predictions: ")
+
+
 def test_chosen_testers_are_no_evidence_and_the_sentence_says_so() -> None:
     before = seen(EVERYTHING, *(look(arm(30, a=30), arm(270, a=270), at) for at in range(1000, 1003)))
     tested = judge.update(before, look(arm(50, 50, a=1), arm(200), 1003.0, weight=0.0, testers=True))
     compared = ("errors", "timeouts", "latency", "predictions", "labels", "telemetry")
     assert [signal(tested, name) for name in compared] == [signal(before, name) for name in compared]
     assert tested.proofs == before.proofs
-    assert "testers: 50 of 50 requests failed, no evidence since they were not assigned at random" in judge.sentence(
-        tested
-    )
+    assert "testers: 50 of 50 requests failed (no evidence: they were chosen), evidence " in judge.sentence(tested)
 
 
 def test_labels_of_requests_before_the_testers_still_count() -> None:

@@ -13,6 +13,13 @@ from mlship.rollout.judge.numbers import number, percent, rate
 from mlship.stats import eprocess
 from mlship.types import LATENCY_BOUNDS_MS
 
+#: What a signal says that has seen nothing of the canary, or nothing to compare it with.
+_NOTHING = "nothing seen yet"
+#: Signals that a sentence tells of at most.
+_TOLD = 2
+#: What the evidence of a signal that only pauses or warns weighs in a sentence, beside those that roll back.
+_ASIDE = 0.1
+
 
 @dataclass(frozen=True, slots=True)
 class Row:
@@ -53,16 +60,33 @@ def say(evidence: Evidence, name: str) -> str:
 
 
 def sentence(evidence: Evidence) -> str:
-    """What the signals say, as a person would: `errors 0.4 % against 0.5 %, evidence 0.3`."""
-    said = [
-        _say(signal, evidence)
-        for signal in evidence.signals
-        if signal.name != "telemetry" or telemetry.lacking(evidence)
-    ]
+    """What the signals say, on one line: `errors 0.4 % against 0.5 %, evidence 0.3 of 100 (nothing yet of labels)`.
+
+    At most two of them: those that weigh against the canary, the heaviest first; the first that has seen anything where
+    none does. `rows` has them all.
+    """
+    if not evidence.signals:
+        return "nothing is watched"
+    judging = [signal for signal in evidence.signals if signal.name != "telemetry"]
+    waiting = {signal.name: waits for signal in judging if (waits := _waits(signal, evidence))}
+    speaking = [signal for signal in judging if signal.name not in waiting]
+    heavy = sorted((signal for signal in speaking if _weight(signal) > 0), key=_weight, reverse=True)
+    doubts = [signal for signal in evidence.signals if signal.name == "telemetry" and telemetry.lacking(evidence)]
+    said = [_say(signal, evidence) for signal in [*doubts, *(heavy or speaking[:1])][:_TOLD]]
     bad, of = evidence.testers
-    if of:
-        said.append(f"testers: {bad:,} of {of:,} requests failed, no evidence since they were not assigned at random")
-    return ", ".join([*said, f"evidence {number(evidence.total)}"])
+    if bad or (of and not said):
+        said.append(f"testers: {bad:,} of {of:,} requests failed (no evidence: they were chosen)")
+    if not said:
+        return next((f"{name}: {waits}" for name, waits in waiting.items() if waits != _NOTHING), _NOTHING)
+    silent = [signal.name for signal in judging if signal.action == "rollback" and signal.name in waiting]
+    tail = f" (nothing yet of {', '.join(silent)})" if silent and speaking else ""
+    return ", ".join([*said, f"evidence {number(evidence.total)} of {evidence.limit:g}"]) + tail
+
+
+def _weight(signal: Signal) -> float:
+    """How much more than nothing a signal adds to the total, or to its own verdict: log of its e-value by its share."""
+    share = signal.budget if signal.action == "rollback" else _ASIDE
+    return signal.log_e + math.log(share) if share > 0 else -math.inf
 
 
 def accusation(evidence: Evidence) -> str:
@@ -150,7 +174,7 @@ def _waits(signal: Signal, evidence: Evidence) -> str:
     if name in ("latency", "latency limits") and not signal.canary[1] and 0 < evidence.cold < COLD_START:
         return f"{evidence.cold} of {COLD_START} canary requests until it is warm"
     one_arm = name in ("latency limits", "agreement")
-    return "" if signal.canary[1] and (one_arm or signal.stable[1]) else "nothing seen yet"
+    return "" if signal.canary[1] and (one_arm or signal.stable[1]) else _NOTHING
 
 
 _OWN: dict[str, Callable[[Signal, Evidence], str]] = {
