@@ -5,23 +5,22 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlship.engines.base import Engine
-from mlship.errors import EngineError, MlshipError, MovedError, StateError, UsageError
+from mlship.errors import EngineError, MlshipError, MovedError, StateError
 from mlship.home import Home
 from mlship.ledger import Ledger
 from mlship.notify import Nobody, Notifier
-from mlship.rollout import journal as journals
 from mlship.rollout import judge, lock, machine
 from mlship.rollout.errands import Errands, Threads
 from mlship.rollout.eyes import Eyes
 from mlship.rollout.hands import READY_SECONDS, Aliases, CanaryLost, Hands
-from mlship.rollout.journal import Journal
 from mlship.rollout.mailbox import Letter, Mailbox
-from mlship.rollout.plan import Plan, StepKind
-from mlship.rollout.state import Action, Ask, Decision, Order, Outcome, Phase, Promote, RolloutState, Route
+from mlship.rollout.opening import Opened, opened
+from mlship.rollout.plan import Plan
+from mlship.rollout.records import Records
+from mlship.rollout.state import Action, Ask, Decision, Order, Outcome, Phase, Promote, Route
 from mlship.rollout.tenancy import Tenancy
 from mlship.rollout.voice import Voice
 from mlship.rollout.watch import Look, RolloutResult, Silent, View, result
@@ -75,8 +74,6 @@ class Controller:
         self._notifier = notifier if notifier is not None else Nobody()
         self._directory = home.rollouts(plan.model)
         self._mailbox = Mailbox(self._directory / "mailbox")
-        self._state = RolloutState()
-        self._evidence = judge.begin(plan.guards, stages=len(plan.steps))
         self._failures = 0
         self._deployed = False
         self._waiting: Letter | None = None
@@ -93,13 +90,13 @@ class Controller:
         self.home.ensure(self._directory)
         with lock.held(self._directory, self.who, f"rollout of version {self.plan.canary.version}"):
             self._mailbox.clear()
-            self._journal = self._open()
-            self._voice = Voice(self.plan, self._notifier, self.clock)
-            self._tenancy = Tenancy(self.engine, self.who, self.plan.lease)
+            begun = opened(self.home, self.plan, self.clock(), self.view.say)
+            self.plan, self._state, self._evidence = begun.plan, begun.state, begun.evidence
+            self._meet(begun)
             try:
                 return self._drive()
             except KeyboardInterrupt:
-                self._journal.append("note", self.clock(), note="interrupted")
+                self._records.note("interrupted")
                 self.view.say(
                     f"interrupted: `mlship rollout {self.plan.policy_path}` carries on, `mlship abort "
                     f"{self.plan.model}` goes back{self._until()}"
@@ -110,7 +107,7 @@ class Controller:
                 raise
             finally:
                 self._tenancy.give_up()
-                self._journal.close()
+                begun.journal.close()
                 self._notifier.close(5.0)
 
     def _until(self) -> str:
@@ -118,35 +115,11 @@ class Controller:
             return ""
         return f"; nobody watches now, and in {self.plan.lease:g} s all traffic goes back to stable by itself"
 
-    def _open(self) -> Journal:
-        """The unfinished rollout of the same candidate under the same policy, else a new one."""
-        journal = journals.current(self.home, self.plan.model)
-        story = journals.story(journal) if journal is not None else None
-        if journal is None or story is None or story.state.final:
-            return journals.begin(self.home, self.plan, self.clock())
-        old, new = story.plan, self.plan
-        if (old.canary.version, old.canary.digest, old.policy_digest) != (
-            new.canary.version,
-            new.canary.digest,
-            new.policy_digest,
-        ):
-            what = "under another policy" if old.canary.version == new.canary.version else "which is another candidate"
-            raise UsageError(
-                f"the rollout of version {old.canary.version} is unfinished, {what}",
-                where=new.model,
-                hint=f"`mlship abort {new.model}` ends it; then run this command again",
-            )
-        self.plan = old
-        if story.state.phase is Phase.PAUSED:
-            self.view.say(f"lifting the pause: {story.state.reason}")
-        if story.evidence is not None:
-            self._evidence = story.evidence
-        self._state = machine.carry_on(story.state, self._evidence, self.clock())
-        self.view.say(f"carrying on rollout {old.rollout_id} at {self._state.phase.value.replace('_', ' ')}")
-        return journal
-
-    def _drive(self) -> RolloutResult:
+    def _meet(self, begun: Opened) -> None:
+        """Everybody who works on this rollout; they know one plan, that of the rollout that was opened."""
         plan = self.plan
+        self._voice = Voice(plan, self._notifier, self.clock)
+        self._tenancy = Tenancy(self.engine, self.who, plan.lease)
         self._hands = Hands(
             plan,
             engine=self.engine,
@@ -167,7 +140,10 @@ class Controller:
             hooks=self._hooks,
             say=self.view.say,
         )
-        self._catch_up()
+        self._records = Records(plan, begun.journal, self._hands, self._voice, self.clock)
+
+    def _drive(self) -> RolloutResult:
+        self._records.catch_up()
         self._prepare()
         while True:
             self._beat()
@@ -177,14 +153,14 @@ class Controller:
             if observation is not None:
                 self._evidence = judge.update(self._evidence, observation)
             now = self.clock()
-            decision = machine.decide(self._state, plan, observation, self._evidence, now=now, world=world)
+            decision = machine.decide(self._state, self.plan, observation, self._evidence, now=now, world=world)
             self._carry_out(decision, now, letter, observation)
-            self.view.look(Look(plan, decision, self._evidence, observation, now))
+            self.view.look(Look(self.plan, decision, self._evidence, observation, now))
             state = self._state
             if state.outcome is not None and (state.final or state.phase is Phase.PAUSED):
                 if self._waiting is not None:
                     self._mailbox.answer(self._waiting.id, f"too late: {decision.verdict.reason}")
-                return result(plan, state, self._evidence, self.clock() - self._started, world.newer)
+                return result(self.plan, state, self._evidence, self.clock() - self._started, world.newer)
             if state.phase in (Phase.PREPARING, Phase.STEPPING, Phase.PAUSED):
                 self._rest()
 
@@ -208,11 +184,7 @@ class Controller:
                 self.view.say(f"no sign of life reaches the engine: {error.what}")
             return
         if expired is not None and self._state.phase in (Phase.STEPPING, Phase.PAUSED) and self.plan.stable:
-            reason = f"nobody watched for {self.plan.lease:g} s: the guardian gave all traffic back to stable"
-            self._journal.append("note", self.clock(), note=reason)
-            self._hands.record("lease_expired", self.plan.canary.version, self.plan.stable.version, reason, at=expired)
-            self._voice.lease_expired(reason)
-            self.view.say(reason)
+            self.view.say(self._records.lease_expired(expired))
             self._eyes.blink()
 
     def _prepare(self) -> None:
@@ -226,7 +198,7 @@ class Controller:
         try:
             if self._state.phase is Phase.PREPARING:
                 self._hands.unmoved()  # another rollout may have ended since the plan was made
-                self._voice.started(f"from version {self._champion or 'none'} under {self.plan.policy_path}")
+                self._records.started()
             self._hands.deploy(self.view.say)
             self._deployed = True
         except (EngineError, MovedError) as error:
@@ -244,28 +216,17 @@ class Controller:
     ) -> None:
         """Intent, act, outcome. On the way back the route does not wait for the disk: the intent is synced after it."""
         urgent = decision.verdict.kind is VerdictKind.ROLLBACK
-        kind = "intent" if decision.actions else "look"
         before, self._state = self._state, decision.state
         if decision.verdict.kind is VerdictKind.ADVANCE:
             self._evidence = judge.restart(self._evidence)
         try:
-            self._journal.look(
-                kind,
-                now,
-                decision.verdict,
-                decision.state,
-                self._evidence,
-                sync=not urgent,
-                observation=observation,
-                **({"ledger": decision.note} if decision.note else {}),
-            )
+            self._records.decided(decision, self._evidence, observation, now, sync=not urgent)
         except StateError:
             if urgent and isinstance(decision.actions[0], Route):  # a full disk keeps no bad canary on traffic
                 with suppress(EngineError):  # the disk is what is told; the guardian goes on trying
                     self._hands.route(decision.actions[0].routes)
             raise
-        if decision.note:
-            self._tell_ledger(decision.note, decision.verdict.reason, now)
+        self._records.noted(decision, now)
         if decision.note == "resumed":
             self._eyes.forget_answers()
         answered = letter is None
@@ -277,7 +238,7 @@ class Controller:
                 self._act(action, decision)
                 self._failures = 0
             except EngineError as error:
-                self._journal.append("note", self.clock(), note=f"failed: {error.what}")
+                self._records.note(f"failed: {error.what}")
                 self._failures += 1
                 if self._failures >= PATIENCE:
                     raise
@@ -286,27 +247,12 @@ class Controller:
                 break
         if letter is not None and not answered:
             self._mailbox.answer(letter.id, decision.verdict.reason)
-        approval = StepKind.APPROVE if decision.verdict.kind is VerdictKind.ADVANCE else None
-        if approval and self.plan.steps[self._state.step].kind is approval and before.step != self._state.step:
-            self._voice.approval(decision.verdict.reason)
-        elif decision.verdict.kind is VerdictKind.PAUSE:
-            self._voice.paused(decision.verdict.reason)
-
-    def _tell_ledger(self, action: str, reason: str, at: float) -> None:
-        self._hands.record(action, self._champion, self.plan.canary.version, reason, at=at)
-
-    def _catch_up(self) -> None:
-        """Tell the ledger what the journal had decided to tell it when a controller died in between."""
-        for record in journals.records(self._journal):
-            if isinstance(action := record.get("ledger"), str):
-                self._tell_ledger(action, record["reason"], record["at"])
+        self._records.announce(before, decision)
 
     def _act(self, action: Action, decision: Decision) -> None:
         if isinstance(action, Route):
             seconds = self._hands.route(action.routes)
-            self._journal.append(
-                "outcome", self.clock(), routed=[action.routes.stable, action.routes.weight], seconds=seconds
-            )
+            self._records.routed(action.routes, seconds)
             self._eyes.blink(begin=decision.state.phase in (Phase.STEPPING, Phase.PAUSED))
         elif isinstance(action, Ask):
             self._eyes.ask(action.point, self._voice.facts(action.point, decision, self._evidence))
@@ -329,12 +275,7 @@ class Controller:
             self._end(outcome, decision.state.reason)
 
     def _end(self, outcome: Outcome, reason: str) -> None:
-        self._state = machine.finish(self._state, outcome, reason)
-        if not self._state.verdict_at:
-            self._state = replace(self._state, verdict_at=self.clock())
-        verdict = machine.over(self._state, self._evidence)
-        self._journal.look("outcome", self.clock(), verdict, self._state, self._evidence)
-        self._voice.ended(outcome, reason)
+        self._state = self._records.ended(self._state, self._evidence, outcome, reason)
 
     def _rest(self) -> None:
         """Sleep until the next look, but wake up for an order, and give signs of life in a long sleep."""
@@ -347,7 +288,3 @@ class Controller:
                 with suppress(EngineError):  # the next look says so
                     self._beat()
                 beat = self.clock() + self.plan.lease / 4
-
-    @property
-    def _champion(self) -> str | None:
-        return self.plan.stable.version if self.plan.stable else None
