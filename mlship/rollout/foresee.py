@@ -90,20 +90,22 @@ def foresee(guards: Guards, steps: Sequence[PlanStep], traffic: Traffic) -> Fore
     later = list(evidence.stakes)
     stakes = [1.0 - sum(later), *later]
     parts = [_stretch(step, traffic.rate) for step in steps]
+    colds = list(_cold(steps, parts))
     stages = tuple(
         Stage(
             None if part is None else part.requests,
             _seconds(step, traffic.rate),
-            () if part is None else tuple(_sights(evidence, guards, [(step, part)], stake, traffic)),
+            () if part is None else tuple(_sights(evidence, guards, [(step, part)], stake, traffic, cold=cold)),
         )
-        for step, part, stake in zip(steps, parts, stakes, strict=True)
+        for step, part, stake, cold in zip(steps, parts, stakes, colds, strict=True)
     )
+    cold = next((left for step, left in zip(steps, colds, strict=True) if step.weight), 0.0)
     known = [(step, part) for step, part in zip(steps, parts, strict=True) if part is not None]
     seconds = [stage.seconds for step, stage in zip(steps, stages, strict=True) if step.kind is not StepKind.APPROVE]
     whole = Stage(
         sum(part.requests for _, part in known) if all(part is not None for part in parts) else None,
         sum(one for one in seconds if one is not None) if None not in seconds else None,
-        tuple(_sights(evidence, guards, known, stakes[0], traffic)) if known else (),
+        tuple(_sights(evidence, guards, known, stakes[0], traffic, cold=cold)) if known else (),
     )
     weights = [step.weight for step in steps if step.weight]
     return Foresight(
@@ -142,6 +144,14 @@ def _stretch(step: PlanStep, rate: float | None) -> Stretch | None:
     return Stretch(_weight(step), max(float(step.requests), arriving))
 
 
+def _cold(steps: Sequence[PlanStep], parts: Sequence[Stretch | None]) -> Iterable[float]:
+    """Of each stage, the first requests that are still the canary's cold start."""
+    left = float(judge.COLD_START)
+    for step, part in zip(steps, parts, strict=True):
+        yield left
+        left -= min(left, max(float(step.requests), 0.0 if part is None else part.requests))
+
+
 def _weight(step: PlanStep) -> float:
     return min(step.weight, 0.999) if step.weight else step.mirror / (1 + step.mirror)
 
@@ -159,9 +169,14 @@ def _sights(
     parts: Iterable[tuple[PlanStep, Stretch]],
     stake: float,
     traffic: Traffic,
+    *,
+    cold: float = 0.0,
 ) -> Iterable[Sight]:
+    """`cold`: so many canary requests give no latency evidence yet."""
     parts = [(step, part) for step, part in parts if part.requests > 0]
     weighed = [part for step, part in parts if step.weight]
+    if weighed and cold > 0:
+        weighed[0] = Stretch(weighed[0].weight, max(0.0, weighed[0].requests - cold))
     copied = [part for step, part in parts if step.mirror]
     if not parts:
         return
