@@ -89,6 +89,12 @@ class Admin:
         dump = json.loads(self.get("/config_dump?resource=dynamic_active_clusters")[0])
         return {config["cluster"]["name"] for config in dump.get("configs", ())}
 
+    def busy(self, cluster: str) -> int:
+        """Requests that a server has been given, or waits to be given, and has not answered; copies do not count."""
+        name = quote(rf"^cluster\.{re.escape(cluster)}\.upstream_rq_(active|pending_active)$", safe="")
+        lines = self.get(f"/stats?filter={name}")[0].decode().split("\n")
+        return sum(int(line.rpartition(" ")[2]) for line in lines if line)
+
     def applied(self) -> dict[str, str]:
         """Version of each file that Envoy has taken: `routes`, `clusters`, and those of filters and certificates."""
         found: dict[str, str] = {}

@@ -256,8 +256,7 @@ class DockerEngine:
             for routes in (self.site.router.wanted(running) if running else None, self.routes()):
                 if routes is not None and server in (routes.stable, routes.canary):
                     raise EngineError(f"a route names {server}; it is not stopped", where=self._model)
-            start.forget(self.site, server)
-            world.end(self.site.client, self.site.names, one, self.site.logs())
+            start.end(self.site, one)
 
     def fail(self, server: str, fault: Fault, seconds: float) -> None:
         """Kill a server (the engine starts it again) or stop it for some seconds, its workers with it."""

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable
 from contextlib import nullcontext, suppress
 from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -168,6 +169,18 @@ class Router:
                 pass
             time.sleep(0.02)
         raise self.broken("the router (Envoy) does not start, or does not take its configuration")
+
+    def quiet(self, cluster: str, seconds: float) -> None:
+        """Wait until a server that no route names has no request any more, for so many seconds at most.
+
+        One that fails there is sent to the next server by clusters that have this one's name in theirs: a request
+        outlives the server, and must not outlive the clusters.
+        """
+        deadline = time.monotonic() + seconds
+        with suppress(OSError, ValueError, HTTPException, NoRouter):  # without a router there are no requests
+            while self.admin.busy(cluster) and time.monotonic() < deadline:
+                time.sleep(0.02)
+            time.sleep(0.02)  # the last of them may be on its way to the next server this very moment
 
     def broken(self, what: str) -> EngineError:
         """An error that shows the last lines of the router's log."""

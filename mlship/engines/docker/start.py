@@ -50,15 +50,23 @@ def deploy(site: Site, release: Release, wanted: Wanted) -> None:
         raise
 
 
-def forget(site: Site, server: str) -> None:
-    """Take a server out of mirrors and clusters, before it ends: a crash in between can be repeated."""
+def end(site: Site, server: Container, grace: int = world.DRAIN) -> None:
+    """End a server that no route names: out of the mirrors first, then drained and removed, and last forgotten.
+
+    A crash in between can be repeated, or leaves clusters of a server that is gone to the next deployment, which
+    writes them anew.
+    """
     found = site.containers()
-    one, rest = world.router(found), [each for each in found if each.name != server]
+    one, rest = world.router(found), [each for each in found if each.name != server.name]
     if one is None:
+        world.end(site.client, site.names, server, site.logs(), grace)
         return
     front = site.known(found).front
     with state.locked(site.directory, "routes"):
         site.router.reroute(one, front, rest)
+    world.end(site.client, site.names, server, site.logs(), grace)
+    site.router.quiet(server.cluster, front.timeout)
+    with state.locked(site.directory, "routes"):
         site.router.put(one, router.cluster_file(front, rest))
 
 
@@ -148,9 +156,10 @@ def _undo(site: Site, before: Kept | None, found: list[Container], server: str) 
     elif all(one.name != server for one in found):
         for one in servers(site.containers()):
             if one.name == server:
-                with suppress(EngineError):
-                    forget(site, server)
-                world.end(site.client, site.names, one, site.logs(), 2)
+                try:
+                    end(site, one, 2)
+                except EngineError:  # whatever is the matter with the router: what does not come up does not stay
+                    world.end(site.client, site.names, one, site.logs(), 2)
     if before is not None:
         kept.save(site.directory, before)
     else:

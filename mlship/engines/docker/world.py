@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 TAIL, KEPT_LINES = 20, 10_000
 #: Seconds that a server has to finish its requests: longer than the server gives itself.
 DRAIN = 45
+#: The same for one that has only just begun: a signal in the moment of a restart is lost, and what it has not answered
+#: is answered by others.
+YOUNG, YOUNG_DRAIN = 5.0, 5
 _WORKERS = 4
 
 
@@ -72,12 +76,22 @@ def end(client: DockerClient, names: Names, container: Container, logs: Path, gr
     from docker.errors import NotFound
 
     with faults(f"stop {container.called}", model=names.model), suppress(NotFound):
-        client.api.stop(container.id, timeout=grace)
+        client.api.stop(container.id, timeout=min(grace, YOUNG_DRAIN) if _is_young(client, container) else grace)
         _keep_logs(client, container, logs)
         client.api.remove_container(container.id, force=True, v=True)
         if volume := names.volume(container):
             with suppress(NotFound):
                 client.api.remove_volume(volume)
+
+
+def _is_young(client: DockerClient, container: Container) -> bool:
+    """Whether this run of a container began just now, or the next one is about to."""
+    state = inspect(client, container).get("State", {})
+    try:
+        age = time.time() - datetime.fromisoformat(state["StartedAt"][:19] + "+00:00").timestamp()
+    except (KeyError, ValueError):
+        return False
+    return bool(state.get("Restarting")) or 0 <= age < YOUNG
 
 
 def end_all(client: DockerClient, names: Names, logs: Path, grace: int) -> None:
