@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -32,6 +33,8 @@ def world(place: World) -> Iterator[World]:
     """Version 1 serves alone; afterwards everything is as it was, and nobody has lost a request."""
     place.begin()
     yield place
+    with suppress(UsageError):  # a story that has failed may have left it unfinished
+        abort(place)
     here = place.stage.registry.aliases["champion"]
     if here != "1":
         champion(place, "1")
@@ -219,7 +222,7 @@ def test_stable_dies_in_the_moment_of_the_promotion(world: World) -> None:
 
 def test_inconclusive_pauses_and_a_retry_works(world: World) -> None:
     """Given nobody calls, when the deadline has passed, then it is paused; with callers the same command promotes."""
-    world.plan("2", world.step(0.5), deadline=2 * world.pace)
+    world.plan("2", world.step(0.5), deadline=10 * world.pace)
     world.quiet(quiet=True)
     world.stage.audience = Audience()
     result = world.stage.run()

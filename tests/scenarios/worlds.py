@@ -14,11 +14,11 @@ from mlship.engines.base import Engine
 from mlship.rollout.judge import Guards
 from mlship.rollout.plan import PlanStep, StepKind
 from mlship.rollout.state import Order
-from mlship.types import Fault, Release, Routes
+from mlship.types import Fault, LedgerEntry, Release, Routes
 from tests.engines import docker_support, support
 from tests.engines.support import Callers
 from tests.fakes.engine import Behaviour, FakeEngine
-from tests.fakes.rollout import PLAN, Audience, Stage, digest
+from tests.fakes.rollout import MODEL, PLAN, Audience, Stage, digest
 from tests.fakes.rollout import release as fake_release
 
 
@@ -143,8 +143,12 @@ def _real(path: Path, engine: Engine, release: Callable[[str], Release]) -> Iter
     stage = Stage(path)
     stage.engine = cast(FakeEngine, engine)  # what a fake can do besides is not asked of it
     stage.now, stage.rest, stage.interval = time.time, time.sleep, 0.1
-    versions = ("1", "2", "3", "worse", "worse2")
-    stage.registry.digests = {version: release(version).digest for version in versions}
+    for version in ("1", "2", "3", "worse", "worse2"):
+        one = release(version)
+        stage.registry.digests[version] = one.digest
+        if one.image:
+            built = {"model": one.digest, "image": one.image}
+            stage.ledger.append(LedgerEntry(time.time(), "ci", "built", MODEL, None, version, "built", built))
     one = release("1")
     engine.wait_ready(engine.deploy(one), 20)
     support.routed(engine, Routes(one.server))
