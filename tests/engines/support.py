@@ -77,7 +77,7 @@ def port_of(engine: LocalEngine, server: str) -> int:
 def pid_of(engine: LocalEngine, program: str) -> int:
     known = state.load(engine.directory)
     assert known is not None
-    return int(engine._manager(known).processes()[program]["pid"])
+    return int(engine.site.manager(known).processes()[program]["pid"])
 
 
 def behave(engine: LocalEngine, server: str, mode: str) -> None:

@@ -272,7 +272,7 @@ def test_fail_gives_the_canarys_failures_to_the_caller(made: Make) -> None:
     world.behave("ok", "ok")
     assert world.who() == (200, "2")
     assert ask(world.engine.address, "GET", "/jobs/x")[0] == 404
-    assert fallback.PROGRAM not in world.engine._manager(world.engine._known()).processes(), "nobody needs it"
+    assert fallback.PROGRAM not in world.engine.site.manager(world.engine.site.known()).processes(), "nobody needs it"
 
 
 def test_a_queue_keeps_what_no_model_answers_until_one_does(made: Make) -> None:

@@ -184,7 +184,7 @@ def test_it_acts_though_nothing_else_of_mlship_lives(engine: LocalEngine) -> Non
 def test_an_engine_of_an_earlier_version_gets_a_guardian_with_the_next_deployment(engine: LocalEngine) -> None:
     known = state.load(engine.directory)
     assert known is not None
-    manager = engine._manager(known)
+    manager = engine.site.manager(known)
     manager.remove(supervisor.GUARDIAN)
     supervisor.render(engine.directory, known.supervisor_port, known.password, [supervisor.ROUTER, ONE, TWO])
     for path in engine.directory.glob("envoy/back-*"):
