@@ -96,7 +96,8 @@ class Controller:
             try:
                 return self._drive()
             except KeyboardInterrupt:
-                self._records.note("interrupted")
+                with suppress(StateError):  # a full disk hides from nobody that they have ended it
+                    self._records.note("interrupted")
                 self.view.say(
                     f"interrupted: `mlship rollout {self.plan.policy_path}` carries on, `mlship abort "
                     f"{self.plan.model}` goes back{self._until()}"
@@ -106,6 +107,8 @@ class Controller:
                 self._voice.halted(error.what)
                 raise
             finally:
+                if self._hooks is not None:
+                    self._hooks.close()  # first: it waits for nothing, and an impatient Ctrl-C may skip the rest
                 self._tenancy.give_up()
                 begun.journal.close()
                 self._notifier.close(5.0)

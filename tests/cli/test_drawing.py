@@ -114,6 +114,9 @@ def test_hooks_that_are_waited_for_are_shown(tmp_path: Path) -> None:
             asked.append(point)
             return HookAnswer(agreed=True)
 
+        def close(self) -> None:
+            return
+
     controller._hooks = Slow()  # type: ignore[assignment]  # answers as hooks do
     controller.run()
     assert asked == ["before:0", "after:0", "before:1", "after:1"]
