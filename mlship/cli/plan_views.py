@@ -136,7 +136,7 @@ def _stage(step: PlanStep | None, stage: Stage) -> tuple[str, str, str, str]:
     waits = step is not None and (step.kind is StepKind.APPROVE or step.testers is not None)
     if waits:
         return "-", "-" if stage.seconds is None else span(stage.seconds), "-", "-"
-    requests = "not known" if stage.requests is None else f"{stage.requests:,.0f}"
+    requests = "not known" if stage.requests is None else f"{stage.requests:,.0f}{' or more' * stage.more}"
     takes = "not known" if stage.seconds is None else span(stage.seconds)
     return requests, takes, _sight(stage, "errors"), _sight(stage, "latency")
 
@@ -154,7 +154,10 @@ def _notes(found: Prospect) -> list[str]:
         return []
     first = found.candidate is not None and found.champion is None
     notes = ["there is no champion: the candidate gets all traffic at once, without stages"] if first else []
-    notes += ["sees: the smallest regression that this much traffic shows with a chance of 80 %"]
+    if foresight.whole.sights:
+        notes += ["sees: the smallest regression that this much traffic shows with a chance of 80 %"]
+    if found.sticky:
+        notes.append("sticky: users are judged, not requests; who calls more than once is counted once, and shows less")
     if any(sight.signal == "latency" for sight in foresight.whole.sights):
         notes.append("slow: slower than 99 % of stable's requests")
     agreement = next((sight for sight in foresight.whole.sights if sight.signal == "agreement"), None)
@@ -163,13 +166,15 @@ def _notes(found: Prospect) -> list[str]:
         notes.append(f"agreement: mirrored requests show {seen} different predictions")
     if foresight.labels is not None:
         notes.append(f"labels: 10% -> 15% wrong takes about {rounded(foresight.labels)} labelled canary requests")
-    return notes + [_certificate(one) for one in foresight.certificates]
+    weighed = any(0 < step.weight < 1 for step in found.steps)
+    return notes + [_certificate(one, weighed=weighed) for one in foresight.certificates]
 
 
-def _certificate(one: Certificate) -> str:
+def _certificate(one: Certificate, *, weighed: bool) -> str:
     what = f"to be proved: {one.signal} below {one.factor:g}x stable's"
     if math.isinf(one.requests):
-        return f"{what}: never, at a rate of {share(one.base)}"
+        why = f"at a rate of {share(one.base)}" if weighed else "for no step has a weight"
+        return f"{what}: never, {why}"
     kind = "labelled canary requests" if one.signal == "labels" else "canary requests"
     needs = f"{what}: about {rounded(one.requests)} {kind}"
     if one.signal == "labels":

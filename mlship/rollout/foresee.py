@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlship.rollout import judge
 from mlship.rollout.judge import Guards
@@ -56,6 +56,8 @@ class Stage:
     seconds: float | None
     """That the bake takes; None when the rate is not known, or nobody can know it."""
     sights: tuple[Sight, ...] = ()
+    more: bool = False
+    """There may be more requests: the bake is a time as well, and the rate is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,51 +89,48 @@ class Foresight:
 def foresee(guards: Guards, steps: Sequence[PlanStep], traffic: Traffic) -> Foresight:
     """What these stages will be able to see."""
     evidence = judge.begin(guards, stages=len(steps))
-    later = list(evidence.stakes)
-    stakes = [1.0 - sum(later), *later]
     parts = [_stretch(step, traffic.rate) for step in steps]
-    colds = list(_cold(steps, parts))
     stages = tuple(
         Stage(
             None if part is None else part.requests,
             _seconds(step, traffic.rate),
-            () if part is None else tuple(_sights(evidence, guards, [(step, part)], stake, traffic, cold=cold)),
+            tuple(_sights(evidence, steps, parts, traffic, stage=index)),
+            _more(step, traffic.rate),
         )
-        for step, part, stake, cold in zip(steps, parts, stakes, colds, strict=True)
+        for index, (step, part) in enumerate(zip(steps, parts, strict=True))
     )
-    cold = next((left for step, left in zip(steps, colds, strict=True) if step.weight), 0.0)
-    known = [(step, part) for step, part in zip(steps, parts, strict=True) if part is not None]
     seconds = [stage.seconds for step, stage in zip(steps, stages, strict=True) if step.kind is not StepKind.APPROVE]
     whole = Stage(
-        sum(part.requests for _, part in known) if all(part is not None for part in parts) else None,
+        None if None in parts else sum(part.requests for part in parts if part is not None),
         sum(one for one in seconds if one is not None) if None not in seconds else None,
-        tuple(_sights(evidence, guards, known, stakes[0], traffic, cold=cold)) if known else (),
+        tuple(_sights(evidence, steps, parts, traffic)),
+        any(stage.more for stage in stages),
     )
-    weights = [step.weight for step in steps if step.weight]
     return Foresight(
         stages,
         whole,
         tuple(_certificates(evidence, steps, parts, traffic)),
-        needed(
-            WORSE / WRONG,
-            _bets(evidence, "labels", 0, stakes[0]),
-            weight=min(weights[-1], 0.99),
-            base=WRONG,
-            limit=evidence.limit,
-        )
-        if guards.labels is not None and weights
-        else None,
+        _labels(evidence, steps) if guards.labels is not None else None,
     )
 
 
-def takes(guards: Guards, steps: Sequence[PlanStep], index: int, ratio: float, traffic: Traffic) -> float:
-    """Canary requests at one stage that show this ratio of errors with a chance of 80 %; infinite when none do."""
+def takes(
+    guards: Guards, steps: Sequence[PlanStep], index: int, *, sight: Sight, worse: float, traffic: Traffic
+) -> float:
+    """Canary requests at one stage that show this rate with a chance of 80 %; infinite when none do.
+
+    Parameters
+    ----------
+    sight
+        Of the stage: which signal, and stable's rate.
+    worse
+        The canary's rate.
+    """
     evidence = judge.begin(guards, stages=len(steps))
-    stake = [1.0 - sum(evidence.stakes), *evidence.stakes][index]
-    bets = _bets(evidence, "errors", 0, stake)
-    if not bets:
-        return math.inf
-    return needed(ratio, bets, weight=_weight(steps[index]), base=traffic.errors, limit=evidence.limit)
+    counted = _counted(sight.signal, steps, [_stretch(step, traffic.rate) for step in steps])
+    bets = _bets(evidence, sight.signal, sight.base, counted[:index])
+    weight = _weight(steps[index])
+    return needed(worse / sight.base, bets, weight=weight, base=sight.base, limit=evidence.limit)
 
 
 def _stretch(step: PlanStep, rate: float | None) -> Stretch | None:
@@ -144,16 +143,12 @@ def _stretch(step: PlanStep, rate: float | None) -> Stretch | None:
     return Stretch(_weight(step), max(float(step.requests), arriving))
 
 
-def _cold(steps: Sequence[PlanStep], parts: Sequence[Stretch | None]) -> Iterable[float]:
-    """Of each stage, the first requests that are still the canary's cold start."""
-    left = float(judge.COLD_START)
-    for step, part in zip(steps, parts, strict=True):
-        yield left
-        left -= min(left, max(float(step.requests), 0.0 if part is None else part.requests))
-
-
 def _weight(step: PlanStep) -> float:
-    return min(step.weight, 0.999) if step.weight else step.mirror / (1 + step.mirror)
+    return step.weight or step.mirror / (1 + step.mirror)
+
+
+def _more(step: PlanStep, rate: float | None) -> bool:
+    return bool(rate is None and step.seconds and step.requests and step.testers is None)
 
 
 def _seconds(step: PlanStep, rate: float | None) -> float | None:
@@ -165,41 +160,68 @@ def _seconds(step: PlanStep, rate: float | None) -> float | None:
 
 def _sights(
     evidence: judge.Evidence,
-    guards: Guards,
-    parts: Iterable[tuple[PlanStep, Stretch]],
-    stake: float,
+    steps: Sequence[PlanStep],
+    parts: Sequence[Stretch | None],
     traffic: Traffic,
     *,
-    cold: float = 0.0,
+    stage: int | None = None,
 ) -> Iterable[Sight]:
-    """`cold`: so many canary requests give no latency evidence yet."""
-    parts = [(step, part) for step, part in parts if part.requests > 0]
-    weighed = [part for step, part in parts if step.weight]
-    if weighed and cold > 0:
-        weighed[0] = Stretch(weighed[0].weight, max(0.0, weighed[0].requests - cold))
-    copied = [part for step, part in parts if step.mirror]
-    if not parts:
-        return
-    for signal, index, base, stretches in (
-        ("errors", 0, traffic.errors, [part for _, part in parts]),
-        ("latency", judge.SHOWN, 1 - judge.QUANTILES[judge.SHOWN][0], weighed),
-        ("agreement", 0, 1 - (guards.agreement or 0.0), copied),
-    ):
-        bets = _bets(evidence, signal, index, stake, alone=signal == "agreement")
+    """Of one stage, at which the canary turns bad; or of all of them, where it is bad from the start."""
+    different = next((one.processes[0].margin for one in evidence.signals if one.name == "agreement"), 0.0)
+    bases = {"errors": traffic.errors, "latency": 1 - judge.QUANTILES[judge.SHOWN][0], "agreement": different}
+    for signal, base in bases.items():
+        counted = _counted(signal, steps, parts)
+        here = counted if stage is None else [counted[stage]]
+        stretches = [one for one in here if one is not None]
+        bets = _bets(evidence, signal, base, [] if stage is None else counted[:stage])
         if bets and stretches:
             found = smallest(bets, stretches, base=base, limit=evidence.limit)
             yield Sight(signal, base, None if found is None else base * found)
 
 
-def _bets(evidence: judge.Evidence, name: str, index: int, stake: float, *, alone: bool = False) -> tuple[Bets, ...]:
-    """One bet of one signal that may roll back or has a budget of its own, with its share of that budget."""
+def _counted(signal: str, steps: Sequence[PlanStep], parts: Sequence[Stretch | None]) -> list[Stretch | None]:
+    """What a signal counts of each stage; None where it counts nothing, or nobody knows how much.
+
+    The first requests are the canary's cold start, of which latency counts nothing.
+    """
+    found: list[Stretch | None] = []
+    cold = float(judge.COLD_START)
+    for step, part in zip(steps, parts, strict=True):
+        kinds = {"latency": bool(step.weight), "agreement": bool(step.mirror)}
+        if part is None or part.requests <= 0 or not kinds.get(signal, True):
+            found.append(None)
+        elif signal == "latency":
+            found.append(Stretch(part.weight, max(0.0, part.requests - cold)))
+        else:
+            found.append(part)
+        cold = max(0.0, cold - max(float(step.requests), 0.0 if part is None else part.requests))
+    return found
+
+
+def _bets(evidence: judge.Evidence, name: str, base: float, before: Sequence[Stretch | None] = ()) -> tuple[Bets, ...]:
+    """What one signal bets at a stage, after others with a healthy canary: the stakes of each start that are left."""
     signal = next((one for one in evidence.signals if one.name == name), None)
     if signal is None or not signal.processes:
         return ()
-    process = signal.processes[index]
-    weights = signal.weights or (1 / len(signal.processes),) * len(signal.processes)
-    budget = signal.budget if signal.action == "rollback" else 1.0
-    return (_of(process, budget * weights[index] * stake, alone=alone),)
+    index = judge.SHOWN if name == "latency" else 0
+    process, weights = signal.processes[index], signal.weights or (1 / len(signal.processes),) * len(signal.processes)
+    budget = (signal.budget if signal.action == "rollback" else 1.0) * weights[index]
+    first = 1.0 - sum(evidence.stakes)
+    bets = _of(process, budget * first, alone=name == "agreement")
+    for stake, stretch in zip(evidence.stakes, before, strict=False):
+        left = bets.shares if stretch is None else bets.after(stretch, base=base).shares
+        more = _of(process, budget * stake, alone=bets.alone).shares
+        bets = replace(bets, shares=tuple(a + b for a, b in zip(left, more, strict=True)))
+    return (bets,)
+
+
+def _labels(evidence: judge.Evidence, steps: Sequence[PlanStep]) -> float | None:
+    """At the last weight that leaves stable something; None when there is none."""
+    weights = [step.weight for step in steps if 0 < step.weight < 1]
+    if not weights:
+        return None
+    bets = _bets(evidence, "labels", WRONG)
+    return needed(WORSE / WRONG, bets, weight=weights[-1], base=WRONG, limit=evidence.limit)
 
 
 def _of(process: EProcess, share: float, *, alone: bool) -> Bets:
@@ -210,18 +232,17 @@ def _of(process: EProcess, share: float, *, alone: bool) -> Bets:
 def _certificates(
     evidence: judge.Evidence, steps: Sequence[PlanStep], parts: Sequence[Stretch | None], traffic: Traffic
 ) -> Iterable[Certificate]:
-    weights = [step.weight for step in steps if step.weight]
-    if not weights:
-        return
-    last = min(weights[-1], 0.999)
-    before = [part for step, part in zip(steps, parts, strict=True) if part is not None and step.weight]
+    last = next((step.weight for step in reversed(steps) if step.weight), 0.0)
     for proof in evidence.proofs:
         base = {"errors": traffic.errors, "latency": 0.01, "labels": WRONG}[proof.name]
         halves = 2 if proof.alone is not None else 1
         bets = [_of(proof.ratio, 1 / halves, alone=False)]
         if proof.alone is not None:
             bets.append(_of(proof.alone, 1 / halves, alone=True))
-        seen = [] if proof.name == "labels" else before
+        seen = [] if proof.name == "labels" else [one for one in _counted(proof.name, steps, parts) if one is not None]
+        if not last:  # without any traffic of its own a canary is promoted at once, and nothing stretches
+            yield Certificate(proof.name, proof.factor, base, math.inf, math.inf, None)
+            continue
         stretch = needed(1.0, bets, weight=last, base=base, limit=judge.PROVED, z=ABOUT, before=seen)
         rate = traffic.rate if proof.name != "labels" else None
         yield Certificate(

@@ -18,8 +18,14 @@ from mlship.policy.units import format_duration, format_percent, format_rate
 from mlship.rollout.foresee import Certificate, Foresight, Sight, Stage, Traffic, foresee, takes
 from mlship.rollout.plan import PlanStep, guards, steps
 
-#: A stage that would not even see this many times stable's errors is told.
+#: A stage that would not even see this many times stable's rate is told.
 BLIND = 10.0
+#: The worst canary of each signal.
+_WORST = {
+    "errors": "a canary that fails every request",
+    "latency": "one that is slow at every request",
+    "agreement": "one that always predicts something else",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +50,9 @@ def known(policy: Policy) -> Traffic:
 
 
 def lint(subject: Subject) -> Iterable[Fault]:
-    """Warnings about the rollout section, at their places; none when the policy does not tell a rate."""
+    """Warnings about the rollout section, at their places; without a rate, about what does not depend on it."""
     rollout, traffic = subject.policy.rollout, known(subject.policy)
-    if rollout is None or traffic.rate is None or subject.has_broken(("rollout",)):
+    if rollout is None or subject.has_broken(("rollout",)):
         return
     if not all(_one(step) for step in rollout.steps):  # has a fault already
         return
@@ -60,10 +66,18 @@ def remarks(rollout: Rollout, foresight: Foresight, traffic: Traffic) -> list[Re
     found = []
     plan = steps(rollout)
     for index, (step, stage) in enumerate(zip(plan, foresight.stages, strict=True)):
-        sight = next((one for one in stage.sights if one.signal == "errors"), None)
-        if sight is not None and step.bakes and (sight.least is None or sight.least > BLIND * sight.base):
-            here: Location = ("rollout", "steps", index, "bake")
-            found.append(Remark(here, _blind(step, stage, sight, traffic), _longer(rollout, index, traffic)))
+        sight = stage.sights[0] if stage.sights else None
+        here: Location = ("rollout", "steps", index, "bake")
+        if step.bakes and step.weight >= 1:
+            what = "100% leaves stable no requests: this step compares the canary with nothing"
+            found.append(Remark(here, what, "end with 50%: a promotion brings 100% anyway"))
+        elif sight is not None and step.bakes and not stage.more and (sight.least or 1.0) > _visible(sight):
+            found.append(Remark(here, _blind(step, stage, sight, traffic), _longer(rollout, index, sight, traffic)))
+        if step.requests and (stage.seconds or 0.0) > rollout.progress_deadline >= step.seconds:
+            what = f"{_things(step.requests)} take {span(stage.seconds or 0.0)} at {format_rate(traffic.rate or 0)}"
+            hint = "ask for fewer, give it more weight, or raise the deadline"
+            deadline = format_duration(rollout.progress_deadline)
+            found.append(Remark(here, f"{what}: longer than progress_deadline, {deadline}; it will pause", hint))
     for certificate in foresight.certificates:
         remark = _stretched(certificate, rollout, foresight, traffic)
         if remark is not None:
@@ -101,37 +115,52 @@ def _one(step: object) -> bool:
 def _blind(step: PlanStep, stage: Stage, sight: Sight, traffic: Traffic) -> str:
     part = f"mirror {format_percent(step.mirror)}" if step.mirror else format_percent(step.weight)
     if step.requests >= (stage.requests or 0):
-        given = f"{step.requests:,} requests at {part}"
+        given = f"{_things(step.requests)} at {part}"
     else:
         given = (
             f"{part} of {format_rate(traffic.rate or 0)} for {format_duration(step.seconds)} is "
-            f"{stage.requests:,.0f} canary requests"
+            f"{_things(stage.requests or 0.0, 'canary request')}"
         )
     if sight.least is None:
-        return f"{given}: it cannot see anything, not even a canary that fails every request"
-    return f"{given}: it cannot reliably see less than errors {share(sight.base)} -> {share(sight.least)}"
+        return f"{given}: it cannot see anything, not even {_WORST[sight.signal]}"
+    return f"{given}: it cannot reliably see less than {sight.signal} {share(sight.base)} -> {share(sight.least)}"
 
 
-def _longer(rollout: Rollout, index: int, traffic: Traffic) -> str:
-    """How many requests would be enough for the stage to see `BLIND` times the errors."""
+def _visible(sight: Sight) -> float:
+    """The canary's rate that every stage should see."""
+    return min(1.0, BLIND * sight.base)
+
+
+def _things(number: float, one: str = "request") -> str:
+    return f"{number:,.0f} {one}{'' if round(number) == 1 else 's'}"
+
+
+def _longer(rollout: Rollout, index: int, sight: Sight, traffic: Traffic) -> str:
+    """How many requests would be enough for the stage to see `BLIND` times the rate."""
     plan = steps(rollout)
-    enough = takes(guards(rollout), plan, index, BLIND, traffic)
+    enough = takes(guards(rollout), plan, index, sight=sight, worse=_visible(sight), traffic=traffic)
     if math.isinf(enough):
         return "expect that: no number of requests is enough"
-    wanted = f"{rounded(enough)} requests would show {share(traffic.errors)} -> {share(BLIND * traffic.errors)}"
+    wanted = f"{rounded(enough)} requests would show {share(sight.base)} -> {share(_visible(sight))}"
     if traffic.rate is None:
         return wanted
     return f"{wanted}: {span(enough / (traffic.rate * (plan[index].weight or plan[index].mirror)))} at this rate"
 
 
 def _stretched(certificate: Certificate, rollout: Rollout, foresight: Foresight, traffic: Traffic) -> Remark | None:
-    if certificate.stretch <= 0 or foresight.whole.requests is None or certificate.signal == "labels":
+    whole = foresight.whole
+    weighed = [index for index, step in enumerate(steps(rollout)) if step.weight]
+    if certificate.stretch <= 0 or whole.requests is None or whole.more or certificate.signal == "labels":
+        return None
+    if not weighed:  # linted as a rollout without a weight
         return None
     here: Location = ("rollout", "certify", certificate.signal)
     what = f"{certificate.signal} below {certificate.factor:g}x stable's"
     if math.isinf(certificate.stretch):
-        return Remark(here, f"{what} can never be proved", "raise the factor")
-    last = max(index for index, step in enumerate(steps(rollout)) if step.weight)
+        full = steps(rollout)[weighed[-1]].weight >= 1
+        hint = "end with 50%: at 100% there is nothing to compare with" if full else "raise the factor"
+        return Remark(here, f"{what} can never be proved by longer bakes", hint)
+    last = weighed[-1]
     bake = steps(rollout)[last].requests
     longer = max(float(bake), foresight.stages[last].requests or 0.0) + certificate.stretch
     if certificate.stretch < longer / 10:  # nobody plans that closely

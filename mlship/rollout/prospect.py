@@ -60,6 +60,8 @@ class Prospect:
     """Seconds without a controller after which all traffic goes back to stable."""
     keep_warm: float
     """Seconds that the previous champion stays ready after a promotion."""
+    sticky: bool
+    """Whether users are assigned to an arm, and not each request by itself."""
     under_way: str
     """The unfinished rollout, in a sentence; empty when there is none."""
     remarks: tuple[Remark, ...]
@@ -122,6 +124,7 @@ def prospect(
         policy.rollout.freeze if policy.rollout is not None else (),
         policy.rollout.lease if policy.rollout is not None else 0.0,
         policy.rollout.keep_warm if policy.rollout is not None else 0.0,
+        policy.rollout is not None and policy.rollout.sticky is not None,
         under_way,
         tuple(remarks(policy.rollout, foresight, traffic)) if policy.rollout is not None and foresight else (),
         tuple(missing),

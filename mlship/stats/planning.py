@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlship.stats.eprocess import log_mean
 
@@ -30,7 +30,7 @@ class Stretch:
     """Traffic with one weight."""
 
     weight: float
-    """The canary's share of the requests, above 0 and below 1."""
+    """The canary's share of the requests, above 0; at 1 there is nothing to compare it with."""
     requests: float
     """Requests on the canary."""
 
@@ -68,6 +68,14 @@ class Bets:
         b = math.log1p(weight * (psi - 1)) - math.log1p(weight * (self.margin - 1))
         gain = rate * a - (rate + base * others) * b
         return gain, rate * (1 - rate) * (a - b) ** 2 + others * base * (1 - base) * b * b
+
+    def after(self, stretch: Stretch, *, base: float) -> Bets:
+        """What is left of these bets after traffic with a canary that is as good as stable: in the mean of the log."""
+        left = []
+        for psi, share in zip(self.ratios, self.shares, strict=True):
+            gain, _ = self.drift(psi, 1.0, weight=stretch.weight, base=base)
+            left.append(share * math.exp(stretch.requests * gain))
+        return replace(self, shares=tuple(left))
 
 
 def decides(

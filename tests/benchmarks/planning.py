@@ -28,7 +28,7 @@ from scipy.stats import binom
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from mlship.rollout import judge
-from mlship.rollout.foresee import WORSE, WRONG, foresee, takes
+from mlship.rollout.foresee import WORSE, WRONG, Sight, foresee, takes
 from mlship.rollout.judge import Evidence, Guards
 from mlship.types import ArmWindow, LabelWindow, Observation
 from tests.benchmarks.planning_worlds import CASES, DEFAULT, STRICT, Case, least, weights
@@ -106,7 +106,7 @@ def requests(runs: int, random: np.random.Generator) -> Iterator[Figure]:
     """Requests that show a regression, in 80 % of the rollouts; those that a certificate takes, in half of them."""
     for guards, weight, base, ratio in SEEN:
         case = Case("requests", guards, weights(weight), 100, base)
-        told = takes(guards, case.steps, 0, ratio, case.traffic)
+        told = takes(guards, case.steps, 0, sight=Sight("errors", base, None), worse=base * ratio, traffic=case.traffic)
         found = [_until(case, (base * ratio, base), told, _convicted, random) for _ in range(runs)]
         what = f"{weight:.0%}, margin {guards.errors:g}: errors {100 * base:g} -> {100 * base * ratio:g} %"
         yield figure(case.name, what, told, found, RELIABLY)

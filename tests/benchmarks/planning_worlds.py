@@ -124,7 +124,7 @@ def draw(case: Case, index: int, random: np.random.Generator) -> Drawn:
     """The luck of one stage."""
     step = case.steps[index]
     arriving = random.poisson(case.rate * step.seconds / LOOKS, LOOKS)
-    canary = random.binomial(arriving, step.mirror or min(step.weight, 0.999))
+    canary = random.binomial(arriving, step.mirror or step.weight)
     stable = arriving if step.mirror else arriving - canary
     return Drawn(
         step,

@@ -74,6 +74,44 @@ def test_without_a_rate_only_what_the_bakes_ask_for_is_known() -> None:
     assert sight(found.stages[1].sights, "errors") < 0.02
 
 
+def test_a_time_without_a_rate_may_bring_more_than_is_asked_for() -> None:
+    found = foresee(GUARDS, (PlanStep(0.1, 60, 500), PlanStep(0.5, 0, 5000)), Traffic(None))
+    assert [(stage.requests, stage.more) for stage in found.stages] == [(500, True), (5000, False)]
+    assert (found.whole.requests, found.whole.more) == (5500, True)
+
+
+def test_a_stage_still_has_what_earlier_stages_have_left_of_the_bets() -> None:
+    """At 5/s a healthy canary costs the bets of the first stages next to nothing; at 500/s all that they had."""
+    alone = PlanStep(0.25, 300, 0)
+    few, many = (
+        foresee(GUARDS, (PlanStep(0.05, 300, 0), alone), traffic).stages[1]
+        for traffic in (Traffic(5.0), Traffic(500.0))
+    )
+    late = replace(GUARDS, false_rollback=0.01 * judge.stage_shares(2)[1])
+    few_alone, many_alone = (foresee(late, (alone,), Traffic(rate)).stages[0] for rate in (5.0, 500.0))
+    assert sight(few.sights, "errors") < 0.95 * sight(few_alone.sights, "errors")
+    assert sight(many.sights, "errors") == pytest.approx(sight(many_alone.sights, "errors"), rel=0.05)
+
+
+def test_latency_leaves_the_cold_start_out() -> None:
+    steps = (PlanStep(0.05, 0, judge.COLD_START), PlanStep(0.25, 0, 1000))
+    first, second = foresee(GUARDS, steps, Traffic(None)).stages
+    assert next(one.least for one in first.sights if one.signal == "latency") is None
+    warm = foresee(GUARDS, (PlanStep(0.25, 0, 1000 + judge.COLD_START),), Traffic(None)).stages[0]
+    assert sight(second.sights, "latency") >= sight(warm.sights, "latency")
+
+
+def test_at_all_of_the_traffic_there_is_nothing_to_compare_with() -> None:
+    found = foresee(replace(GUARDS, negligible=0.0), (PlanStep(1.0, 600, 0),), Traffic(500.0))
+    assert [one.least for one in found.stages[0].sights] == [None, None]
+    assert math.isinf(found.certificates[0].requests)
+
+
+def test_without_a_weight_nothing_is_ever_proved() -> None:
+    steps = (PlanStep(0.0, 0, 20, StepKind.TESTERS, testers=("x-canary", "1")),)
+    assert math.isinf(foresee(GUARDS, steps, Traffic(500.0)).certificates[0].requests)
+
+
 def test_more_traffic_sees_less_and_all_stages_see_more_than_each() -> None:
     little, much = (foresee(GUARDS, STEPS, Traffic(rate)) for rate in (50.0, 500.0))
     for signal in ("errors", "latency"):
@@ -148,7 +186,27 @@ def test_a_stage_that_sees_too_little_is_a_warning_with_the_numbers(tmp_path: Pa
 def test_a_stage_that_sees_nothing_says_so(tmp_path: Path) -> None:
     text = "  rate: 1/s\n  steps:\n    - {weight: 1%, bake: {requests: 1}}\n  certify: null"
     (found,) = warned(tmp_path, text)
-    assert "1 requests at 1%: it cannot see anything, not even a canary that fails every request" in found
+    assert "1 request at 1%: it cannot see anything, not even a canary that fails every request" in found
+
+
+def test_a_stage_that_watches_latency_only_is_told_too(tmp_path: Path) -> None:
+    text = (
+        "  steps:\n    - {weight: 1%, bake: {requests: 50}}\n  certify: null\n  guard: {errors: null, timeouts: null}"
+    )
+    (found,) = warned(tmp_path, text)
+    assert found.startswith("8: 50 requests at 1%: it cannot ")
+    assert "requests would show 1% -> 10%" in found
+
+
+def test_all_of_the_traffic_is_a_warning(tmp_path: Path) -> None:
+    found = warned(tmp_path, "  steps:\n    - {weight: 100%, bake: {requests: 5000}}\n  certify: {errors: 3x}")
+    assert found[0].startswith("8: 100% leaves stable no requests: this step compares the canary with nothing; end")
+
+
+def test_a_stage_that_takes_longer_than_its_deadline_is_a_warning(tmp_path: Path) -> None:
+    text = "  rate: 1/s\n  steps:\n    - {weight: 1%, bake: {requests: 5000}}\n  certify: null"
+    (found,) = warned(tmp_path, text)
+    assert "5,000 requests take 5.8d at 1/s: longer than progress_deadline" in found
 
 
 def test_a_certificate_that_the_bakes_do_not_bring_is_told(tmp_path: Path) -> None:
