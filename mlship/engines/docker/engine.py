@@ -234,8 +234,9 @@ class DockerEngine:
             if (hands := self.site.hands(found)) is not None and (one := world.router(found)) is not None:
                 run, counted = self.site.router.admin.counted()
                 at = time.time()
-                known = self.site.router.first_requests(run, self.site.router.since(one), counted)
-                self._told |= look.told(hands, up, said.path(self.site.router.wanted(one)))
+                routes, since = self.site.router.written(one)
+                known = self.site.router.first_requests(run, since, counted)
+                self._told |= look.told(hands, up, said.path(routes))
                 return Scrape(at, look.counters(run, counted, up, self._told, known))
         except (*_UNREACHABLE, NoRouter):
             pass

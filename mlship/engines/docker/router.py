@@ -113,12 +113,7 @@ class Router:
         since = users.since(json.loads(files[ROUTES]))
         if not since:
             return "last"  # a way back waits for nothing
-        return "" if since == self.since(container) else "first"
-
-    def since(self, container: Container) -> str:
-        """The name of the time since sticky routes were set; empty where they are not sticky."""
-        text = self.read(container, ROUTES)
-        return users.since(json.loads(text)) if text else ""
+        return "" if since == self.written(container)[1] else "first"
 
     def time_of(self, container: Container, wanted: Routes | None) -> str:
         """A name for the time since these routes were set, or the one that it has already."""
@@ -150,7 +145,12 @@ class Router:
 
     def wanted(self, container: Container) -> Routes | None:
         """The routes in the file, whether or not a router has taken them."""
-        return _routes(self.read(container, ROUTES))
+        return self.written(container)[0]
+
+    def written(self, container: Container) -> tuple[Routes | None, str]:
+        """The routes in the file, and the name of the time since they were set; empty where they are not sticky."""
+        text = self.read(container, ROUTES)
+        return _routes(text), users.since(json.loads(text)) if text else ""
 
     def wait(self, found: Iterable[Container], seconds: float) -> None:
         """Wait until Envoy serves and knows every server, and the fallback program where there is one."""
