@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from mlship.errors import StateError, UsageError
 from mlship.home import Home
 from mlship.ledger import who
@@ -9,14 +11,19 @@ from mlship.rollout import lock, offline
 from mlship.rollout.mailbox import Mailbox
 from mlship.rollout.state import Order
 
+#: How the controller begins its answer to an order that came when everything was decided.
+TOO_LATE = "too late: "
+#: How it begins when a promotion is refused.
+REFUSED = "not promoted: "
 #: Seconds that a running controller gets for an answer: it may be waiting for a server.
 ANSWER_SECONDS = 15.0
 
 
 def send(home: Home, model: str, order: Order) -> str | None:
-    """Give an order to the controller that runs; its answer, or None when no controller runs.
+    """Give an order to the controller that runs; its answer, or None when no controller runs (any more).
 
-    Raises ``UsageError`` when there is no unfinished rollout, ``StateError`` when the controller does not answer.
+    Raises ``UsageError`` when there is no unfinished rollout, or it ended before the order was read, and ``StateError``
+    when the controller does not answer.
     """
     offline.unfinished(home, model)
     directory = home.rollouts(model)
@@ -31,6 +38,12 @@ def send(home: Home, model: str, order: Order) -> str | None:
             where=model,
             hint="`mlship status` shows where it stands; try again",
         )
+    if answer.startswith(TOO_LATE):
+        offline.unfinished(home, model)  # else it is over, and says so
+        until = time.monotonic() + ANSWER_SECONDS
+        while lock.holder(directory) is not None and time.monotonic() < until:
+            time.sleep(0.05)
+        return None
     return answer
 
 

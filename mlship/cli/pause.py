@@ -21,4 +21,6 @@ def pause(ctx: typer.Context, model: ModelArgument) -> None:
     if answer is None:
         said = offline.pause(home, model, who(), Ledger(home.ledger))
         answer = f"{said}; no controller runs, `mlship rollout POLICY` carries on"
+    else:
+        answer = f"{answer}; `mlship resume {model}` goes on"
     out().print(answer, markup=False)

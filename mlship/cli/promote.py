@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from mlship.cli import orders
-from mlship.cli.common import ModelArgument, context, out
+from mlship.cli.common import ModelArgument, context, leave, out
+from mlship.errors import Exit
 from mlship.rollout.state import Order
 
 
@@ -16,9 +17,13 @@ def promote(
     model: ModelArgument,
     full: Annotated[bool, typer.Option("--full", help="To the end, past all steps that are left.")] = False,
 ) -> None:
-    """Move a running rollout to its next step; with --full, promote the candidate now."""
+    """Move a running rollout to its next step; with --full, promote the candidate now.
+
+    Exits with 4 when it does not: evidence is against the candidate, or a freeze holds.
+    """
     home = context(ctx).home
     answer = orders.send(home, model, Order.PROMOTE_FULL if full else Order.PROMOTE)
     if answer is None:
         raise orders.nobody_home(home, model)
     out().print(answer, markup=False)
+    leave(Exit.INCONCLUSIVE if answer.startswith(orders.REFUSED) else Exit.PASSED)

@@ -121,7 +121,8 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
         run_id=admitted.evidence.get("run", ""),
         now=time.time(),
     )
-    return Controller(
+    hooks = _hooks(loaded)
+    controller = Controller(
         plan,
         home=home,
         engine=runner,
@@ -131,8 +132,13 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
         interval=interval,
         view=view,
         notifier=_notifier(loaded, view),
-        hooks=_hooks(loaded),
-    ).run()
+        hooks=hooks,
+    )
+    try:
+        return controller.run()
+    finally:
+        if hooks is not None:  # whoever is still being asked: nobody waits for the answer
+            hooks.close()
 
 
 def again(loaded: LoadedPolicy, result: RolloutResult) -> bool:
@@ -257,8 +263,9 @@ def document(result: RolloutResult) -> dict[str, Any]:
 
 def conclusion(result: RolloutResult) -> str:
     """How it ended, in a sentence, and what to do next if something is left to do."""
-    verdict = result.verdict.replace("_", " ")
-    text = f"{result.model} version {result.candidate_version} {verdict}: {result.reason}"
+    from mlship.rollout.words import became
+
+    text = f"{result.model} version {result.candidate_version} {became(result.verdict, result.reason)}"
     if result.verdict == "paused":
         text += (
             f"\n  next: `mlship rollout POLICY` goes on, `mlship abort {result.model}` ends it; nobody watches now, so "

@@ -14,6 +14,7 @@ from mlship.errors import Exit, MlshipError
 from mlship.home import Home
 from mlship.rollout import journal, lock, warm
 from mlship.rollout.pulse import Pulse, sentence
+from mlship.rollout.words import became
 
 if TYPE_CHECKING:
     from mlship.engines.base import Engine
@@ -167,7 +168,7 @@ def _lines(document: dict[str, Any]) -> list[str]:
     ]
     if view := document["rollout"]:
         lines.append(f"  rollout of version {view['candidate_version']}: {_place(view)}")
-        lines += [f"      {text}" for text in (view["reason"], view["damage"], document["driver"]) if text]
+        lines += [f"      {text}" for text in (_said(view), view["damage"], document["driver"]) if text]
     elif lease := document["lease"]:
         lines += _expired(lease)
     return lines
@@ -182,6 +183,15 @@ def _place(view: dict[str, Any]) -> str:
     traffic = view["traffic"] or f"{100 * view['weight']:.4g} %"
     step = f"step {view['step'] + 1} of {view['steps']}"
     return ", ".join(filter(None, ["paused" if view["phase"] == "paused" else "", step, what, traffic]))
+
+
+def _said(view: dict[str, Any]) -> str:
+    """The sentence of the moment; of a pause that a controller waits in, what ends it."""
+    if view["phase"] != "paused":
+        return str(view["reason"])
+    told = became("paused", view["reason"])
+    waits = view["running"] and view["outcome"] is None
+    return f"{told}; `mlship resume {view['model']}` goes on" if waits else told
 
 
 def _expired(lease: dict[str, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from mlship.rollout.judge import Evidence
 from mlship.rollout.plan import Plan, PlanStep, StepKind
 from mlship.rollout.stages import AGAINST, back, hold, leave, pause, place
 from mlship.rollout.state import Decision, Outcome, Phase, RolloutState, World
-from mlship.rollout.words import duration
+from mlship.rollout.words import became, counted, duration
 from mlship.types import Observation, VerdictKind
 
 #: Watched seconds without any request after which a person is told to look at the address.
@@ -55,12 +55,20 @@ def step(
     """Whether this step has what it asked for."""
     scene = _Scene(state, plan, observation, evidence, world)
     if state.phase is Phase.PAUSED:
-        return scene.hold(f"paused at {scene.at}: {state.reason}")
+        return scene.hold(f"{_paused(scene)}; `mlship resume {plan.model}` goes on")
     if state.waived and evidence.total < AGAINST:
         return scene.leave(f"{state.waived} at {scene.at}", note="advanced")
     if scene.here.kind is StepKind.APPROVE:
         return _approve(scene)
     return _pause(scene) if scene.here.kind is StepKind.PAUSE else _bake(scene)
+
+
+def _paused(scene: _Scene) -> str:
+    """Why it stands still, and where."""
+    reason = scene.state.reason
+    if reason.startswith("by "):  # a person: any other reason says where
+        return f"paused {reason} at {scene.at}"
+    return became("paused", reason)
 
 
 def _approve(scene: _Scene) -> Decision:
@@ -129,7 +137,7 @@ def _overdue(scene: _Scene, progress: str, why: str, *, baked: bool) -> Decision
         return back(state, plan, evidence, Outcome.ROLLED_BACK, reason)
     only_unproved = baked and state.step + 1 == len(plan.steps) and evidence.total < AGAINST and not evidence.unseen
     if plan.on_inconclusive == "promote" and only_unproved:
-        left = leave(state, plan, evidence, scene.world, reason, last=f"{reason}; promoted as the policy says")
+        left = leave(state, plan, evidence, scene.world, reason, last=f"{reason}; the policy promotes it all the same")
         promoted = left.verdict.kind is VerdictKind.PROMOTE  # else it waits for hooks, or a freeze
         return replace(left, state=replace(left.state, unproved=True)) if promoted else left
     return pause(state, evidence, reason)
@@ -141,5 +149,5 @@ def _progress(state: RolloutState, here: PlanStep) -> str:
         parts.append(f"{duration(math.floor(min(state.baked, here.seconds)))} of {duration(here.seconds)}")
     if here.requests or not here.seconds:
         needed = max(1, here.requests)
-        parts.append(f"{state.requests:,} of {needed:,} requests")
+        parts.append(f"{state.requests:,} of {counted(needed)}")
     return ", ".join(parts)

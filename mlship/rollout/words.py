@@ -1,4 +1,4 @@
-"""Figures as people read them."""
+"""Figures as people read them, and a sentence that says each word once."""
 
 from __future__ import annotations
 
@@ -14,3 +14,24 @@ def duration(seconds: float) -> str:
         if seconds >= 2 * size or seconds == size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds:.3g} s"
+
+
+def became(outcome: str, reason: str) -> str:
+    """An outcome and its reason in one sentence: `aborted by alice at 10 %`, `rolled back: errors 20.0 % ...`.
+
+    Parameters
+    ----------
+    outcome
+        promoted | rolled_back | aborted | paused
+    reason
+        As the machine gives it; it may say the outcome itself.
+    """
+    word = outcome.replace("_", " ")
+    if reason.startswith((f"{word} ", f"{word}:")):
+        return reason
+    return f"{word} {reason}" if reason.startswith("by ") else f"{word}: {reason}"
+
+
+def counted(requests: int) -> str:
+    """`1 request`, `2,000 requests`."""
+    return f"{requests:,} request" + ("" if requests == 1 else "s")

@@ -6,6 +6,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 from rich.live import Live
 
@@ -13,6 +14,7 @@ from mlship.cli.live import Lines, Picture, Viewer
 from mlship.cli.rollout import conclusion, document
 from mlship.rollout.plan import PlanStep, StepKind
 from mlship.rollout.scene import Moment, Tape
+from mlship.rollout.words import became
 from tests.fakes.engine import Behaviour
 from tests.fakes.rollout import Stage, release
 
@@ -137,3 +139,20 @@ def test_the_conclusion_says_what_to_do_next(tmp_path: Path) -> None:
     told = document(result)
     assert (told["verdict"], told["exit_code"]) == ("paused", 4)
     assert told["steps"] == [{"weight": 0.05, "seconds": told["steps"][0]["seconds"], "requests": 0}]
+
+
+@pytest.mark.parametrize(
+    ("outcome", "reason", "said"),
+    [
+        ("aborted", "aborted by alice at 10 %", "aborted by alice at 10 %"),
+        ("aborted", "not started: a hook has a veto", "aborted: not started: a hook has a veto"),
+        ("rolled_back", "errors 20.0 % against 0.0 %", "rolled back: errors 20.0 % against 0.0 %"),
+        ("promoted", "promoted by alice at 50 %", "promoted by alice at 50 %"),
+        ("promoted", "all 3 steps are done: errors", "promoted: all 3 steps are done: errors"),
+        ("paused", "by alice", "paused by alice"),
+        ("paused", "paused at 10 %, as the policy says: labels", "paused at 10 %, as the policy says: labels"),
+        ("paused", "inconclusive after 3 h at 10 %", "paused: inconclusive after 3 h at 10 %"),
+    ],
+)
+def test_an_outcome_and_its_reason_say_each_word_once(outcome: str, reason: str, said: str) -> None:
+    assert became(outcome, reason) == said

@@ -194,7 +194,7 @@ def test_a_person_pauses_and_resumes() -> None:
     paused = decide(replace(STEP_1, baked=5.0), look(), order=Order.PAUSE)
     assert paused.verdict.reason == "paused by alice at 5 %"
     still = decide(replace(paused.state, baked=25.0, requests=999), look())
-    assert still.verdict.reason == "paused at 5 %: by alice"
+    assert still.verdict.reason == "paused by alice at 5 %; `mlship resume flight-delay` goes on"
     assert still.actions == ()
     resumed = decide(paused.state, look(), order=Order.RESUME)
     assert resumed.verdict.reason == "resumed by alice at 5 %"

@@ -13,7 +13,7 @@ from mlship.rollout.plan import PlanStep, StepKind
 from mlship.rollout.scene import Tape
 from mlship.rollout.stages import traffic
 from mlship.rollout.state import Outcome, Phase
-from mlship.rollout.words import duration
+from mlship.rollout.words import became, counted, duration
 
 #: Columns of the bar of a bake.
 BAKE = 10
@@ -84,7 +84,7 @@ def _asks(step: PlanStep) -> str:
     if step.kind is StepKind.PAUSE:
         return ""
     time_, requests = duration(step.seconds) if step.seconds else "", max(1, step.requests)
-    return ", ".join(filter(None, [time_, f"{requests:,} requests" if step.requests or not step.seconds else ""]))
+    return ", ".join(filter(None, [time_, counted(requests) if step.requests or not step.seconds else ""]))
 
 
 def _observed(tape: Tape, index: int) -> str:
@@ -93,7 +93,7 @@ def _observed(tape: Tape, index: int) -> str:
     if index >= len(passed) or not step.bakes:
         return ""
     _, seconds, requests = passed[index]
-    return f"{duration(math.floor(seconds))}, {requests:,} requests"
+    return f"{duration(math.floor(seconds))}, {counted(requests)}"
 
 
 def _progress(tape: Tape, step: PlanStep, marks: Marks) -> Iterator[str]:
@@ -114,7 +114,7 @@ def _progress(tape: Tape, step: PlanStep, marks: Marks) -> Iterator[str]:
         if step.seconds:
             parts.append(f"{duration(math.floor(min(state.baked, step.seconds)))} of {duration(step.seconds)}")
         if step.requests or not step.seconds:
-            parts.append(f"{state.requests:,} of {wanted:,} requests")
+            parts.append(f"{state.requests:,} of {counted(wanted)}")
         yield f"{bar} {', '.join(parts)}"
 
 
@@ -125,7 +125,7 @@ def _children(tape: Tape, now: float, frozen: str) -> Iterator[tuple[str, str]]:
         return
     state = moment.state
     if state.phase is Phase.PAUSED:
-        yield f"paused: {plain(state.reason)}", "yellow"
+        yield plain(became("paused", state.reason)), "yellow"
     elif step is not None and step.kind is StepKind.APPROVE and not state.waived:
         left = max(0.0, step.within - state.waited)
         until = time.strftime("%a %H:%M:%S", time.localtime(max(now, moment.at) + left))
