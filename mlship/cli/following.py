@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -20,13 +21,15 @@ from mlship.rollout import lines, lock
 from mlship.rollout.plan import Plan
 from mlship.rollout.pulse import Pulse, sentence
 from mlship.rollout.scene import LOOKS, Moment, Tape, of_record
-from mlship.rollout.state import Phase
+from mlship.rollout.state import Outcome, Phase
 
 #: Seconds between two looks at the journal, and between two questions to the engine.
 POLL_SECONDS, ASK_SECONDS = 0.25, 2.0
 #: Seconds that an engine gets for its first answer, before a rollout that nobody here drives counts as one that nobody
 #: drives at all.
 ENGINE_SECONDS = 5.0
+#: Seconds that a controller on another machine gets to begin the next rollout: from here nobody sees whether it lives.
+NEXT_SECONDS = 60.0
 #: Looks in a row that find no controller before it counts as dead: an abort lets go of the lock and takes it again.
 PATIENCE = 3
 
@@ -154,6 +157,8 @@ class Following:
         self._clock, self._sleep = clock, sleep
         self._began = clock()
         self._lonely = 0
+        self._home = home
+        self._driven_by: Pulse | None = None
 
     def news(self) -> Iterator[News]:
         """What is new: at once what there is, then what comes; ends when `stop` says why."""
@@ -165,6 +170,7 @@ class Following:
                 self._signs.wait(ENGINE_SECONDS)
                 pulse = self._signs.pulse(self._directory)
             self._lonely = 0 if pulse.alive else self._lonely + 1
+            self._driven_by = pulse if pulse.alive else self._driven_by
             moments = list(filter(None, map(of_record, records)))
             fresh = [(record, of_record(record)) for record in self._follower.more()]
             notes = [(float(r["at"]), str(r["note"])) for r, _ in fresh if r.get("kind") == "note" and "note" in r]
@@ -185,6 +191,55 @@ class Following:
     def ended(self) -> bool:
         """Nothing more will happen: nobody needs to drive."""
         return self.tape.now is not None and self.tape.now.state.final
+
+    @property
+    def superseded(self) -> bool:
+        """Another version became the candidate meanwhile, and the policy lets that one begin in its turn."""
+        moment, plan = self.tape.now, self.plan
+        return (
+            self.stop is Stop.ENDED
+            and moment is not None
+            and moment.state.outcome is Outcome.ABORTED
+            and plan.on_new_candidate == "restart"
+            and moment.state.reason.startswith(f"{plan.candidate_reference} names ")
+        )
+
+    def next(self) -> Path | None:
+        """The journal of the rollout that comes after one that was superseded; None when none comes.
+
+        Waits for it as long as the command that drove this one lives (it evaluates first, maybe), and the timeout.
+        """
+        if not self.superseded:
+            return None
+        path, ended = self._follower.path, self._clock()
+        while True:
+            lives = self._lives(self._clock() - ended)  # looked at first: whoever ends has begun before
+            latest = lines.latest(self._home, self.plan.model)
+            if latest is not None and latest != path:
+                return latest
+            if not lives or self.left == 0:
+                return None
+            self._sleep(POLL_SECONDS)
+
+    @property
+    def left(self) -> float | None:
+        """Seconds of the timeout that are left; None without one."""
+        return None if self._timeout is None else max(0.0, self._timeout - (self._clock() - self._began))
+
+    def _lives(self, waited: float) -> bool:
+        """Whether the command that drove this rollout runs, as far as that can be seen."""
+        last = self._driven_by
+        if last is None:
+            return False
+        if last.holder is None:
+            return waited < NEXT_SECONDS
+        try:
+            os.kill(last.holder.pid, 0)
+        except ProcessLookupError:
+            return False
+        except (PermissionError, OverflowError):
+            return True
+        return True
 
     def _why(self, pulse: Pulse, *, reached: bool) -> Stop | None:
         moment = self.tape.now

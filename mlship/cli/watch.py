@@ -14,9 +14,8 @@ from mlship.errors import Exit, MlshipError, StateError, UsageError
 from mlship.policy.units import parse_duration
 
 if TYPE_CHECKING:
-    from mlship.cli.following import Following, News, Stop
+    from mlship.cli.following import Following, News, Signs, Stop
     from mlship.cli.live import Screen
-    from mlship.cli.until import Until
     from mlship.home import Home
     from mlship.rollout.plan import Plan
 
@@ -76,23 +75,62 @@ def watch(
     lease = Lease(lambda: engine_of(home, name))
     try:
         following = Following(home, path, plan, lease, until=wanted, timeout=seconds)
-        _follow(following, fmt)
+        following = _follow(following, home, lease, fmt, until)
     finally:
         lease.close()
-    leave(_told(following, fmt, wanted, timeout))
+    leave(_told(following, fmt, until, timeout))
 
 
-def _follow(following: Following, fmt: WatchFormat) -> None:
-    """Show what is new until there is nothing to wait for."""
+def _follow(following: Following, home: Home, signs: Signs, fmt: WatchFormat, until: str | None) -> Following:
+    """Show what is new until there is nothing to wait for; the rollout that was the last.
+
+    One that was superseded is followed by the next, which `until` and what is left of the timeout hold for as well.
+    """
     from mlship.cli.live import screen
 
     if fmt is WatchFormat.NDJSON:
-        for news in following.news():
-            _stream(news)
-        return
+        while True:
+            for news in following.news():
+                _stream(news)
+            after = _next(following, home, signs, until)
+            if after is None:
+                return following
+            _line({"event": "next", **_names(after[0].plan), "reason": after[1]})
+            following = after[0]
     with screen() as shown:
-        for news in following.news():
-            _show(shown, following, news)
+        while True:
+            for news in following.news():
+                _show(shown, following, news)
+            if following.superseded:
+                shown.driver = "waiting for its command to begin with the next candidate"
+                shown.refresh(following.tape)
+            after = _next(following, home, signs, until)
+            shown.driver = ""
+            shown.refresh(following.tape)
+            if after is None:
+                return following
+            shown.say(after[1])
+            following = after[0]
+
+
+def _next(following: Following, home: Home, signs: Signs, until: str | None) -> tuple[Following, str] | None:
+    """The rollout after one that was superseded, and a sentence that says so; None when none comes."""
+    from mlship.cli.following import Following
+    from mlship.cli.until import parse
+
+    path = following.next()
+    if path is None:
+        return None
+    plan = _plan(home, following.plan.model)
+    reason = following.tape.now.state.reason if following.tape.now is not None else ""
+    said = f"{reason}: following the rollout of version {plan.canary.version} now"
+    wanted = None
+    if until is not None:
+        try:
+            wanted = parse(until, plan)
+        except UsageError:  # the next policy may have fewer steps
+            said += f", which knows no {until}: to its verdict"
+    return Following(home, path, plan, signs, until=wanted, timeout=following.left), said
 
 
 def _show(shown: Screen, following: Following, news: News) -> None:
@@ -104,12 +142,11 @@ def _show(shown: Screen, following: Following, news: News) -> None:
     shown.refresh(following.tape)
 
 
-def _told(following: Following, fmt: WatchFormat, until: Until | None, timeout: str | None) -> int:
+def _told(following: Following, fmt: WatchFormat, until: str | None, timeout: str | None) -> int:
     """Write the result to stdout; the exit code."""
-
     stop = following.stop
     assert stop is not None, "nobody else ends it"
-    document = _document(following, stop, until.text if until else "", timeout or "")
+    document = _document(following, stop, until or "", timeout or "")
     if fmt is WatchFormat.JSON:
         emit_json(document)
     elif fmt is WatchFormat.NDJSON:
@@ -144,16 +181,14 @@ def _document(following: Following, stop: Stop, until: str, timeout: str) -> dic
         seconds = max(0.0, moment.at - following.began_at)
         return document(watch.result(plan, moment.state, evidence, seconds, "")) | where
     at = moment.reason if moment is not None else "starting"
+    missed = f"{until} not reached" if until else "no verdict"
     told = {
         Stop.REACHED: (Exit.PASSED, f"reached {until}: {at}"),
-        Stop.TIMED_OUT: (Exit.INCONCLUSIVE, f"not there after {timeout}: {at}"),
+        Stop.TIMED_OUT: (Exit.INCONCLUSIVE, f"{missed} after {timeout}: {at}"),
     }
     code, reason = told.get(stop, (Exit.INCONCLUSIVE, following.driver))
     return {
-        "model": plan.model,
-        "rollout_id": plan.rollout_id,
-        "candidate_version": plan.canary.version,
-        "champion_version": plan.stable.version if plan.stable else None,
+        **_names(plan),
         "verdict": stop.value,
         "exit_code": int(code),
         "reason": reason,
@@ -161,13 +196,22 @@ def _document(following: Following, stop: Stop, until: str, timeout: str) -> dic
     } | where
 
 
+def _names(plan: Plan) -> dict[str, Any]:
+    return {
+        "model": plan.model,
+        "rollout_id": plan.rollout_id,
+        "candidate_version": plan.canary.version,
+        "champion_version": plan.stable.version if plan.stable else None,
+    }
+
+
 def _conclusion(document: dict[str, Any], stop: Stop) -> str:
     from mlship.cli.following import Stop
+    from mlship.rollout.words import became
 
-    verdict = str(document["verdict"]).replace("_", " ")
     name = f"{document['model']} version {document['candidate_version']}"
     if stop is Stop.ENDED:
-        return f"{name} {verdict}: {document['reason']}"
+        return f"{name} {became(document['verdict'], document['reason'])}"
     return f"{name}: {document['reason']}"
 
 

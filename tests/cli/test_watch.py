@@ -336,7 +336,7 @@ def test_reached_timed_out_and_unattended_have_codes_and_sentences(stage: Stage)
     assert (reached.exit_code, json.loads(reached.stdout)["verdict"]) == (0, "reached")
     late = watch(stage.home, MODEL, "--until", "promoted", "--timeout", "10ms")
     assert late.exit_code == 4
-    assert late.stdout.startswith("flight-delay version 2: not there after 10ms: holding at 5 %")
+    assert late.stdout.startswith("flight-delay version 2: promoted not reached after 10ms: holding at 5 %")
     assert "no controller runs" in late.stderr
     alone = watch(stage.home, MODEL)
     assert alone.exit_code == 4
