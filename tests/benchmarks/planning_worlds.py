@@ -7,6 +7,7 @@ that p99, which are then as slow as stable's there are.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
 
@@ -138,8 +139,10 @@ def draw(case: Case, index: int, random: np.random.Generator) -> Drawn:
     )
 
 
-def least(case: Case, signal: str, base: float, stages: tuple[int, int], random: np.random.Generator) -> float:
-    """The smallest ratio that is convicted in one rollout; infinite when none is.
+def convictions(
+    case: Case, signal: str, base: float, stages: tuple[int, int], random: np.random.Generator
+) -> Callable[[float], bool]:
+    """One rollout: whether a canary is convicted in it, by its ratio to stable's rate.
 
     Parameters
     ----------
@@ -161,6 +164,12 @@ def least(case: Case, signal: str, base: float, stages: tuple[int, int], random:
                 return True
         return False
 
+    return convicts
+
+
+def least(case: Case, signal: str, base: float, stages: tuple[int, int], random: np.random.Generator) -> float:
+    """The smallest ratio that is convicted in one rollout; infinite when none is."""
+    convicts = convictions(case, signal, base, stages, random)
     low, high = 0.0, math.log(1 / base)
     if not convicts(math.exp(high)):
         return math.inf
