@@ -15,7 +15,7 @@ from stat import S_ISREG
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-from mlship.scan import pickles
+from mlship.scan import pickles, values
 
 #: Archives in archives are followed to this depth.
 _DEEPEST = 4
@@ -198,8 +198,8 @@ class Looker:
             if "__id__" in one and known.setdefault(repr(one["__id__"]), one) != one:
                 twice.add(repr(one["__id__"]))
         for one in _objects(schema):
-            for key in pickles.METHOD_NAMES:
-                told = key not in one or set(_named(one[key])) <= pickles.METHODS
+            for key in values.METHOD_NAMES:
+                told = key not in one or set(_named(one[key])) <= values.METHODS
                 if not told or (key in one and any(repr(n.get("__id__")) in twice for n in _objects(one[key]))):
                     self.faults.add((name, "it names a method that is none of estimators"))
         for full in untrusted:

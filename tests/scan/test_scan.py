@@ -403,7 +403,7 @@ def test_what_only_cpython_can_read_hides_nothing(tmp_path: Path, first: bytes, 
 
 
 def test_a_stream_too_long_to_follow_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlship.scan.pickles.MOST_STEPS", 100)
+    monkeypatch.setattr("mlship.scan.machine.MOST_STEPS", 100)
     assert not scan(model(tmp_path / "m", {"model.pkl": b"N0" * 60 + BAD}), SecurityGate()).safe
 
 
