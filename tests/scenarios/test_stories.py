@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
-from mlship.errors import Exit, UsageError
+from mlship.errors import EngineError, Exit, UsageError
 from mlship.rollout import offline, rollback, warm
 from mlship.rollout.rollback import Returned
 from mlship.rollout.state import Order
-from mlship.types import Release, Routes
+from mlship.types import Fault, Release, Routes, Scrape
 from tests.fakes.rollout import MODEL, Audience
 from tests.scenarios.worlds import WORLDS, World
 
@@ -250,14 +253,108 @@ def test_a_rollback_inside_and_outside_keep_warm(world: World) -> None:
     assert world.engine.routes() == Routes(one.server)
 
 
-def test_many_rollouts_in_a_row_leave_nothing_behind(world: World) -> None:
-    """Twenty on fake time, four on a real engine; each leaves one server, and no route but its own."""
+def test_no_weight_rises_in_an_abort_while_stable_comes_and_goes(world: World) -> None:
+    """Given stable is killed again and again, when a person aborts, then each route is at most the one before."""
+    world.plan("2", world.step(0.3), world.step(0.9))
+    engine, route, weights = world.stage.engine, world.stage.engine.route, list[float]()
+
+    def flapping(number: int) -> None:
+        if number == 2:
+            world.stage.order(Order.ABORT)
+
+    def routed(routes: Routes, owner: str = "") -> None:
+        weights.append(routes.weight)
+        route(routes, owner)
+        if len(weights) > 1:  # the way back has begun
+            with suppress(EngineError):  # it is not up again yet
+                engine.fail(world.server("1"), Fault.KILL, 0)
+
+    world.stage.audience = Audience(at_look=flapping)
+    engine.route = routed  # type: ignore[method-assign]  # a spy, and an accident after each route
+    try:
+        result = world.stage.run()
+    finally:
+        engine.route = route  # type: ignore[method-assign]  # as it was
+    assert result.verdict == "aborted"
+    assert weights[0] == 0.3, "the step was really there"
+    assert weights[1:] == [0.0] * len(weights[1:])
+    assert len(weights) > 1
+    world.until_ready("1")
+    world.begin()  # while stable was away nobody could answer: the canary was no longer allowed to
+
+
+def test_an_unverified_end_keeps_the_old_version(world: World) -> None:
+    """Given the proof that the policy asks for does not come, when the deadline is over, then nothing is promoted."""
+    world.plan("2", world.step(0.5), deadline=5 * world.pace, on_inconclusive="rollback")
+    proof = replace(world.stage.plan.guards, certify=(("errors", 1.0001),), negligible=0.0)
+    world.stage.plan = replace(world.stage.plan, guards=proof)
     world.stage.audience = Audience()
-    here = "1"
-    for number in range(4 if world.real else 20):
+    result = world.stage.run()
+    assert (result.verdict, result.exit_code) == ("rolled_back", Exit.ROLLED_BACK)
+    assert result.reason.startswith("inconclusive after ")
+    assert "not promoting yet: " in result.reason
+    assert world.engine.routes() == Routes(world.server("1"))
+    assert world.stage.registry.aliases["champion"] == "1"
+
+
+def test_a_pause_longer_than_any_deadline_is_no_timeout(world: World) -> None:
+    """Given a person pauses, when it takes longer than a step may, then it waits for them, and goes on as told."""
+    deadline = 8 * world.pace
+    world.plan("2", world.step(0.5), deadline=deadline)
+    paused: list[float] = []
+
+    def hand(number: int) -> None:
+        if number == 2:
+            paused.append(world.stage.now())
+            world.stage.order(Order.PAUSE)
+        elif paused and len(paused) == 1 and world.stage.now() - paused[0] > 1.2 * deadline:
+            paused.append(world.stage.now())
+            world.stage.order(Order.RESUME)
+
+    world.stage.audience = Audience(at_look=hand)
+    assert world.stage.run().verdict == "promoted"
+    assert [action for action, _, _ in world.stage.actions()][-3:] == ["paused", "resumed", "promoted"]
+
+
+@pytest.mark.parametrize("how", ["silent", "refuses"])
+def test_counters_that_cannot_be_read_are_no_bad_canary(world: World, how: str) -> None:
+    """Given the source of the counters is down for a while, then nothing is credited, and nobody is convicted."""
+    world.plan("2", world.step(0.5))
+    engine, scrape = world.stage.engine, world.stage.engine.scrape
+
+    def dark() -> Scrape:
+        if not 1 <= len(world.stage.audience.looks) < 5:
+            return scrape()
+        if how == "refuses":
+            raise EngineError("the router does not answer")
+        return Scrape(world.stage.now(), {}, (world.server("1"), world.server("2")))
+
+    world.stage.audience = Audience()
+    engine.scrape = dark  # type: ignore[method-assign]  # the source of the counters, away for some looks
+    try:
+        result = world.stage.run()
+    finally:
+        engine.scrape = scrape  # type: ignore[method-assign]  # as it was
+    looks = world.stage.audience.looks
+    assert result.verdict == "promoted"
+    assert {look.decision.state.requests for look in looks[:5]} == {0}
+    assert any("no counters" in reason for reason in world.stage.audience.reasons)
+
+
+def test_many_rollouts_in_a_row_leave_nothing_behind(world: World) -> None:
+    """Twenty on fake time, on a real engine four or MLSHIP_STORIES; each leaves one server, and no route but its own.
+
+    What the engine itself has (processes and open ports, or containers and images) is as many as after the first.
+    """
+    world.stage.audience = Audience()
+    here, found = "1", list[dict[str, int]]()
+    for number in range(int(os.environ.get("MLSHIP_STORIES", "4")) if world.real else 20):
         there = "3" if number % 2 else "2"
         world.plan(there, world.step(0.5), champion=here, keep_warm=0)
         assert world.stage.run().verdict == "promoted"
         assert world.engine.routes() == Routes(world.server(there))
         assert world.servers() == {world.server(there)}
+        found.append(world.has())
         here = there
+    assert found[0] == found[-1]
+    sys.stdout.write(f"after {len(found)} rollouts: {found[-1]}\n")

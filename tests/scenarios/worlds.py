@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
 from mlship.engines import processes
 from mlship.engines.base import Engine
+from mlship.engines.docker import DockerEngine, world
+from mlship.engines.local import LocalEngine
 from mlship.rollout.judge import Guards
 from mlship.rollout.plan import PlanStep, StepKind
 from mlship.rollout.state import Order
-from mlship.types import Fault, LedgerEntry, Release, Routes
+from mlship.types import Fault, LedgerEntry, Release, Routes, ServerState
 from tests.engines import docker_support, support
 from tests.engines.support import Callers
 from tests.fakes.engine import Behaviour, FakeEngine
@@ -83,6 +85,14 @@ class World:
         else:
             self.engine.fail(self.server(version), Fault.KILL, 0)
 
+    def until_ready(self, version: str) -> None:
+        """Its server has come back from an accident."""
+        for _ in range(600):
+            if self.engine.servers()[self.server(version)].state is ServerState.READY:
+                return
+            self.stage.rest(0.05)
+        raise AssertionError(f"version {version} does not come back")
+
     def settle(self) -> None:
         """Callers have had answers of the world as it is now."""
         if self.calls is not None:
@@ -109,6 +119,34 @@ class World:
     def servers(self) -> set[str]:
         return set(self.engine.servers())
 
+    def has(self) -> dict[str, int]:
+        """How many things of each kind the engine has of its own in the world; none on fake time."""
+        if isinstance(self.engine, LocalEngine):
+            pids = processes.marked(self.engine.directory)
+            return {"processes": len(pids), "ports": len(_listening(pids)), "files": _files(self.engine.directory)}
+        if isinstance(self.engine, DockerEngine):
+            left = world.left(self.engine.site.client, self.engine.site.names)
+            images = self.engine.site.client.api.images(filters={"dangling": False})
+            clusters = self.engine.site.router.admin.clusters()
+            return {"containers, networks, volumes": len(left), "images": len(images), "clusters": len(clusters)}
+        return {}
+
+
+def _listening(pids: list[int]) -> set[str]:
+    """Sockets of these processes on which somebody listens."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    listening = {f"socket:[{row[9]}]" for row in rows if row[3] == "0A"}
+    found = set[str]()
+    for pid in pids:
+        with suppress(OSError):  # it has ended meanwhile
+            found |= {str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()} & listening
+    return found
+
+
+def _files(directory: Path) -> int:
+    """Files that the engine works with; logs stay."""
+    return sum(1 for path in directory.rglob("*") if path.is_file() and "logs" not in path.parts)
+
 
 @contextmanager
 def fake(path: Path) -> Iterator[World]:
@@ -122,8 +160,8 @@ def fake(path: Path) -> Iterator[World]:
 def local(path: Path) -> Iterator[World]:
     engine = support.local_engine(path)
     try:
-        with _real(path, engine, _local_release) as world:
-            yield world
+        with _real(path, engine, _local_release) as found:
+            yield found
     finally:
         engine.down()
         assert processes.marked(engine.directory) == []
@@ -133,9 +171,9 @@ def local(path: Path) -> Iterator[World]:
 def docker(path: Path) -> Iterator[World]:
     with (
         docker_support.ended(docker_support.docker_engine(path)) as engine,
-        _real(path, engine, docker_support.release) as world,
+        _real(path, engine, docker_support.release) as found,
     ):
-        yield world
+        yield found
 
 
 @contextmanager
