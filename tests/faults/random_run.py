@@ -32,6 +32,7 @@ from mlship.rollout.state import Order, Outcome
 from mlship.types import Routes, Scrape
 from tests.fakes.engine import Behaviour
 from tests.fakes.rollout import MODEL, PLAN, Stage, release
+from tests.faults import real_run
 from tests.faults.audit import (
     AuditedEngine,
     credited_no_more_than_sent,
@@ -440,17 +441,24 @@ def main() -> int:
     parser.add_argument("--rollouts", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", help="the one rollout of this name, such as 1-17")
+    parser.add_argument("--real", type=int, default=0, help="so many with real processes, and none on fake time")
     arguments = parser.parse_args()
     began = time.monotonic()
     if arguments.only:
         tally = Tally()
         with pytest.MonkeyPatch.context() as patch, tempfile.TemporaryDirectory() as directory:
             Trial(Path(directory), arguments.only, tally, patch).run()
+    elif arguments.real:
+        tally, arguments.rollouts = Tally(), arguments.real
+        tally.broken = real_run.rollouts(
+            arguments.real, arguments.seed, tally.faults, tally.ends, lambda text: sys.stderr.write(f"{text}\n")
+        )
     else:
         tally = rollouts(arguments.rollouts, arguments.seed, lambda text: sys.stderr.write(f"{text}\n"))
     seconds = time.monotonic() - began
     told = [f"{many:6,}  {name}" for name, many in sorted(tally.faults.items())]
-    told.append(f"{sum(tally.faults.values()):6,}  faults survived, in {tally.looks:,} looks of {arguments.rollouts}")
+    looks = f"{tally.looks:,} looks of " if tally.looks else ""
+    told.append(f"{sum(tally.faults.values()):6,}  faults survived, in {looks}{arguments.rollouts} rollouts")
     told += [f"{many:6,}  {name}" for name, many in sorted(tally.ends.items())]
     figures = {"faults": tally.faults, "ends": tally.ends, "broken": tally.broken, "seconds": round(seconds, 1)}
     sys.stdout.write("\n".join([*told, json.dumps(figures)]) + "\n")
