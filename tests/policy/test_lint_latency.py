@@ -22,7 +22,8 @@ def budget(text: str, memory: str = "1GB") -> tuple[str, str]:
         ("rate: 100/s, peak: 3x", "'peak' needs volume", "error"),
         ("rate: 100/s, for: 2s, p99: 1s", "about 200 requests cannot tell p99: 368 are needed at least", "warning"),
         ("rate: 10/s, p999: 1s", "about 300 requests cannot tell p999: 3,688 are needed at least", "warning"),
-        ("rate: 10/s, max_ratio: 2x", "about 300 requests cannot tell max_ratio: 500 are needed", "warning"),
+        ("rate: 10/s, max_ratio: 2x", "about 300 requests cannot tell max_ratio: 750 are needed", "warning"),
+        ("rate: 100/s, max_ratio: 1.1x", "about 3,000 requests cannot tell max_ratio: 9,522 are needed", "warning"),
         ("rate: 100/s, memory: 2GB", "a container is ended beyond serving.memory, 1GB", "warning"),
     ],
 )
