@@ -20,7 +20,7 @@ def test_every_module_of_the_server_travels_and_no_command() -> None:
     assert {f"serving/{path.name}" for path in serving.glob("*.py")} <= set(files)
     assert {"__init__.py", "errors.py"} <= set(files)
     rooms = {name.partition("/")[0] for name in files if "/" in name}
-    assert rooms <= {"serving", "stats"}
+    assert rooms <= {"serving", "stats", "types"}
     assert list(files) == sorted(files)
 
 

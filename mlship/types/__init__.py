@@ -1,0 +1,71 @@
+"""The values that flow down the corridor: gates -> rollout. All frozen; nothing here acts on anything."""
+
+from mlship.types.counts import (
+    LATENCY_BOUNDS_MS,
+    OTHER_CLASS,
+    ArmWindow,
+    Counts,
+    Labelled,
+    LabelWindow,
+    Observation,
+    Prediction,
+    Predictions,
+    Scrape,
+    ServerCounters,
+)
+from mlship.types.decisions import (
+    LedgerEntry,
+    Verdict,
+    VerdictKind,
+)
+from mlship.types.endpoint import (
+    Fault,
+    Image,
+    Lease,
+    Release,
+    Routes,
+    Server,
+    ServerState,
+)
+from mlship.types.evaluation import (
+    SEVERITY,
+    Candidate,
+    Evaluation,
+    GateResult,
+    Measurement,
+    ModelVersion,
+    Status,
+    worst,
+)
+
+__all__ = [
+    "LATENCY_BOUNDS_MS",
+    "OTHER_CLASS",
+    "SEVERITY",
+    "ArmWindow",
+    "Candidate",
+    "Counts",
+    "Evaluation",
+    "Fault",
+    "GateResult",
+    "Image",
+    "LabelWindow",
+    "Labelled",
+    "Lease",
+    "LedgerEntry",
+    "Measurement",
+    "ModelVersion",
+    "Observation",
+    "Prediction",
+    "Predictions",
+    "Release",
+    "Routes",
+    "Scrape",
+    "Server",
+    "ServerCounters",
+    "ServerState",
+    "Status",
+    "Verdict",
+    "VerdictKind",
+    "worst",
+]
