@@ -211,8 +211,8 @@ class Trial:
         view, champion = self._view(), self.registry.alias(MODEL, "champion")
         assert view is not None
         actions = [entry.action for entry in Ledger(self.home.ledger).entries(MODEL)]
-        assert view.outcome is not None
-        assert actions.count(view.outcome) >= 1, actions
+        late = view.reason.startswith("not started: ")  # a second controller, when the first had just promoted
+        assert late or actions.count(str(view.outcome)) == 1, f"{view.outcome}, and the ledger tells {actions}"
         serving = {"1": self.one, "2": self.two}[str(champion)].server
         deadline = time.monotonic() + 20
         while True:
@@ -221,7 +221,7 @@ class Trial:
                     break
             assert time.monotonic() < deadline, f"@champion {champion}, {self.engine.routes()}"
             time.sleep(0.1)
-        assert (view.outcome == "promoted") == (champion == "2"), f"{view.outcome}, and @champion is {champion}"
+        assert ("promoted" in actions) == (champion == "2"), f"{actions}, and @champion is {champion}"
         kept = set(warm.listed(self.home.rollouts(MODEL)))
         assert set(self.engine.servers()) <= {serving} | kept, "servers left behind"
         lease = self.engine.lease()

@@ -105,7 +105,7 @@ def test_an_abort_in_mid_step_gives_stable_everything_and_removes_copies_and_hea
     step = {"weight": world.step(0.5), "mirror": world.mirror(), "testers": world.testers()}[kind]
     world.plan("2", step)
     routed: list[Routes | None] = []
-    world.order_at(2, Order.ABORT)
+    world.order_at(1, Order.ABORT)
     write = world.stage.audience.at_look
 
     def note(number: int) -> None:
@@ -122,7 +122,7 @@ def test_an_abort_in_mid_step_gives_stable_everything_and_removes_copies_and_hea
 
 def test_an_abort_then_a_retry_promotes_and_weights_change_under_load(world: World) -> None:
     world.plan("2", world.step(0.05), world.step(0.3), world.step(0.9), world.step(0.5))
-    world.order_at(3, Order.ABORT)
+    world.order_at(1, Order.ABORT)
     assert world.stage.run().verdict == "aborted"
     world.stage.audience = Audience()
     assert world.stage.run().verdict == "promoted"
@@ -150,7 +150,7 @@ def test_bad_then_good_then_bad_again(world: World) -> None:
 def test_a_third_version_comes_while_no_canary_is_alive(world: World) -> None:
     """Given the controller and the canary were killed, when version 3 is the candidate, then 2 is in the way, once."""
     world.plan("2", world.step(0.5))
-    killed(world, 2)
+    killed(world, 1)
     world.kill("2")
     if not world.real:
         world.stage.engine.bury()
@@ -167,7 +167,7 @@ def test_an_abort_when_nothing_of_the_canary_is_left(world: World) -> None:
     world.plan("2", world.step(0.5))
 
     def accident(number: int) -> None:
-        if number == 2:
+        if number == 1:
             world.kill("2")
             world.stage.order(Order.ABORT)
 
@@ -259,7 +259,7 @@ def test_no_weight_rises_in_an_abort_while_stable_comes_and_goes(world: World) -
     engine, route, weights = world.stage.engine, world.stage.engine.route, list[float]()
 
     def flapping(number: int) -> None:
-        if number == 2:
+        if number == 1:
             world.stage.order(Order.ABORT)
 
     def routed(routes: Routes, owner: str = "") -> None:
@@ -304,7 +304,7 @@ def test_a_pause_longer_than_any_deadline_is_no_timeout(world: World) -> None:
     paused: list[float] = []
 
     def hand(number: int) -> None:
-        if number == 2:
+        if number == 1:
             paused.append(world.stage.now())
             world.stage.order(Order.PAUSE)
         elif paused and len(paused) == 1 and world.stage.now() - paused[0] > 1.2 * deadline:
