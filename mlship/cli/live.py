@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 QUIET_SECONDS = 30.0
 
 
+#: How the controller's last words begin when it is interrupted.
+_INTERRUPTED = "interrupted: "
+
+
 class Screen(Protocol):
     """Where a rollout is shown."""
 
@@ -28,6 +32,8 @@ class Screen(Protocol):
     """Who drives it, for a picture."""
     driven: bool
     damage: str
+    redraws: bool
+    """What is said stands above a picture, and may be out of sight."""
 
     def say(self, text: str) -> None:
         """A sentence about what is going on."""
@@ -42,8 +48,15 @@ class Screen(Protocol):
 @contextmanager
 def watching() -> Iterator[View]:
     """A view on stderr for as long as the rollout runs in this process."""
-    with screen() as shown:
-        yield Viewer(shown)
+    viewer: Viewer | None = None
+    try:
+        with screen() as shown:
+            viewer = Viewer(shown)
+            yield viewer
+    except KeyboardInterrupt:
+        if viewer is not None and viewer.hidden:  # what to do next stands below the picture, not out of sight above it
+            err().print(viewer.hidden, markup=False)
+        raise
 
 
 @contextmanager
@@ -65,10 +78,15 @@ class Viewer:
     def __init__(self, shown: Screen) -> None:
         self._screen = shown
         self._tape: Tape | None = None
+        self.hidden = ""
+        """What is to be said when the picture stands still."""
 
     def say(self, text: str) -> None:
         """See ``View.say``."""
-        self._screen.say(text)
+        if text.startswith(_INTERRUPTED) and self._screen.redraws:
+            self.hidden = text
+        else:
+            self._screen.say(text)
 
     def look(self, look: Look) -> None:
         """See ``View.look``; another rollout begins another tape."""
@@ -81,6 +99,8 @@ class Viewer:
 
 class Lines:
     """One line per change: for logs, and for people who pipe."""
+
+    redraws = False
 
     def __init__(self, console: Console) -> None:
         self.driver, self.driven, self.damage = "", True, ""
@@ -115,6 +135,8 @@ class Lines:
 
 class Picture:
     """Steps, arms, sparklines, evidence and the sentence of the moment, redrawn at every look."""
+
+    redraws = True
 
     def __init__(self, console: Console, live: Live) -> None:
         self.driver, self.driven, self.damage = "", True, ""

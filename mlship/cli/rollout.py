@@ -121,8 +121,7 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
         run_id=admitted.evidence.get("run", ""),
         now=time.time(),
     )
-    hooks = _hooks(loaded)
-    controller = Controller(
+    return Controller(
         plan,
         home=home,
         engine=runner,
@@ -132,13 +131,8 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
         interval=interval,
         view=view,
         notifier=_notifier(loaded, view),
-        hooks=hooks,
-    )
-    try:
-        return controller.run()
-    finally:
-        if hooks is not None:  # whoever is still being asked: nobody waits for the answer
-            hooks.close()
+        hooks=_hooks(loaded),
+    ).run()
 
 
 def again(loaded: LoadedPolicy, result: RolloutResult) -> bool:

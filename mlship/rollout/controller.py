@@ -163,6 +163,9 @@ class Controller:
             if state.outcome is not None and (state.final or state.phase is Phase.PAUSED):
                 if self._waiting is not None:
                     self._mailbox.answer(self._waiting.id, f"too late: {decision.verdict.reason}")
+                if state.final:  # what was decided has been done: whoever watches sees the end of it
+                    over = Decision(machine.over(state, self._evidence), state)
+                    self.view.look(Look(self.plan, over, self._evidence, None, now))
                 return result(self.plan, state, self._evidence, self.clock() - self._started, world.newer)
             if state.phase in (Phase.PREPARING, Phase.STEPPING, Phase.PAUSED):
                 self._rest()

@@ -10,6 +10,7 @@ import pytest
 from rich.console import Console
 from rich.live import Live
 
+from mlship.cli import live
 from mlship.cli.live import Lines, Picture, Viewer
 from mlship.cli.rollout import conclusion, document
 from mlship.rollout.plan import PlanStep, StepKind
@@ -34,8 +35,8 @@ def frames_of(stage: Stage, width: int = 110, height: int = 40, *, limit: int = 
         for _ in range(2)
     )
     frames: list[str] = []
-    with Live(console=console, auto_refresh=False) as live:
-        picture = Picture(console, live)
+    with Live(console=console, auto_refresh=False) as drawn:
+        picture = Picture(console, drawn)
         refresh = picture.refresh
 
         def listening(tape: Tape) -> None:
@@ -90,7 +91,7 @@ def test_the_picture_shows_steps_arms_sparklines_and_evidence(tmp_path: Path) ->
     assert "100 %  100 rolls it back" in frame
     assert "holding at 5 %: " in frame
     assert "█" * 24 in frames[-1], "the bar is full when the canary is rolled back"
-    assert "✗" in frames[-1]
+    assert "└─ ✗ rolled back  all traffic to version 1" in frames[-1], "not on its way back any more"
     assert max(len(line) for line in frames[-1].splitlines()) <= 110
 
 
@@ -156,3 +157,20 @@ def test_the_conclusion_says_what_to_do_next(tmp_path: Path) -> None:
 )
 def test_an_outcome_and_its_reason_say_each_word_once(outcome: str, reason: str, said: str) -> None:
     assert became(outcome, reason) == said
+
+
+def test_what_to_do_after_an_interruption_stands_below_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was written above it once, where a terminal of 24 lines had scrolled it away."""
+    console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
+    monkeypatch.setattr(live, "err", lambda: console)
+
+    def interrupted() -> None:
+        with live.watching() as view:
+            view.say("interrupted: `mlship rollout p.yaml` carries on")
+            console.print("the picture")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert isinstance(console.file, io.StringIO)
+    assert console.file.getvalue().index("interrupted: ") > console.file.getvalue().index("the picture")
