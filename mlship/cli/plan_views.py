@@ -166,23 +166,31 @@ def _notes(found: Prospect) -> list[str]:
         notes.append(f"agreement: mirrored requests show {seen} different predictions")
     if foresight.labels is not None:
         notes.append(f"labels: 10% -> 15% wrong takes about {rounded(foresight.labels)} labelled canary requests")
-    weighed = any(0 < step.weight < 1 for step in found.steps)
-    return notes + [_certificate(one, weighed=weighed) for one in foresight.certificates]
+    return notes + [_certificate(one, found) for one in foresight.certificates]
 
 
-def _certificate(one: Certificate, *, weighed: bool) -> str:
+def _certificate(one: Certificate, found: Prospect) -> str:
     what = f"to be proved: {one.signal} below {one.factor:g}x stable's"
     if math.isinf(one.requests):
-        why = f"at a rate of {share(one.base)}" if weighed else "for no step has a weight"
-        return f"{what}: never, {why}"
+        return f"{what}: never, {_never(one, found)}"
     kind = "labelled canary requests" if one.signal == "labels" else "canary requests"
     needs = f"{what}: about {rounded(one.requests)} {kind}"
     if one.signal == "labels":
         return needs
     if one.stretch <= 0:
         return f"{needs}, which the bakes bring"
+    whole = found.foresight.whole if found.foresight is not None else None
+    if whole is None or whole.requests is None or whole.more:
+        return f"{needs}; whether the bakes bring them depends on the rate"
     after = "" if one.seconds is None else f", {span(one.seconds)}"
     return f"{needs}; the last step stretches by about {rounded(one.stretch)}{after}"
+
+
+def _never(one: Certificate, found: Prospect) -> str:
+    last = next((step.weight for step in reversed(found.steps) if step.weight), 0.0)
+    if not last:
+        return "for no step has a weight"
+    return "for the last step leaves stable no requests" if last >= 1 else f"at a rate of {share(one.base)}"
 
 
 def _line(row: tuple[str, ...], widths: list[int]) -> str:

@@ -217,3 +217,41 @@ def test_the_command_ends_with_3_only_when_nothing_can_be_told(
 def test_a_rate_that_is_none_is_told(rate: str) -> None:
     with pytest.raises(UsageError, match="--rate: "):
         _rate(rate)
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "plan.md").read_text(encoding="utf-8")
+
+
+def test_the_page_shows_what_the_command_says(tmp_path: Path) -> None:
+    (tmp_path / "july.csv").write_text("late,distance\n1,100\n")
+    rollout = PAGE.split("```yaml\n")[1].split("```")[0]
+    (tmp_path / "mlship.yaml").write_text(POLICY[: POLICY.index("  latency:")] + rollout)
+    found = told(load_policy(tmp_path / "mlship.yaml"), Home(tmp_path / ".mlship"))
+    assert f"```text\n{views.text(found)}\n```" in PAGE
+
+
+def test_the_page_names_every_key_of_the_document(loaded: LoadedPolicy, tmp_path: Path) -> None:
+    document = views.document(told(loaded, Home(tmp_path / ".mlship"), rate=50.0))
+    foreseen = document["steps"][1]["foreseen"]
+    parts = (
+        document, document["traffic"], document["steps"][0], foreseen, foreseen["sights"][0], document["foresight"],
+        document["foresight"]["certificates"][0], document["proofs"][0], document["remarks"][0],
+    )  # fmt: skip
+    assert [key for part in parts for key in part if f"`{key}`" not in PAGE] == []
+
+
+def test_what_a_plan_cannot_know_or_prove_is_said(loaded: LoadedPolicy, tmp_path: Path) -> None:
+    def said(steps: str, more: str = "") -> str:
+        loaded.path.write_text(POLICY[: POLICY.index("  latency:")] + f"rollout:\n  steps: [{steps}]\n{more}")
+        return views.text(told(load_policy(loaded.path), Home(tmp_path / ".mlship")))
+
+    unknown = said("{weight: 5%, bake: {for: 5m, requests: 500}}")
+    assert "500 or more" in unknown
+    assert "canary requests; whether the bakes bring them depends on the rate" in unknown
+    testers = said('{testers: {header: x-canary, value: "1"}, bake: {requests: 20}}')
+    assert "never, for no step has a weight" in testers
+    assert "sees: " not in testers
+    proofs = "  certify: {errors: 3x, negligible: 0.1%}\n  sticky: {header: x-user}\n"
+    full = said("{weight: 100%, bake: {requests: 9000}}", proofs)
+    assert "never, for the last step leaves stable no requests" in full
+    assert "sticky: users are judged, not requests" in full
