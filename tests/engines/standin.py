@@ -9,6 +9,7 @@ import sys
 import time
 from typing import ClassVar
 
+WORKERS = int(os.environ.get("STANDIN_WORKERS", "1"))
 PREDICTIONS = b'{"predictions": [1]}'
 
 
@@ -97,10 +98,28 @@ async def main(version: str, port: int) -> None:
         raise SystemExit("no module named 'lightgbm'")
     if version.startswith("worse"):
         Standin.mode = "500"
-    server = await asyncio.get_running_loop().create_server(Standin, os.environ.get("STANDIN_HOST", "127.0.0.1"), port)
+    host, shared = os.environ.get("STANDIN_HOST", "127.0.0.1"), WORKERS > 1
+    server = await asyncio.get_running_loop().create_server(Standin, host, port, reuse_port=shared)
     async with server:
         await server.serve_forever()
 
 
+def replicas(version: str, port: int) -> None:
+    """Several workers on one port; one that has ended is started again a second later."""
+    for _ in range(WORKERS):
+        _worker(version, port)
+    while True:
+        os.wait()
+        time.sleep(1.0)
+        _worker(version, port)
+
+
+def _worker(version: str, port: int) -> None:
+    if os.fork() == 0:
+        asyncio.run(main(version, port))
+
+
 if __name__ == "__main__":
+    if WORKERS > 1:
+        replicas(sys.argv[1], int(sys.argv[2]))
     asyncio.run(main(sys.argv[1], int(sys.argv[2])))

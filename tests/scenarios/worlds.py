@@ -12,7 +12,11 @@ from typing import cast
 from mlship.engines import processes
 from mlship.engines.base import Engine
 from mlship.engines.docker import DockerEngine, world
+from mlship.engines.front import Front
 from mlship.engines.local import LocalEngine
+from mlship.engines.options import Setup
+from mlship.engines.start import Command
+from mlship.home import Home
 from mlship.rollout.judge import Guards
 from mlship.rollout.plan import PlanStep, StepKind
 from mlship.rollout.state import Order
@@ -157,8 +161,9 @@ def fake(path: Path) -> Iterator[World]:
 
 
 @contextmanager
-def local(path: Path) -> Iterator[World]:
-    engine = support.local_engine(path)
+def local(path: Path, command: Command = support.standin) -> Iterator[World]:
+    setup = Setup(Front(f"127.0.0.1:{support.free_port()}", 2.0))
+    engine = LocalEngine(Home(path / ".mlship"), "m", setup, command=command)
     try:
         with _real(path, engine, _local_release) as found:
             yield found
