@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from mlship.cli import until
 from mlship.cli.following import PATIENCE, Following, News, Stop
 from mlship.cli.main import app
+from mlship.cli.watch import _next
 from mlship.errors import MlshipError, StateError, UsageError
 from mlship.home import Home
 from mlship.rollout import journal, lines, lock
@@ -21,7 +22,7 @@ from mlship.rollout.pulse import Pulse
 from mlship.rollout.state import Order, Phase
 from mlship.types import Lease
 from tests.fakes.engine import Behaviour
-from tests.fakes.rollout import MODEL, Stage
+from tests.fakes.rollout import MODEL, Stage, release
 
 
 @dataclass
@@ -431,3 +432,84 @@ def test_a_journal_that_is_replaced_is_read_again(stage: Stage) -> None:
     fresh.replace(path)
     assert len(follower.more()) == 4
     assert follower.more() == []
+
+
+def superseded(
+    stage: Stage, *, until_text: str | None = None, timeout: float | None = None, way: str = "restart"
+) -> Watched:
+    """A watched rollout of version 2 that ended since version 3 became the candidate."""
+    stage.plan = replace(stage.plan, on_new_candidate=way)
+    watched = Watched(stage, until_text, timeout=timeout)
+    at_look = stage.audience.at_look
+
+    def meanwhile(number: int) -> None:
+        at_look(number)
+        if number == 10:
+            stage.registry.aliases["challenger"] = "3"
+
+    stage.audience.at_look = meanwhile
+    assert stage.run().superseded == "version 3"
+    assert watched.finish() is Stop.ENDED
+    return watched
+
+
+def begin_next(stage: Stage, steps: int = 3) -> Path:
+    """Another rollout begins, as the same command would let it."""
+    plan = replace(stage.plan, rollout_id="20261231-000000-abcdef", canary=release("3"), steps=stage.plan.steps[:steps])
+    journal.begin(stage.home, plan, stage.clock()).close()
+    path = lines.latest(stage.home, MODEL)
+    assert path is not None
+    return path
+
+
+def test_a_rollout_that_was_superseded_is_followed_by_the_next(stage: Stage) -> None:
+    watched = superseded(stage, until_text="step:3", timeout=10_000)
+    following = watched.following
+    assert following is not None
+    assert following.superseded
+    begun: list[Path] = []
+
+    def sleep(seconds: float) -> None:
+        stage.clock.now += seconds
+        if not begun:
+            begun.append(begin_next(stage))
+
+    following._sleep = sleep
+    after = _next(following, stage.home, watched.signs, "step:3")
+    assert after is not None
+    assert after[0].plan.canary.version == "3"
+    assert after[0].left is not None
+    assert after[0].left < 10_000, "the timeout holds for both"
+    assert after[1] == "@challenger names version 3 now, not version 2: following the rollout of version 3 now"
+
+
+def test_what_the_next_rollout_does_not_know_is_not_waited_for(stage: Stage) -> None:
+    watched = superseded(stage, until_text="step:3")
+    begin_next(stage, steps=2)
+    assert watched.following is not None
+    after = _next(watched.following, stage.home, watched.signs, "step:3")
+    assert after is not None
+    assert after[1].endswith(", which knows no step:3: to its verdict")
+
+
+@pytest.mark.parametrize("why", ["refuse", "timeout", "dead", "unseen"])
+def test_no_next_rollout_is_waited_for_in_vain(stage: Stage, why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Given a policy that refuses, a time that is up, a command that is dead, or one that was never seen."""
+    watched = superseded(stage, timeout=10_000, way="refuse" if why == "refuse" else "restart")
+    following = watched.following
+    assert following is not None
+
+    def sleep(seconds: float) -> None:
+        assert why == "timeout", "nothing to wait for"
+        stage.clock.now += 1_000 * seconds
+
+    following._sleep = sleep
+    if why == "dead":
+        monkeypatch.setattr("os.kill", gone)
+    if why == "unseen":
+        following._driven_by = None
+    assert following.next() is None
+
+
+def gone(_pid: int, _signal: int) -> None:
+    raise ProcessLookupError
