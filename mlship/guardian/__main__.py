@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+from contextlib import ExitStack
 
 from mlship.guardian import lease
 from mlship.guardian.watch import LOOK_SECONDS, Watch
@@ -16,8 +17,12 @@ log = logging.getLogger("mlship.guardian")
 
 def run(folder: str, routes: str) -> None:
     """Guard until stopped; a fault is told once, and tried again at the next look."""
-    os.makedirs(folder, 0o700, exist_ok=True)
-    with lease.alive(folder):
+    with ExitStack() as stack:
+        try:
+            os.makedirs(folder, 0o700, exist_ok=True)
+            stack.enter_context(lease.alive(folder))
+        except OSError as error:  # two guardians do no harm; none does
+            log.error("cannot tell that a guardian lives: %s", error)  # noqa: TRY400 - a traceback tells no more
         log.info("guards %s", routes)
         watch, told = Watch(folder, routes), ""
         while True:

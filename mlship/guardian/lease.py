@@ -167,8 +167,11 @@ def text(folder: str) -> str | None:
 
 def parse(content: str | None) -> Document | None:
     """What the file says; one that cannot be read says that somebody was there, and nobody knows who or when."""
-    if content is None:
-        return None
+    return None if content is None else understood(content) or unknown(UNREADABLE)
+
+
+def understood(content: str) -> Document | None:
+    """What the file says; None when it is damaged, in whatever way."""
     try:
         read = json.loads(content)
         seconds, beat = float(read["seconds"]), float(read["beat"])
@@ -176,10 +179,14 @@ def parse(content: str | None) -> Document | None:
         if all(map(math.isfinite, (seconds, beat, expired_at or 0.0, told or 0.0))):
             words = {key: str(read[key]) for key in ("owner", "boot", "call")}
             return {**words, "seconds": seconds, "beat": beat, "expired_at": expired_at, "told": told}
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         pass
-    unknown = {"owner": "", "boot": "", "call": "", "expired_at": None, "told": None}
-    return {**unknown, "seconds": UNREADABLE, "beat": 0.0}
+    return None
+
+
+def unknown(seconds: float) -> Document:
+    """The lease of nobody knows whom, of no clock; it lasts so many seconds from when somebody sees it."""
+    return {"owner": "", "boot": "", "call": "", "expired_at": None, "told": None, "seconds": seconds, "beat": 0.0}
 
 
 def view(document: Document, now: float, boot: str) -> Document:
@@ -259,24 +266,35 @@ def way_back(routes: str) -> str | None:
 
 
 def go_back(routes: str) -> bool:
-    """Replace the route file by its way back; whether there was anything to do.
-
-    Where it cannot be copied, it is linked: that needs no room on a disk that is full.
-    """
+    """Replace the route file by its way back; whether there was anything to do."""
     path = way_back(routes)
     if path is None:
         return False
+    with open(path) as file:
+        replace_routes(routes, file.read(), os.path.basename(path))
+    return True
+
+
+def replace_routes(routes: str, text: str, back: str = "") -> None:
+    """Put another text in the route file's place, whatever is there.
+
+    Parameters
+    ----------
+    back
+        A file beside it with the same text, if there is one: where it cannot be copied, it is linked. That needs no
+        room on a disk that is full.
+    """
     target = os.path.join(routes, ROUTES)
     try:
-        with open(path) as file:
-            _replace(target, file.read())
+        _replace(target, text)
     except OSError:
+        if not back:
+            raise
         temporary = f"{target}.back"
         with suppress(FileNotFoundError):
             os.unlink(temporary)
-        os.link(path, temporary)
+        os.link(os.path.join(routes, back), temporary)
         os.replace(temporary, target)
-    return True
 
 
 def prune(routes: str) -> None:
@@ -297,6 +315,8 @@ def _replace(path: str, content: str) -> None:
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(content)
+        if os.path.isdir(path):
+            os.rename(path, f"{path}.damaged.{time.time():.0f}")
         os.replace(temporary, path)
     except OSError:
         with suppress(OSError):
