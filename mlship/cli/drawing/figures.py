@@ -13,7 +13,7 @@ from mlship.rollout.judge import Evidence
 from mlship.rollout.scene import Tape, Window
 from mlship.rollout.scene import milliseconds as quantile
 from mlship.rollout.stages import AGAINST
-from mlship.rollout.state import Phase
+from mlship.rollout.state import Outcome, Phase
 from mlship.rollout.words import duration, percent
 from mlship.types import ArmWindow
 
@@ -114,8 +114,8 @@ def _colour(value: float, limit: float) -> str:
 
 def _weight(tape: Tape) -> float:
     state = tape.now.state if tape.now is not None else None
-    if state is None or state.phase is Phase.PREPARING:
-        return 0.0
+    if state is None or state.phase is Phase.PREPARING or state.outcome in (Outcome.ROLLED_BACK, Outcome.ABORTED):
+        return 0.0  # also where a promotion was given up in its middle
     return state.weight
 
 
