@@ -10,7 +10,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -21,6 +21,9 @@ from mlship.types import LedgerEntry
 
 #: How long an append waits for another process that is appending.
 LOCK_SECONDS = 10.0
+#: Bytes that are read first from the end.
+_BLOCK = 64 * 1024
+_FIELDS = tuple(field.name for field in fields(LedgerEntry))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +56,11 @@ class Ledger:
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 _lock(descriptor, self.path)
-                lines, torn = _split(_read(descriptor))
-                end = sum(len(line) + 1 for line in lines)
+                last, torn, end = _tail(descriptor)
                 if torn:
                     self._move_aside(torn)
                     os.ftruncate(descriptor, end)
-                _write(descriptor, _encode(entry, len(lines) + 1, lines[-1] if lines else None), end)
+                _write(descriptor, _encode(entry, _seq(last, descriptor, end) + 1, last), end)
                 if fresh:
                     _sync_directory(self.path.parent)
             finally:
@@ -69,23 +71,14 @@ class Ledger:
 
         Raises ``StateError`` only when the file cannot be read at all.
         """
-        with _os_errors(self.path):
-            try:
-                content = self.path.read_bytes()
-            except FileNotFoundError:
-                return Reading(())
-        lines, _torn = _split(content)
+        lines, _torn = _split(self._content())
         entries: list[LedgerEntry] = []
         before: bytes | None = None
         for number, line in enumerate(lines, start=1):
             try:
                 entries.append(_decode(line, number, before))
             except ValueError as error:
-                damage = StateError(
-                    f"the ledger is damaged: {error}; the {len(entries)} entries before this line are sound",
-                    where=f"{self.path}:{number}",
-                    hint=f"find out who changed it; then `mv {self.path} {self.path}.damaged` begins a new one",
-                )
+                damage = self._damaged(f"{error}; the {len(entries)} entries before this line are sound", number)
                 return Reading(tuple(entries), damage)
             before = line
         return Reading(tuple(entries))
@@ -100,6 +93,43 @@ class Ledger:
         if reading.damage is not None:
             raise reading.damage
         return [entry for entry in reading.entries if model is None or entry.model == model]
+
+    def some(self, model: str, actions: Sequence[str]) -> list[LedgerEntry]:
+        """The model's entries with these actions, oldest first, at once however long the ledger is.
+
+        Only these lines, and whether each follows from the line before it and the next from it, are looked at: who has
+        acted on them has ``read`` check the rest. Raises ``StateError`` when one of them is damaged.
+        """
+        content = self._content()
+        found = []
+        for start in _mentions(content[: content.rfind(b"\n") + 1], model, actions):
+            line = _line(content, start)
+            before = _line(content, content.rfind(b"\n", 0, start - 1) + 1) if start else None
+            after = start + len(line) + 1
+            try:
+                entry = _decode(line, None, before)
+                if entry.model != model or entry.action not in actions:
+                    continue  # the words stand in its reason
+                if content.find(b"\n", after) >= 0:
+                    _decode(_line(content, after), None, line)
+            except ValueError as error:
+                raise self._damaged(str(error), content.count(b"\n", 0, start) + 1) from None
+            found.append(entry)
+        return found
+
+    def _content(self) -> bytes:
+        with _os_errors(self.path):
+            try:
+                return self.path.read_bytes()
+            except FileNotFoundError:
+                return b""
+
+    def _damaged(self, how: str, number: int) -> StateError:
+        return StateError(
+            f"the ledger is damaged: {how}",
+            where=f"{self.path}:{number}",
+            hint=f"find out who changed it; then `mv {self.path} {self.path}.damaged` begins a new one",
+        )
 
     def _move_aside(self, torn: bytes) -> None:
         aside = self.path.with_suffix(".torn")
@@ -186,20 +216,20 @@ def _encode(entry: LedgerEntry, seq: int, before: bytes | None) -> bytes:
     return json.dumps(document, allow_nan=False, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def _decode(line: bytes, number: int, before: bytes | None) -> LedgerEntry:
-    """Read one line; ``ValueError`` says in half a sentence what is wrong with it."""
+def _decode(line: bytes, number: int | None, before: bytes | None) -> LedgerEntry:
+    """Read one line; ``ValueError`` says in half a sentence what is wrong with it. A number may be unknown."""
     try:
         document: Any = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("this line is not JSON") from None
     if not isinstance(document, dict):
         raise ValueError("this line is not an entry")  # noqa: TRY004 - the caller knows one kind of damage
-    if document.get("seq") != number:
+    if number is not None and document.get("seq") != number:
         raise ValueError(f"this line calls itself entry {document.get('seq')}, but it is entry {number}")
     if document.get("previous") != _digest(before):
         raise ValueError("this line does not follow from the line before it, which has been changed or removed")
     try:
-        return LedgerEntry(**{field.name: document[field.name] for field in fields(LedgerEntry)})
+        return LedgerEntry(**{name: document[name] for name in _FIELDS})
     except KeyError as error:
         raise ValueError(f"this line lacks {error}") from None
 
@@ -213,12 +243,46 @@ def _split(content: bytes) -> tuple[list[bytes], bytes]:
     return lines, torn
 
 
-def _read(descriptor: int) -> bytes:
-    chunks, offset = [], 0
-    while chunk := os.pread(descriptor, 1 << 20, offset):
-        chunks.append(chunk)
-        offset += len(chunk)
-    return b"".join(chunks)
+def _line(content: bytes, start: int) -> bytes:
+    return content[start : content.index(b"\n", start)]
+
+
+def _mentions(content: bytes, model: str, actions: Sequence[str]) -> list[int]:
+    """Where the lines begin that have both the model's name and one of these words in them, in order."""
+    starts, name = set(), json.dumps(model).encode("ascii")
+    for word in (f'"{action}"'.encode("ascii") for action in actions):
+        at = content.find(word)
+        while at >= 0:
+            start, end = content.rfind(b"\n", 0, at) + 1, content.index(b"\n", at)
+            if content.find(name, start, end) >= 0:
+                starts.add(start)
+            at = content.find(word, end)
+    return sorted(starts)
+
+
+def _tail(descriptor: int) -> tuple[bytes | None, bytes, int]:
+    """The last whole line, what comes after it, and where that begins."""
+    size = left = os.fstat(descriptor).st_size
+    content, block = b"", _BLOCK
+    while left > 0 and content.count(b"\n") < 2:
+        step = min(block, left)
+        left, block = left - step, block * 2
+        content = os.pread(descriptor, step, left) + content
+    lines, torn = _split(content)
+    return (lines[-1] if lines else None), torn, size - len(torn)
+
+
+def _seq(last: bytes | None, descriptor: int, end: int) -> int:
+    """The number of the last line; by counting them all, where it does not say."""
+    if last is None:
+        return 0
+    try:
+        said = json.loads(last)["seq"]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        said = None
+    if type(said) is int and said > 0:
+        return said
+    return sum(os.pread(descriptor, 1 << 20, offset).count(b"\n") for offset in range(0, end, 1 << 20))
 
 
 def _write(descriptor: int, line: bytes, end: int) -> None:

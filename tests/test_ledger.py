@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,71 @@ def test_a_changed_line_is_named_and_what_comes_before_it_can_be_read(tmp_path: 
         assert [one.to_version for one in ledger.read().entries] == [str(number) for number in range(found - 1)]
         ledger.append(entry(new="late"))  # evidence of what happens now is not lost over what happened then
         assert b'"late"' in ledger.path.read_bytes().splitlines()[-1]
+
+
+def test_some_entries_are_found_without_reading_the_rest(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    assert ledger.some("m", ("promoted",)) == []
+    names = ["m", 'ü"m', "other"]
+    for number in range(12):
+        ledger.append(entry(("promoted", "evaluated", "rolled_back", "built")[number % 4], names[number % 3]))
+    ledger.append(replace(entry("evaluated"), reason='"promoted"'))
+    for name in (*names, "nobody"):
+        wanted = [one for one in ledger.entries(name) if one.action in ("promoted", "built")]
+        assert ledger.some(name, ("promoted", "built")) == wanted
+        assert len(wanted) == (0 if name == "nobody" else 2)
+    with ledger.path.open("ab") as file:
+        file.write(b'{"action":"promoted","model":"m"')
+    assert len(ledger.some("m", ("promoted",))) == 1, "the remains of a write that was cut short"
+
+
+def test_damage_is_found_in_and_beside_some_entries_and_elsewhere_by_the_reading_of_all(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for action in ("evaluated", "evaluated", "evaluated", "promoted", "evaluated", "evaluated"):
+        ledger.append(entry(action))
+    lines = ledger.path.read_bytes().splitlines(keepends=True)
+    eve = [line.replace(b"ada", b"eve") for line in lines]
+    for number, damaged, found in (
+        (0, eve[0], False),
+        (0, b"\0\0\n", False),
+        (1, eve[1], False),
+        (2, eve[2], True),
+        (3, eve[3], True),
+        (3, b'{"action":"promoted","model":"m",\n', True),
+        (4, b"{\n", True),
+        (5, eve[5], False),
+    ):
+        ledger.path.write_bytes(b"".join([*lines[:number], damaged, *lines[number + 1 :]]))
+        if found:
+            with pytest.raises(StateError, match="damaged"):
+                ledger.some("m", ("promoted",))
+        else:
+            assert [one.action for one in ledger.some("m", ("promoted",))] == ["promoted"]
+        assert (ledger.read().damage is None) == (number == 5), "the last line has none that follows"
+
+
+def test_an_append_reads_the_end_only_however_long_the_ledger_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for _ in range(3):
+        ledger.append(replace(entry(), reason="x" * 300_000))
+    read, total = os.pread, [0]
+
+    def counting(descriptor: int, size: int, offset: int) -> bytes:
+        total[0] += size
+        return read(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", counting)
+    ledger.append(entry(new="after a long line"))
+    assert 300_000 < total[0] < 700_000
+    total[0] = 0
+    ledger.append(entry(new="end"))
+    assert total[0] <= 65_536
+    assert len(ledger.entries()) == 5
+    ledger.path.write_bytes(ledger.path.read_bytes() + b"\0\0\n")
+    ledger.append(entry(new="late"))
+    assert json.loads(ledger.path.read_bytes().splitlines()[-1])["seq"] == 7, "counted, where the last does not say"
 
 
 def test_a_line_without_a_field_is_damage_and_an_unknown_field_is_not(tmp_path: Path) -> None:

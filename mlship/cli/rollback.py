@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlship.cli import handle, orders
-from mlship.cli.common import Format, FormatOption, ModelArgument, context, emit_json, out
-from mlship.errors import UsageError
+from mlship.cli.common import Format, FormatOption, ModelArgument, context, emit_json, err, out
+from mlship.errors import StateError, UsageError
 from mlship.ledger import Ledger, who
 from mlship.rollout import journal, lock, offline, rollback
 from mlship.rollout.state import Order
@@ -67,6 +67,7 @@ def command(
                 "warm": done.warm,
             }
         )
+        _check(ledger)
         return
     how = "its server was still warm" if done.warm else "its server was started again from the registry"
     out().print(
@@ -74,6 +75,17 @@ def command(
         f"{route_ms:g} ms after the decision; {how}",
         markup=False,
     )
+    _check(ledger)
+
+
+def _check(ledger: Ledger) -> None:
+    """Warn when the ledger is damaged: traffic did not wait for all of it to be checked."""
+    try:
+        damage = ledger.read().damage
+    except StateError as error:
+        damage = error
+    if damage is not None:
+        err().print(f"mlship: warning: {damage}", markup=False)
 
 
 def _abort_first(home: Home, model: str, plan: Plan, registry: handle.LazyRegistry) -> None:

@@ -14,6 +14,9 @@ from mlship.rollout import warm
 from mlship.rollout.hands import READY_SECONDS, Aliases, apply
 from mlship.types import LedgerEntry, Release, Routes, ServerState
 
+#: Actions in the ledger that tell where a rollback goes, and from which image.
+_TELLING = ("promoted", "rolled_back", "built")
+
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -51,9 +54,11 @@ class Returned:
 def target(ledger: Ledger, model: str, to: str | None) -> Target:
     """The previous champion, or the earlier champion `to`, as the ledger knows them.
 
+    Only the entries that tell are read: traffic on a bad champion does not wait until a long ledger is checked.
+
     Raises ``UsageError`` when there is nothing to go back to, or `to` never was champion.
     """
-    entries = ledger.entries(model)
+    entries = ledger.some(model, _TELLING)
     stack, digests = champions(entries), _digests(entries)
     if not stack:
         raise UsageError(
