@@ -120,3 +120,4 @@ class Watch:
         found = self._found()
         if found is not None and found["expired_at"] is None:
             lease.save(self._folder, {**found, "expired_at": time.time()})
+            self._text = None  # what cannot be read from here on is another silence
