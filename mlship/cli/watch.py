@@ -258,7 +258,7 @@ def _arm(arm: Any) -> dict[str, Any]:
 
     quantiles = {f"p{round(100 * share)}_ms": milliseconds(arm, share) for share in (0.5, 0.99)}
     finite = {name: value if value is not None and value != float("inf") else None for name, value in quantiles.items()}
-    return {"requests": arm.requests, "errors": arm.errors, "timeouts": arm.timeouts, **finite}
+    return {"requests": arm.requests, "errors": arm.errors, "timeouts": arm.timeouts, "refused": arm.refused, **finite}
 
 
 def _line(document: dict[str, Any]) -> None:

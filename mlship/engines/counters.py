@@ -16,14 +16,17 @@ from urllib.parse import quote
 from mlship.engines.envoy import KEY, assigned
 from mlship.engines.envoy.last import COPIES
 from mlship.engines.envoy.names import ROUTE_NAME
+from mlship.guardian import asking
 from mlship.types import LATENCY_BOUNDS_MS, Counts
 
 _TAGS = r"\.arm\.(.+)\.code\.(\d+)\.attempts\.(\d+|-)\.flags\.(.*?)(?:\.patience\.([^.]*)\.alone\.([^.]*))?"
 _REQUESTS = re.compile(rf"{KEY}\.requests{_TAGS}")
 _LATENCY = re.compile(rf"{KEY}\.latency{_TAGS}")
-_COPIES = re.compile(rf"cluster\.([^.]+){COPIES}\.upstream_(rq_completed|rq_5xx|rq_pending_overflow|cx_protocol_error)")
+_COPIES = re.compile(
+    rf"cluster\.([^.]+){COPIES}\.upstream_(rq_completed|rq_[45]xx|rq_pending_overflow|cx_protocol_error)"
+)
 _STATS = "/stats?format=json&histogram_buckets=detailed&filter=" + quote(
-    rf"^({KEY}\.|cluster\.[^.]+{COPIES}\.upstream_(rq_(completed|5xx|pending_overflow)|cx_protocol_error)$)", safe=""
+    rf"^({KEY}\.|cluster\.[^.]+{COPIES}\.upstream_(rq_(completed|[45]xx|pending_overflow)|cx_protocol_error)$)", safe=""
 )
 BUCKETS = len(LATENCY_BOUNDS_MS) + 1
 
@@ -40,6 +43,9 @@ class Counted:
     """Copies that it answered, or should have, and of these the errors."""
     alone: Counts = Counts()  # noqa: RUF009 - frozen, and shared by nobody who could change it
     """Of the requests, those without a user while routes were sticky."""
+    refused: int = 0
+    mirrored_refused: int = 0
+    """Copies that it answered with 4xx."""
 
 
 @dataclass(slots=True)
@@ -49,10 +55,11 @@ class _Tally:
     requests: int = 0
     errors: int = 0
     timeouts: int = 0
+    refused: int = 0
     latency: list[int] = field(default_factory=lambda: [0] * BUCKETS)
 
     def counts(self) -> Counts:
-        return Counts(self.requests, self.errors, min(self.timeouts, self.errors), tuple(self.latency))
+        return Counts(self.requests, self.errors, min(self.timeouts, self.errors), tuple(self.latency), self.refused)
 
 
 class Admin:
@@ -64,18 +71,11 @@ class Admin:
 
     def get(self, *paths: str) -> list[bytes]:
         """Bodies of some GET requests over one connection."""
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=self._timeout)
-        bodies: list[bytes] = []
-        try:
-            for path in paths:
-                connection.request("GET", path)
-                answer = connection.getresponse()
-                bodies.append(answer.read())
-                if answer.status >= 400:
-                    raise http.client.HTTPException(f"{path} answered {answer.status}")
-        finally:
-            connection.close()
-        return bodies
+        answers = asking.get("127.0.0.1", self._port, paths, self._timeout, asking.ROUTER)
+        for path, (status, _) in zip(paths, answers, strict=True):
+            if status >= 400:
+                raise http.client.HTTPException(f"{path} answered {status}")
+        return [body for _, body in answers]
 
     def ready(self) -> bool:
         """Whether Envoy has read its configuration and listens."""
@@ -137,9 +137,9 @@ def read(document: dict[str, Any]) -> dict[str, Counted]:
 
     An error is a request that its server did not answer well at the first attempt: a second attempt was needed
     (whoever answered it: stable has itself as fallback, and is counted alike), the status was 5xx, the answer broke
-    off, or the caller left without one. A 4xx answer is the caller's error, and none here. The latency of an error is
-    that of the slowest bucket, so that no server looks fast by failing fast. What the router refused (see `is_refusal`)
-    is no request of any server.
+    off, or the caller left without one. The latency of an error is that of the slowest bucket, so that no server looks
+    fast by failing fast. A 4xx answer of the server is no error, since most are mistakes of callers: it is counted by
+    itself (see `is_refused`). What the router turned away (see `is_unasked`) is no request of any server.
 
     Copies are counted by Envoy at their own cluster: it has completed those that it answered for a server which is gone
     (503) or too slow (504), too, and those that it dropped (overflow), which no server has seen. A copy whose answer
@@ -151,25 +151,28 @@ def read(document: dict[str, Any]) -> dict[str, Counted]:
     for stat in document.get("stats", ()):
         if "histograms" in stat:
             for histogram in stat["histograms"].get("details", ()):
-                if (match := _LATENCY.fullmatch(histogram["name"])) and not is_refusal(match[2], match[3]):
+                if (match := _LATENCY.fullmatch(histogram["name"])) and not is_unasked(match[2], match[3]):
                     for tally in _tallies(match, tallies, alone):
                         _add(tally, histogram.get("totals", ()), match)
-        elif (match := _REQUESTS.fullmatch(stat["name"])) and not is_refusal(match[2], match[3]):
+        elif (match := _REQUESTS.fullmatch(stat["name"])) and not is_unasked(match[2], match[3]):
             for tally in _tallies(match, tallies, alone):
                 tally.requests += stat["value"]
                 tally.errors += stat["value"] if is_error(match[2], match[3], match[4]) else 0
+                tally.refused += stat["value"] if is_refused(match[2], match[3], match[4]) else 0
         elif match := _COPIES.fullmatch(stat["name"]):
             copies.setdefault(match[1], {})[match[2]] = stat["value"]
     found = {}
     for arm in (tallies.keys() | copies.keys()) - {"-"}:  # that one: paths that no server was asked for
-        every = tallies.get(arm, _Tally()).counts()
+        every, copied = tallies.get(arm, _Tally()).counts(), copies.get(arm, {})
         found[arm] = Counted(
             every.requests,
             every.errors,
             every.latency,
             every.timeouts,
-            _copies(copies.get(arm, {})),
+            _copies(copied),
             alone.get(arm, _Tally()).counts(),
+            every.refused,
+            copied.get("rq_4xx", 0),
         )
     return found
 
@@ -189,7 +192,7 @@ def _copies(counted: dict[str, int]) -> tuple[int, int]:
     return answered, min(answered, max(0, errors))
 
 
-def is_refusal(code: str, attempts: str) -> bool:
+def is_unasked(code: str, attempts: str) -> bool:
     """Whether the router answered by itself, for a reason of the caller's: no server was asked.
 
     Credentials, size and rate are looked at first. A caller who leaves (`0`) before the whole request is there is gone
@@ -206,6 +209,12 @@ def is_error(code: str, attempts: str, flags: str) -> bool:
     """
     broken = set(flags.split(",")) - {"-", "DC"}
     return attempts not in ("1", "-") or code == "0" or code >= "500" or bool(broken)
+
+
+def is_refused(code: str, attempts: str, flags: str) -> bool:
+    """Whether the server itself answered 4xx, at the first attempt: the caller's mistake, or a server that has begun
+    to call good requests mistakes."""
+    return code.startswith("4") and not is_unasked(code, attempts) and not is_error(code, attempts, flags)
 
 
 def is_timeout(code: str, attempts: str, flags: str, *, late: bool) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mlship.engines import envoy
-from mlship.engines.counters import BUCKETS, Counted, is_error, is_refusal, is_timeout
+from mlship.engines.counters import BUCKETS, Counted, is_error, is_refused, is_timeout, is_unasked
 from mlship.types import LATENCY_BOUNDS_MS, Counts, Routes
 
 #: Bytes that are read at once.
@@ -84,7 +84,7 @@ class Users:
         if since != self._time[1] or len(rest) != 7:
             return
         user, cluster, code, attempts, flags, patience, duration = rest
-        if user in self._seen or is_refusal(code, attempts) or not duration.isdigit():
+        if user in self._seen or is_unasked(code, attempts) or not duration.isdigit():
             return
         self._seen.add(user)
         failed = is_error(code, attempts, flags)
@@ -98,6 +98,7 @@ class Users:
             before.errors + failed,
             before.timeouts + is_timeout(code, attempts, flags, late=late),
             tuple(latency),
+            before.refused + is_refused(code, attempts, flags),
         )
 
 
@@ -162,4 +163,5 @@ def _together(named: Counts, alone: Counts, before: Counts) -> Counts:
         named.errors + max(0, alone.errors - before.errors),
         named.timeouts + max(0, alone.timeouts - before.timeouts),
         tuple(one + max(0, other - past) for one, other, past in rows),
+        named.refused + max(0, alone.refused - before.refused),
     )

@@ -29,7 +29,8 @@ def lint_guard(subject: Subject) -> Iterable[Fault]:
 
 
 def _watched(subject: Subject, guard: Guard) -> Iterable[Fault]:
-    watched = (guard.errors, guard.timeouts, guard.latency, guard.labels, guard.agreement, guard.predictions)
+    rolls_back = (guard.errors, guard.timeouts, guard.refusals, guard.latency, guard.labels)
+    watched = (*rolls_back, guard.agreement, guard.predictions)
     if not any(one is not None for one in watched):
         yield subject.error(
             _GUARD,
@@ -38,7 +39,6 @@ def _watched(subject: Subject, guard: Guard) -> Iterable[Fault]:
             at_key=True,
         )
         return
-    rolls_back = (guard.errors, guard.timeouts, guard.latency, guard.labels)
     acts = [one.action for one in (guard.agreement, guard.predictions) if one is not None]
     if not any(one is not None for one in rolls_back) and "rollback" not in acts:
         yield subject.warning(

@@ -131,6 +131,10 @@ class Guard(Section):
     timeouts: RatioGuard | None = Field(
         RatioGuard(), description="requests without an answer in time; null: not watched"
     )
+    refusals: RatioGuard | None = Field(
+        RatioGuard(),
+        description="requests that the model answers with 4xx, as if callers were mistaken; null: not watched",
+    )
     latency: LatencyGuard | None = Field(LatencyGuard(), description="slow requests; null: not watched")
     predictions: PredictionGuard | None = Field(None, description="predicted classes and scores; null: not watched")
     agreement: AgreementGuard | None = Field(None, description="the same prediction as stable; null: not watched")

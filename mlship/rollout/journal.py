@@ -182,7 +182,8 @@ def plan_document(journal: Journal) -> dict[str, Any]:
 
 
 def window(observation: Observation) -> dict[str, Any]:
-    """What one look saw, as a record keeps it; an arm is [requests, errors, timeouts, [[bucket, requests], ...]]."""
+    """What one look saw, as a record keeps it; an arm is
+    [requests, errors, timeouts, [[bucket, requests], ...], refused], without the last where none were refused."""
     document: dict[str, Any] = {
         "seconds": round(observation.ended - observation.started, 3),
         "stable": _arm(observation.stable),
@@ -197,4 +198,4 @@ def window(observation: Observation) -> dict[str, Any]:
 
 def _arm(arm: ArmWindow) -> list[Any]:
     counts = [[bucket, count] for bucket, count in enumerate(arm.latency) if count]
-    return [arm.requests, arm.errors, arm.timeouts, counts]
+    return [arm.requests, arm.errors, arm.timeouts, counts, *([arm.refused] if arm.refused else [])]

@@ -219,6 +219,7 @@ def guards(rollout: Rollout) -> Guards:
     return Guards(
         errors=guard.errors.max_ratio if guard.errors else None,
         timeouts=guard.timeouts.max_ratio if guard.timeouts else None,
+        refusals=guard.refusals.max_ratio if guard.refusals else None,
         latency=latency.max_ratio if latency else None,
         slow=tuple((share, 1000 * limit) for share, limit in limits if limit is not None),
         predictions=predictions.max_ratio if predictions else None,

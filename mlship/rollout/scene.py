@@ -145,6 +145,7 @@ def _plus(left: ArmWindow, right: ArmWindow) -> ArmWindow:
         left.errors + right.errors,
         histogram.add(left.latency, right.latency),
         left.timeouts + right.timeouts,
+        refused=left.refused + right.refused,
     )
 
 
@@ -159,8 +160,10 @@ def _window(document: dict[str, Any]) -> Window:
 
 
 def _arm(document: list[Any]) -> ArmWindow:
-    requests, errors, timeouts, counts = document
+    requests, errors, timeouts, counts, *refused = document  # none are not written, nor are those of earlier versions
     latency = [0] * (len(LATENCY_BOUNDS_MS) + 1)
     for bucket, count in counts:
         latency[bucket] = int(count)
-    return ArmWindow(int(requests), int(errors), tuple(latency) if counts else (), int(timeouts))
+    return ArmWindow(
+        int(requests), int(errors), tuple(latency) if counts else (), int(timeouts), refused=int(sum(refused))
+    )

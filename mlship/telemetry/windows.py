@@ -97,9 +97,13 @@ def _copies(arm: _Arm | None) -> ArmWindow:
     if arm is None:
         return ArmWindow()
     old, new = arm
-    past = old.mirrored if old is not None and old.epoch == new.epoch else (0, 0)
-    window = _difference(Counts(*past), Counts(*new.mirrored))
+    past = _mirrored(old) if old is not None and old.epoch == new.epoch else Counts()
+    window = _difference(past, _mirrored(new))
     return replace(window, served=window.requests)
+
+
+def _mirrored(counters: ServerCounters) -> Counts:
+    return Counts(*counters.mirrored, refused=counters.mirrored_refused)
 
 
 def _tells_users(arm: _Arm) -> bool:
@@ -120,7 +124,7 @@ def _users(stable: _Arm, canary: _Arm, requests: tuple[ArmWindow, ArmWindow]) ->
 
 
 def _counts(counters: ServerCounters) -> Counts:
-    return Counts(counters.requests, counters.errors, counters.timeouts, counters.latency)
+    return Counts(counters.requests, counters.errors, counters.timeouts, counters.latency, counters.refused)
 
 
 def _difference(old: Counts, new: Counts) -> ArmWindow:
@@ -130,7 +134,9 @@ def _difference(old: Counts, new: Counts) -> ArmWindow:
     latency = new.latency
     if latency and old.latency:  # nobody has none
         latency = tuple(max(0, count - past) for count, past in zip(latency, old.latency, strict=True))
-    return ArmWindow(requests, errors, latency, min(errors, max(0, new.timeouts - old.timeouts)))
+    timeouts = min(errors, max(0, new.timeouts - old.timeouts))
+    refused = min(requests - errors, max(0, new.refused - old.refused))
+    return ArmWindow(requests, errors, latency, timeouts, refused=refused)
 
 
 def _predicted(arm: _Arm | None) -> Predictions | None:

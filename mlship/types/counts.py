@@ -43,6 +43,10 @@ class ServerCounters:
     nobody asked for them, or they could not be read: what is there at the next look may be old."""
     users: Counts | None = None
     """With sticky routes: the first request of each user since the routes were set, counted; None without."""
+    refused: int = 0
+    """Of the requests, those that it answered itself with 4xx: no errors, since a caller's mistake is none."""
+    mirrored_refused: int = 0
+    """Of the copies, those that it answered with 4xx."""
 
 
 #: The class of all predictions whose classes a server does not tell apart, as there are too many.
@@ -73,6 +77,7 @@ class Counts:
     errors: int = 0
     timeouts: int = 0
     latency: tuple[int, ...] = ()
+    refused: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,8 @@ class ArmWindow:
     """What was predicted between the two looks; None when it could not be read."""
     served: int = 0
     """Requests, also where `requests` counts users: what a bake counts."""
+    refused: int = 0
+    """Answered with 4xx by the server itself; none of these is an error."""
 
 
 @dataclass(frozen=True, slots=True)

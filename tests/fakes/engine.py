@@ -72,6 +72,8 @@ class Behaviour:
     score_sd: float = 0.1
     disagree: float = 0.0
     """Share of the mirrored requests that it answers otherwise than stable."""
+    refuses: float = 0.0
+    """Share of the requests that it answers with 4xx, of those that do not fail."""
 
     @property
     def tells(self) -> bool:
@@ -100,6 +102,8 @@ class _Process:
     )
     timeouts: int = 0
     mirrored: tuple[int, int] = (0, 0)
+    refused: int = 0
+    mirrored_refused: int = 0
     speech: Speech = field(default_factory=Speech)
     labels: dict[int, list[int]] = field(default_factory=dict)
     dead: str = ""
@@ -251,6 +255,8 @@ class FakeEngine:
                 latency=tuple(int(count) for count in process.latency),
                 timeouts=process.timeouts,
                 mirrored=process.mirrored,
+                refused=process.refused,
+                mirrored_refused=process.mirrored_refused,
                 predictions=process.speech.predictions if self.behaviour(process.release.version).tells else None,
                 answers=dict(process.speech.answers) if self._routes is not None and self._routes.mirror else None,
                 users=process.speech.users if self._routes is not None and self._routes.sticky else None,
@@ -397,8 +403,14 @@ class FakeEngine:
         gone = process.dead or at < process.away_until
         failed = copies if gone else int(self._random.binomial(copies, behaviour.errors))
         process.mirrored = (process.mirrored[0] + copies, process.mirrored[1] + failed)
-        process.speech.predict(self._random, copies - failed, behaviour.classes, behaviour.score)
-        both(self._random, self._processes[stable].speech, process.speech, copies - failed, behaviour.disagree)
+        refused = self._refused(behaviour, copies - failed)
+        process.mirrored_refused += refused
+        good = copies - failed - refused
+        process.speech.predict(self._random, good, behaviour.classes, behaviour.score)
+        both(self._random, self._processes[stable].speech, process.speech, good, behaviour.disagree)
+
+    def _refused(self, behaviour: Behaviour, answered: int) -> int:
+        return int(self._random.binomial(answered, behaviour.refuses)) if behaviour.refuses else 0
 
     def _count(self, name: str, requests: int, at: float) -> None:
         process = self._processes[name]
@@ -414,10 +426,13 @@ class FakeEngine:
         process.errors += failed
         process.timeouts += late
         process.latency += latency
-        process.speech.predict(self._random, requests - failed, behaviour.classes, behaviour.score)
+        refused = self._refused(behaviour, requests - failed)
+        process.refused += refused
+        good = requests - failed - refused
+        process.speech.predict(self._random, good, behaviour.classes, behaviour.score)
         if self._routes is not None and self._routes.sticky:
-            process.speech.meet(self._random, Counts(requests, failed, late, tuple(latency)), self.users)
-        labelled = int(self._random.binomial(requests - failed, behaviour.labelled))
+            process.speech.meet(self._random, Counts(requests, failed, late, tuple(latency), refused), self.users)
+        labelled = int(self._random.binomial(good, behaviour.labelled))
         if labelled:
             counts = process.labels.setdefault(math.floor(at), [0, 0])
             counts[0] += labelled

@@ -53,12 +53,15 @@ class Speech:
         good[-1] -= counts.errors
         latency = random.multivariate_hypergeometric(good, first - errors)
         latency[-1] += errors
+        fine = counts.requests - counts.errors - counts.refused
+        refused = int(random.hypergeometric(counts.refused, fine, first - errors)) if counts.refused else 0
         before = self.users.latency or (0,) * (len(LATENCY_BOUNDS_MS) + 1)
         self.users = Counts(
             self.users.requests + first,
             self.users.errors + errors,
             self.users.timeouts + timeouts,
             tuple(int(sum(pair)) for pair in zip(before, latency, strict=True)),
+            self.users.refused + refused,
         )
 
 

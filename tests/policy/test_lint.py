@@ -21,7 +21,7 @@ from tests.policy.conftest import VALID, Changed
         ("for: 10m", "for: 30h", "30h is more than progress_deadline, 24h", "error"),
         (
             "labels: {max_ratio: 1.1}",
-            "errors: null\n    timeouts: null\n    latency: null",
+            "errors: null\n    timeouts: null\n    refusals: null\n    latency: null",
             "nothing is watched",
             "error",
         ),

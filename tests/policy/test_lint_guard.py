@@ -29,9 +29,9 @@ def faults(directory: Path, text: str, first: str = "") -> list[str]:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("guard: {errors: null, timeouts: null, latency: null}", "error: nothing is watched"),
+        ("guard: {errors: null, timeouts: null, refusals: null, latency: null}", "error: nothing is watched"),
         (
-            "guard: {errors: null, timeouts: null, latency: null, predictions: {action: pause}}",
+            "guard: {errors: null, timeouts: null, refusals: null, latency: null, predictions: {action: pause}}",
             "warning: nothing that is watched can roll back",
         ),
         ("guard: {agreement: {min: 90%}}", "error: no step mirrors requests"),

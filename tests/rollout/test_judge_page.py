@@ -15,7 +15,7 @@ from mlship.types import ArmWindow, Observation
 PAGE = (Path(__file__).parents[2] / "docs" / "explanation" / "judge.md").read_text(encoding="utf-8")
 #: The same without its line breaks.
 SAID = " ".join(PAGE.split())
-GUARDS = Guards(errors=1.25, timeouts=1.25, latency=1.25)
+GUARDS = Guards(errors=1.25, timeouts=1.25, refusals=1.25, latency=1.25)
 #: (canary, stable) failed, of 100 and 900 requests.
 BURST = [(0, 5), (1, 4), (9, 88), (0, 5)]
 WORSE = [(1, 4), (5, 5), (4, 3), (6, 5), (5, 4)]

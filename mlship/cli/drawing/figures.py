@@ -25,7 +25,7 @@ def arms(tape: Tape, width: int) -> list[Text]:
     """A table: each arm's version, share of the traffic, and figures over the last looks of this step."""
     plan, window = tape.plan, tape.arms()
     header = ("", "version", "share", "users" if window and window.users else "requests", "errors")
-    rows = [[*header, "timeouts", "p50", "p99"]]
+    rows = [[*header, "timeouts", "refused", "p50", "p99"]]
     weight = _weight(tape)
     if plan.stable is not None:
         rows.append(_arm("stable", plan.stable.version, percent(1 - weight), window.stable if window else None))
@@ -34,9 +34,10 @@ def arms(tape: Tape, width: int) -> list[Text]:
         told = "mirror" if tape.step.mirror else "testers" if tape.step.testers else told
     rows.append(_arm("canary", plan.canary.version, told, window.canary if window else None))
     columns = list(range(len(rows[0])))
-    if not any(row[5] not in ("-", "0") for row in rows[1:]):
-        columns.remove(5)  # timeouts, where there are none
-    for dropped in (5, 2, 1, 6):  # what a narrow terminal can do without
+    for counted in (5, 6):  # timeouts and refused requests, where there are none
+        if not any(row[counted] not in ("-", "0") for row in rows[1:]):
+            columns.remove(counted)
+    for dropped in (5, 2, 1, 7, 6):  # what a narrow terminal can do without
         if _width(rows, columns) > width and dropped in columns:
             columns.remove(dropped)
     lines = []
@@ -121,10 +122,10 @@ def _weight(tape: Tape) -> float:
 
 def _arm(name: str, version: str, told: str, arm: ArmWindow | None) -> list[str]:
     if arm is None:
-        return [name, version, told, "-", "-", "-", "-", "-"]
+        return [name, version, told, *("-",) * 6]
     errors = share(min(arm.errors, arm.requests), arm.requests)
     p50, p99 = (milliseconds(quantile(arm, each)) for each in (0.5, 0.99))
-    return [name, plain(version), told, f"{arm.requests:,}", errors, f"{arm.timeouts:,}", p50, p99]
+    return [name, plain(version), told, f"{arm.requests:,}", errors, f"{arm.timeouts:,}", f"{arm.refused:,}", p50, p99]
 
 
 def _width(rows: Sequence[Sequence[str]], columns: Sequence[int]) -> int:

@@ -82,8 +82,8 @@ def _processes(name: str, guards: Guards, staked: float) -> tuple[EProcess, ...]
         return (rare(getattr(guards, name), staked),)
     if name == "latency":
         return tuple((rare if tail else common)(guards.latency or 1.0, staked) for _, tail, _ in QUANTILES)
-    if name == "labels":
-        return (common(guards.labels or 1.0, staked),)
+    if name in ("refusals", "labels"):  # callers may make many mistakes
+        return (common(getattr(guards, name), staked),)
     if name == "telemetry":
         return (eprocess.begin(TILTS, COUNTED, two_sided=True, staked=staked),) * len(COUNTS)
     shares = {

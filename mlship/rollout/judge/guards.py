@@ -9,6 +9,7 @@ from typing import Any
 BUDGET: dict[str, float] = {
     "errors": 5.0,
     "timeouts": 1.0,
+    "refusals": 0.5,
     "latency": 3.0,
     "latency limits": 1.0,
     "predictions": 1.0,
@@ -41,6 +42,7 @@ class Guards:
     """What must be proved before promotion: (signal, the canary's rate is below so many times stable's)."""
     negligible: float = 0.0
     """A rate below this is proof enough."""
+    refusals: float | None = None
 
     @property
     def limit(self) -> float:
@@ -53,6 +55,7 @@ class Guards:
         watched = {
             "errors": "rollback" if self.errors is not None else "",
             "timeouts": "rollback" if self.timeouts is not None else "",
+            "refusals": "rollback" if self.refusals is not None else "",
             "latency": "rollback" if self.latency is not None else "",
             "latency limits": "rollback" if self.slow else "",
             "predictions": self.predictions_action if self.predictions is not None else "",

@@ -46,13 +46,14 @@ def warmer(evidence: Evidence, stable: ArmWindow) -> Evidence:
 def slower(window: ArmWindow, bucket: int) -> Count:
     """(slower than this bucket, counted) of one arm's window.
 
-    A request without an answer in time is slower than anything; one that failed otherwise tells nothing about how
-    slow the model is, and is left out: nothing is fast because it fails. Failures are in the last bucket (see
+    A request without an answer in time is slower than anything; one that failed otherwise, or was refused, tells
+    nothing about how slow the model is, and is left out: nothing is fast because it fails or refuses. A refusal is
+    taken for a fast answer, since nobody tells which it was. Failures are in the last bucket (see
     ``ServerCounters.latency``), and counters are read one after the other, so they may be off by a moment.
     """
     last = window.latency[-1] if window.latency else 0
     failed = min(max(0, window.errors - window.timeouts), last, window.requests)
-    counted = window.requests - failed
+    counted = max(0, window.requests - failed - max(0, window.refused))
     return min(counted, max(0, histogram.slower(window.latency, bucket) - failed)), counted
 
 

@@ -11,14 +11,14 @@ from mlship.rollout.judge import latency, outputs, telemetry
 from mlship.rollout.judge.evidence import Count, Evidence, Proof, Signal, Units
 from mlship.stats import eprocess, onearm
 from mlship.stats.eprocess import Window
-from mlship.types import Observation
+from mlship.types import ArmWindow, Observation
 
 #: Stretches of one weight that are remembered, to find the weight that a labelled request met.
 SPANS = 64
 #: End of the stretch that goes on.
 OPEN = 2**53
 #: Signals whose outcomes are requests, or users where these are counted.
-_BY_REQUEST = ("errors", "timeouts", "latency", "latency limits")
+_BY_REQUEST = ("errors", "timeouts", "refusals", "latency", "latency limits")
 
 
 def update(evidence: Evidence, observation: Observation) -> Evidence:
@@ -83,12 +83,10 @@ def windows(name: str, evidence: Evidence, observation: Observation) -> list[Win
     Labels are those of seconds with one weight.
     """
     canary, stable = observation.canary, observation.stable
-    if name == "errors":
-        return [_window(_count(canary.errors, canary.requests), _count(stable.errors, stable.requests))]
-    if name == "timeouts":
-        if observation.mirror:
-            return []  # nobody waits for a copy, so nobody knows whether it was in time
-        return [_window(_count(canary.timeouts, canary.requests), _count(stable.timeouts, stable.requests))]
+    if name == "timeouts" and observation.mirror:
+        return []  # nobody waits for a copy, so nobody knows whether it was in time
+    if name in _COUNTS:
+        return [_window(_COUNTS[name](canary), _COUNTS[name](stable))]
     if name == "latency":
         if evidence.thresholds is None or evidence.cold < latency.COLD_START or observation.mirror:
             return []
@@ -156,6 +154,8 @@ def _prove(proof: Proof, evidence: Evidence, observation: Observation) -> Proof:
     if _chosen(proof.name, observation):
         return proof
     seen = windows(proof.name, evidence, observation)
+    if proof.name == "errors":
+        seen = [_window(_worked(observation.canary), _worked(observation.stable))]
     if proof.name == "latency" and seen:
         seen = [seen[latency.SHOWN]]
     if not seen:
@@ -217,6 +217,11 @@ def _spans(evidence: Evidence, observation: Observation) -> tuple[tuple[int, int
     return (*spans, (max(before, now) + 1, OPEN, weight))[-SPANS:] if random else spans
 
 
+def _worked(arm: ArmWindow) -> Count:
+    """(failed, counted) of the requests that the model worked on: what was refused does not show that it can."""
+    return _count(arm.errors, arm.requests - arm.refused)
+
+
 def _window(canary: Count, stable: Count) -> Window:
     return (canary[0], stable[0]), (canary[1], stable[1])
 
@@ -237,4 +242,10 @@ _LOOKS: dict[str, Callable[[Signal, Evidence, Observation], Signal]] = {
     "predictions": outputs.look,
     "agreement": _agreement,
     "telemetry": telemetry.look,
+}
+#: (bad, counted) of one arm. Refused are those that did not fail, or an arm that fails more would seem to refuse less.
+_COUNTS: dict[str, Callable[[ArmWindow], Count]] = {
+    "errors": lambda arm: _count(arm.errors, arm.requests),
+    "timeouts": lambda arm: _count(arm.timeouts, arm.requests),
+    "refusals": lambda arm: _count(arm.refused, arm.requests - arm.errors),
 }

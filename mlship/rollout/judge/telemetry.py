@@ -12,7 +12,7 @@ from mlship.types import LATENCY_BOUNDS_MS, ArmWindow, Observation
 
 #: What is counted, in the order of the bets, and which signals rest on it.
 COUNTS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("requests", ("errors", "timeouts", "latency")),
+    ("requests", ("errors", "timeouts", "refusals", "latency")),
     ("predictions", ("predictions",)),
     ("labels", ("labels",)),
 )
@@ -55,9 +55,10 @@ def _settled(evidence: Evidence, observation: Observation) -> bool:
 
 
 def answered(arm: ArmWindow) -> int:
-    """Requests of a window that have given predictions: those that did not fail."""
+    """Requests of a window that have given predictions: those that neither failed nor were refused."""
     served = max(arm.served, arm.requests, 0)
-    return served - min(served, round(served * arm.errors / arm.requests)) if arm.requests > 0 else served
+    silent = arm.errors + arm.refused
+    return served - min(served, round(served * silent / arm.requests)) if arm.requests > 0 else served
 
 
 def lacking(evidence: Evidence) -> tuple[str, ...]:

@@ -125,6 +125,8 @@ def _said(signal: Signal, evidence: Evidence) -> str:
     if name in _OWN:
         return f"{name}: {_OWN[name](signal, evidence)}"
     of = " of the users" if evidence.units.most else ""
+    if name == "refusals":
+        return f"refused {rate(*canary)} of {canary[1]:,} (4xx) against {rate(*stable)}{of}"
     return f"{name} {rate(*canary)} against {rate(*stable)}{of}"
 
 
@@ -173,6 +175,8 @@ def _waits(signal: Signal, evidence: Evidence) -> str:
         return f"{seen:,} of {outputs.WARM_UP} stable predictions until it can be judged"
     if name in ("latency", "latency limits") and not signal.canary[1] and 0 < evidence.cold < COLD_START:
         return f"{evidence.cold} of {COLD_START} canary requests until it is warm"
+    if name == "telemetry" and telemetry.lacking(evidence):
+        return ""
     one_arm = name in ("latency limits", "agreement")
     return "" if signal.canary[1] and (one_arm or signal.stable[1]) else _NOTHING
 
