@@ -24,7 +24,10 @@ _LONGEST = 16 * 1024 * 1024
 
 
 def latest(home: Home, model: str) -> Path | None:
-    """The journal of the model's latest rollout; None when there was none."""
+    """The journal of the model's latest rollout; None when there was none.
+
+    Raises ``StateError`` when the pointer to it is damaged, or points to nowhere.
+    """
     directory = home.rollouts(model)
     try:
         rollout_id = (directory / "current").read_text(encoding="ascii").strip()
@@ -33,13 +36,13 @@ def latest(home: Home, model: str) -> Path | None:
     except OSError as error:
         raise unusable(directory / "current", error) from error
     except ValueError:
-        raise StateError(
-            "the pointer to the latest rollout is damaged",
-            where=str(directory / "current"),
-            hint="write the name of the newest *.jsonl beside it, without its ending, into it",
-        ) from None
+        raise _astray(directory, "is damaged") from None
     path = directory / f"{rollout_id}.jsonl"
-    return path if rollout_id and "/" not in rollout_id and path.exists() else None
+    if not rollout_id or "/" in rollout_id or "\0" in rollout_id:
+        raise _astray(directory, "is damaged")
+    if not path.exists():
+        raise _astray(directory, f"points to {path.name}, which is not there")
+    return path
 
 
 def models(home: Home) -> tuple[str, ...]:
@@ -65,7 +68,7 @@ def plan(path: Path) -> dict[str, Any]:
         raise StateError(
             "the journal of the latest rollout is damaged: it does not begin with a plan",
             where=str(path),
-            hint="move the file away; the traffic stays as it is, and `mlship status` shows it",
+            hint="move it and `current` beside it away; the traffic stays as it is, and `mlship status` shows it",
         )
     return found
 
@@ -204,6 +207,14 @@ def unusable(path: Path, error: OSError) -> StateError:
         where=str(path),
         hint="free space or permissions, then run the same command again: it carries on",
     )
+
+
+def _astray(directory: Path, how: str) -> StateError:
+    pointer = directory / "current"
+    hint = f"if its journal was moved away for good, `rm {pointer}` forgets that rollout, and traffic stays"
+    if journals := sorted(path.stem for path in directory.glob("*.jsonl")):  # their names begin with the time
+        hint = f"if {journals[-1]} is the latest, `echo {journals[-1]} > {pointer}` repairs it; {hint}"
+    return StateError(f"the pointer to the latest rollout {how}", where=str(pointer), hint=hint)
 
 
 def _first(path: Path) -> dict[str, Any] | None:

@@ -103,6 +103,9 @@ def test_damage_stops_the_command_and_moves_no_traffic(tmp_path: Path, line: str
     assert stage.engine.routes() == before
     assert [call for call in stage.engine.calls[calls:] if call.startswith("route ")] == []
     path.unlink()  # moved away, as the message says
+    with pytest.raises(StateError, match="which is not there"):
+        stage.run()
+    path.with_name("current").unlink()  # and this, too
     until_over(stage, stage.run)
     assert stage.engine.routes() == Routes("v1-11111111")
     assert stage.registry.aliases["champion"] == "1"
@@ -129,15 +132,17 @@ def test_a_rollout_carries_on_from_a_journal_that_was_cut_short(tmp_path: Path, 
 
 @pytest.mark.parametrize("pointer", [b"", b"\xff\xfe", b"no such rollout\n", b"../../etc\n"])
 def test_a_damaged_pointer_is_no_traceback(tmp_path: Path, pointer: bytes) -> None:
+    """Nor is the rollout forgotten that it should point to: its canary has traffic, and evidence against it."""
     stage, path = halfway(tmp_path, 4)
     path.with_name("current").write_bytes(pointer)
-    result, errors = None, []
-    try:
-        result = stage.run()
-    except StateError as error:
-        errors.append(error)
-    assert [bool(error.hint) for error in errors] == ([] if result else [True])
-    assert result is None or result.verdict == "promoted"
+    before = stage.engine.routes()
+    for command in (stage.run, lambda: journal.latest(stage.home, MODEL)):
+        with pytest.raises(StateError, match="the pointer to the latest rollout") as caught:
+            command()
+        assert f"`echo {path.stem} > {path.with_name('current')}` repairs it" in caught.value.hint
+    assert stage.engine.routes() == before
+    path.with_name("current").write_text(f"{path.stem}\n")
+    assert stage.run().verdict == "promoted"
 
 
 def test_what_else_lies_beside_a_journal_may_be_damaged(tmp_path: Path) -> None:
