@@ -29,8 +29,8 @@ class Holder:
 
 
 @contextmanager
-def held(directory: Path, who: str, doing: str) -> Iterator[None]:
-    """Hold the model's lock in this (existing) directory.
+def held(directory: Path, who: str, doing: str) -> Iterator[float]:
+    """Hold the model's lock in this (existing) directory; since when, as Unix time of the moment before it was taken.
 
     Raises ``StateError`` naming the holder when somebody else has it.
     """
@@ -40,17 +40,18 @@ def held(directory: Path, who: str, doing: str) -> Iterator[None]:
     except OSError as error:
         raise StateError(f"cannot use the rollout's lock: {error.strerror}", where=str(path)) from error
     try:
+        since = time.time()
         if not _taken(descriptor):
             raise StateError(
                 f"a rollout of this model is running already: {_read(path)}",
                 where=str(path),
                 hint="`mlship status` shows it; `mlship promote|pause|resume|abort MODEL` steers it",
             )
-        mine = {"who": who, "pid": os.getpid(), "doing": doing, "since": time.time()}
+        mine = {"who": who, "pid": os.getpid(), "doing": doing, "since": since}
         with suppress(OSError):  # the lock is held all the same; a full disk must not be in the way of a way back
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(mine).encode(), 0)
-        yield
+        yield since
     finally:
         os.close(descriptor)
 

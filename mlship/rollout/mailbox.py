@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mlship.errors import StateError
 from mlship.rollout.state import Command, Order
+
+#: Names of letters; and digits of a time in ns that no letter reaches.
+_LETTER, _DIGITS = re.compile(r"[^.].*-.*\..*"), 25
+#: Characters of a name that are told.
+_WHO = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +49,12 @@ class Mailbox:
         """The oldest order, which is then no longer here; None when there is none."""
         for path in self._orders():
             try:
-                content = json.loads(path.read_text())
+                content = _content(path)
                 path.unlink()
-                return Letter(path.stem, Command(Order(content["order"]), content["who"]))
-            except (OSError, ValueError, KeyError, TypeError):
-                path.unlink(missing_ok=True)  # withdrawn meanwhile, or not written by us
+                who = "".join(filter(str.isprintable, str(content["who"])))[:_WHO]
+                return Letter(path.stem, Command(Order(content["order"]), who))
+            except (OSError, ValueError, KeyError, TypeError, RecursionError):
+                _put_aside(path)  # withdrawn meanwhile, or not written by us
         return None
 
     def answer(self, letter: str, text: str) -> None:
@@ -59,23 +67,74 @@ class Mailbox:
         path = self.directory / f"{letter}.answer"
         for _ in range(max(1, round(seconds / 0.05))):
             if path.exists():
-                text = str(json.loads(path.read_text())["text"])
-                path.unlink()
+                text = _said(path)
+                _put_aside(path)
                 return text
             sleep(0.05)
-        (self.directory / f"{letter}.order").unlink(missing_ok=True)
+        _put_aside(self.directory / f"{letter}.order")
         return None
 
-    def clear(self) -> None:
-        """Forget orders and answers of the past: they were not meant for this controller."""
-        for path in self.directory.glob("*-*.*"):
-            path.unlink(missing_ok=True)
+    def clear(self, before: float | None = None) -> None:
+        """Forget orders and answers of the past: they were not meant for this controller.
+
+        Parameters
+        ----------
+        before
+            Unix time at which this controller had taken the model's lock: what was posted since is meant for it.
+            Default: now.
+
+        Raises ``StateError`` when there can be no letters here: then nobody could give an order either.
+        """
+        until = time.time_ns() if before is None else int(before * 1e9)
+        try:
+            letters = list(self.directory.iterdir())
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise StateError(
+                f"cannot read orders: {error.strerror or error}",
+                where=str(self.directory),
+                hint="move it away if it is not a directory, or free permissions; then run the same command again",
+            ) from error
+        for path in letters:
+            if _LETTER.fullmatch(path.name) and _posted(path) < until:
+                _put_aside(path)
 
     def _orders(self) -> list[Path]:
+        """What lies here. Where that cannot be told nothing does: a canary is watched on without orders."""
         try:
-            return sorted(path for path in self.directory.iterdir() if path.suffix == ".order" and path.name[0] != ".")
-        except FileNotFoundError:
+            found = [path for path in self.directory.iterdir() if path.suffix == ".order" and path.name[0] != "."]
+        except OSError:
             return []
+        return sorted(found, key=lambda path: (_posted(path), path.name))
+
+
+def _posted(path: Path) -> int:
+    """When a letter was posted, in ns of Unix time, as its name says; long ago when it does not."""
+    number = path.name.partition("-")[0]
+    return int(number) if number.isascii() and number.isdigit() and len(number) < _DIGITS else 0
+
+
+def _content(path: Path) -> Any:
+    if not path.is_file():  # to read from a pipe would be to wait
+        raise ValueError("this is no letter")
+    return json.loads(path.read_text())
+
+
+def _said(path: Path) -> str:
+    try:
+        return str(_content(path)["text"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return "the answer cannot be read; `mlship status` shows what came of it"
+
+
+def _put_aside(path: Path) -> None:
+    """Remove a letter; what cannot be removed is renamed, so that it is not met again."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        with suppress(OSError):
+            path.rename(path.with_name(f".{path.name}.{secrets.token_hex(3)}"))
 
 
 def _write(path: Path, content: dict[str, str]) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,65 @@ def test_what_is_not_an_order_is_dropped(tmp_path: Path) -> None:
     (tmp_path / "2-aa.order").write_text("{")
     assert box.take() is None
     assert not box.waiting()
+
+
+def directory(path: Path) -> None:
+    path.mkdir()
+    (path / "file").write_text("it cannot be removed like a letter")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_text("[" * 100_000),
+        lambda path: path.write_bytes(b"\xff\xfe"),
+        lambda path: path.write_text('{"order": {}, "who": 1}'),
+        directory,
+        os.mkfifo,
+    ],
+    ids=["deep", "bytes", "kind", "directory", "pipe"],
+)
+def test_an_order_that_cannot_be_read_is_put_aside_and_the_next_is_taken(
+    tmp_path: Path, damage: Callable[[Path], object]
+) -> None:
+    box = Mailbox(tmp_path)
+    damage(tmp_path / "1-aa.order")
+    damage(tmp_path / "1-aa.answer")
+    assert "cannot be read" in str(box.wait("1-aa", 0))
+    box.post(Order.ABORT, "al\x1b[2Jice\n" + "e" * 1000)
+    letter = box.take()
+    assert letter is not None
+    assert letter.command.order is Order.ABORT
+    assert letter.command.who == ("al[2Jice" + "e" * 1000)[:200]
+    assert not box.waiting()
+    damage(tmp_path / "1-bb.order")
+    box.clear()
+    assert not box.waiting()
+
+
+def test_a_mailbox_that_is_none_is_one_clear_error_and_stops_nobody_who_is_at_work(tmp_path: Path) -> None:
+    box = Mailbox(tmp_path / "mailbox")
+    box.directory.write_text("")
+    assert box.take() is None
+    assert not box.waiting()
+    box.answer("1-aa", "yes")
+    with pytest.raises(StateError, match="cannot read orders"):
+        box.clear()
+    with pytest.raises(StateError, match="cannot leave a letter"):
+        box.post(Order.ABORT, "alice")
+
+
+def test_an_order_given_since_the_lock_was_taken_is_kept(tmp_path: Path) -> None:
+    box = Mailbox(tmp_path / "mailbox")
+    box.post(Order.PROMOTE, "of the past")
+    box.answer("1-aa", "of the past")
+    with lock.held(tmp_path, "bob", "rollout") as since:
+        box.post(Order.ABORT, "alice")
+        box.clear(since)
+        assert [path.suffix for path in box.directory.iterdir()] == [".order"]
+        letter = box.take()
+    assert letter is not None
+    assert letter.command.order is Order.ABORT
 
 
 def test_the_lock_has_one_holder_and_tells_who_it_is(tmp_path: Path) -> None:
