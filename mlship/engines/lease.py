@@ -22,6 +22,8 @@ from mlship.guardian.lease import Refused
 from mlship.types import Lease
 
 _BOOT, _PIDS = Path("/proc/sys/kernel/random/boot_id"), Path("/proc/self/ns/pid")
+#: In place of the time at which a process started, where that is not told.
+_RUNS = "runs"
 
 
 def owner(who: str) -> str:
@@ -44,7 +46,7 @@ def is_dead(name: str) -> bool:
     started, _, place = nonce.rpartition(".")[0].partition(".")
     if not pid.isdigit() or host != platform.node() or place != _place():
         return False
-    return _started(int(pid)) != started
+    return _started(int(pid)) not in (started, _RUNS)
 
 
 def take(attempt: Callable[[str], Mapping[str, Any] | None], model: str, owner: str) -> Lease | None:
@@ -148,22 +150,21 @@ def lost(found: Mapping[str, Any] | None, model: str, owner: str) -> LeaseLost:
 def _started(pid: int) -> str:
     """When a process started, in ticks since the machine did; empty when there is none, or it is a zombie.
 
-    Where there is no /proc it is only told whether there is such a process.
+    Where /proc does not show it (there is none, or it hides what others run) it is only told whether there is one.
     """
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
-        if Path("/proc/self/stat").exists():
-            return ""
+        pass
     else:
         return "" if state in ("Z", "X") else fields[18]
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return ""
     except PermissionError:
         pass
-    return "runs"
+    return _RUNS
 
 
 def _place() -> str:

@@ -169,6 +169,27 @@ def test_an_owner_of_this_process_lives_and_one_that_has_ended_does_not() -> Non
         other.kill()
 
 
+@pytest.mark.parametrize(
+    ("said", "dead"), [(PermissionError, False), (None, False), (ProcessLookupError, True), (OverflowError, True)]
+)
+def test_a_process_that_proc_hides_is_dead_only_if_there_is_none(
+    said: type[Exception] | None, dead: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mounted with hidepid=2 it does not show what other users run."""
+    mine = owner("ann@corp")
+    theirs = mine.replace(f"#{os.getpid()}@", "#99999998@")
+    asked: list[tuple[int, int]] = []
+
+    def kill(pid: int, number: int) -> None:
+        asked.append((pid, number))
+        if said is not None:
+            raise said
+
+    monkeypatch.setattr(os, "kill", kill)
+    assert is_dead(theirs) == dead
+    assert asked == [(99999998, 0)]
+
+
 @pytest.mark.parametrize("name", ["", "ann", "ann#x@y#z", "ann#99999999@elsewhere#1.2.3", "#@#", "ann#99999999@{}#5"])
 def test_who_cannot_be_told_to_be_dead_is_not(name: str) -> None:
     assert not is_dead(name.format(os.uname().nodename))
