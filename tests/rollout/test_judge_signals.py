@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from mlship.rollout import judge
 from mlship.rollout.judge import Evidence, Guards
+from mlship.rollout.judge import latency as judge_latency
 from mlship.types import LATENCY_BOUNDS_MS, ArmWindow, LabelWindow, Observation, Predictions
 
 EVERYTHING = Guards(
@@ -95,6 +96,41 @@ def test_a_limit_in_milliseconds_is_of_the_canary_alone() -> None:
     within = seen(Guards(slow=((0.99, 1201.0),)), *slow)  # the bucket of 1000 to 1250 ms holds this limit
     assert signal(within, "latency limits").canary == (0, 160)
     assert within.total < 1
+
+
+def test_the_threshold_that_carries_the_evidence_is_the_one_that_is_told() -> None:
+    """A canary that is 60 ms slower, while stable's p99 is slower still."""
+    bucket = {ms: judge_latency.bucket_of(ms) for ms in (8, 70, 147)}
+
+    def latencies(fast: int, at: int) -> ArmWindow:
+        counts = [0] * (len(LATENCY_BOUNDS_MS) + 1)
+        counts[at], counts[bucket[147]] = fast, 2
+        return ArmWindow(fast + 2, 0, tuple(counts))
+
+    looks = [look(latencies(18, bucket[70]), latencies(98, bucket[8]), at, weight=1 / 6) for at in range(1000, 1020)]
+    evidence = judge.begin(Guards(latency=1.25))
+    for one in looks:
+        evidence = judge.update(evidence, one)
+    assert evidence.total > evidence.limit
+    bounds = LATENCY_BOUNDS_MS[bucket[8]]
+    assert judge.accusation(evidence) == f"latency: 100.0 % above {bounds:g} ms against 2.0 %"
+    (row,) = (one for one in judge.rows(evidence) if one.name == "latency")
+    assert row.canary == signal(evidence, "latency").canary == (360, 360)
+    assert json.loads(json.dumps(judge.to_json(evidence))) == judge.to_json(evidence)
+    assert judge.from_json(judge.to_json(evidence)) == evidence
+
+
+def test_evidence_from_before_each_threshold_was_counted_is_read_and_carried_on() -> None:
+    looks = [look(arm(40), arm(400), at) for at in range(1000, 1004)]
+    evidence = seen(Guards(latency=1.25), *looks)
+    old = judge.to_json(evidence)
+    for one in old["signals"]:
+        del one["counts"], one["told"]
+    before = judge.from_json(old)
+    assert judge.say(before, "latency") == judge.say(evidence, "latency")
+    after = judge.update(before, look(arm(40), arm(400), 1004))
+    assert signal(after, "latency").canary == signal(judge.update(evidence, looks[-1]), "latency").canary
+    assert signal(after, "latency").log_e == signal(judge.update(evidence, looks[-1]), "latency").log_e
 
 
 def test_agreement_counts_pairs_against_what_is_allowed() -> None:

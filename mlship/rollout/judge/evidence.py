@@ -36,6 +36,10 @@ class Signal:
     """How many outcomes come together (rows of a request, requests of a user): E is raised to one over it."""
     inflations: tuple[float, ...] = ()
     """The same of each bet, where they differ."""
+    counts: tuple[tuple[Count, Count], ...] = ()
+    """(canary, stable) of each threshold, where there are several; `canary` and `stable` are those of one of them."""
+    told: int | None = None
+    """Which one; None: the usual one."""
 
     @property
     def seen(self) -> bool:

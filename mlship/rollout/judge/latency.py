@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import replace
 
-from mlship.rollout.judge.evidence import Count, Evidence
+from mlship.rollout.judge.evidence import Count, Evidence, Signal
 from mlship.stats import histogram
 from mlship.types import LATENCY_BOUNDS_MS, ArmWindow
 
@@ -20,7 +22,7 @@ QUANTILES: tuple[tuple[float, bool, float], ...] = (
     (0.99, True, 0.2),
     (0.999, True, 0.4),
 )
-#: The quantile whose counts are shown to a person, and which certificates are about.
+#: The quantile whose counts are shown to a person as long as no other speaks up, and which certificates are about.
 SHOWN = 2
 
 
@@ -55,6 +57,29 @@ def slower(window: ArmWindow, bucket: int) -> Count:
     failed = min(max(0, window.errors - window.timeouts), last, window.requests)
     counted = max(0, window.requests - failed - max(0, window.refused))
     return min(counted, max(0, histogram.slower(window.latency, bucket) - failed)), counted
+
+
+def tell(signal: Signal, counts: Sequence[tuple[Count, Count]], usual: int) -> Signal:
+    """The signal with one more window's (canary, stable) counts of each threshold, showing those of one of them.
+
+    That is the one whose bet has won most, once its part alone is more than the signal began with; else the usual one.
+    """
+    nothing: tuple[Count, Count] = ((0, 0), (0, 0))
+    # Evidence that was written before each was counted has only those of the usual one.
+    past = signal.counts or tuple(
+        (signal.canary, signal.stable) if index == usual else nothing for index in range(len(counts))
+    )
+    together = tuple((_plus(a, c), _plus(b, d)) for (a, b), (c, d) in zip(past, counts, strict=True))
+    weights = signal.weights or (1 / len(together),) * len(together)
+    weighed = [log + math.log(weight) for log, weight in zip(signal.logs, weights, strict=True)]
+    heaviest = max(range(len(weighed)), key=weighed.__getitem__)
+    shown = heaviest if weighed[heaviest] > 0 else usual
+    canary, stable = together[shown]
+    return replace(signal, counts=together, told=shown, canary=canary, stable=stable)
+
+
+def _plus(left: Count, right: Count) -> Count:
+    return left[0] + right[0], left[1] + right[1]
 
 
 def bucket_of(milliseconds: float) -> int:

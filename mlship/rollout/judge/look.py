@@ -120,26 +120,21 @@ def _latency(signal: Signal, evidence: Evidence, observation: Observation) -> Si
     processes = tuple(
         eprocess.update_all(process, [window]) for process, window in zip(signal.processes, seen, strict=True)
     )
-    (x, y), (canary, stable) = seen[latency.SHOWN]
-    return replace(
-        signal,
-        processes=processes,
-        canary=_plus(signal.canary, (x, canary)),
-        stable=_plus(signal.stable, (y, stable)),
-        inflation=_inflation("latency", evidence.units),
-    )
+    counts = [((x, canary), (y, stable)) for (x, y), (canary, stable) in seen]
+    signal = replace(signal, processes=processes, inflation=_inflation("latency", evidence.units))
+    return latency.tell(signal, counts, latency.SHOWN)
 
 
 def _limits(signal: Signal, evidence: Evidence, observation: Observation) -> Signal:
-    """The canary's own latency, whoever called; shown are the counts of the last limit, the strictest quantile."""
+    """The canary's own latency, whoever called."""
     if evidence.cold < latency.COLD_START or observation.mirror:
         return signal
     counts = [latency.slower(observation.canary, latency.bucket_of(limit)) for _, limit in evidence.limits]
     processes = tuple(
         onearm.update(process, bad=bad, of=of) for process, (bad, of) in zip(signal.processes, counts, strict=True)
     )
-    inflation = _inflation("latency limits", evidence.units)
-    return replace(signal, processes=processes, canary=_plus(signal.canary, counts[-1]), inflation=inflation)
+    signal = replace(signal, processes=processes, inflation=_inflation("latency limits", evidence.units))
+    return latency.tell(signal, [(one, (0, 0)) for one in counts], len(counts) - 1)
 
 
 def _agreement(signal: Signal, evidence: Evidence, observation: Observation) -> Signal:

@@ -136,13 +136,13 @@ def _labels(signal: Signal, _evidence: Evidence) -> str:
 
 
 def _latency(signal: Signal, evidence: Evidence) -> str:
-    bucket = (evidence.thresholds or (0, 0, 0, 0))[SHOWN]
+    bucket = (evidence.thresholds or (0, 0, 0, 0))[SHOWN if signal.told is None else signal.told]
     bound = LATENCY_BOUNDS_MS[min(bucket, len(LATENCY_BOUNDS_MS) - 1)]
     return f"{rate(*signal.canary)} above {bound:g} ms against {rate(*signal.stable)}"
 
 
 def _limits(signal: Signal, evidence: Evidence) -> str:
-    share, limit = evidence.limits[-1]
+    share, limit = evidence.limits[-1 if signal.told is None else signal.told]
     return f"{rate(*signal.canary)} above {limit:g} ms, {percent(1 - share)} allowed"
 
 

@@ -31,6 +31,8 @@ def to_json(evidence: Evidence) -> dict[str, Any]:
                 "weights": list(signal.weights),
                 "inflation": signal.inflation,
                 "inflations": list(signal.inflations),
+                "counts": [[list(canary), list(stable)] for canary, stable in signal.counts],
+                "told": signal.told,
             }
             for signal in evidence.signals
         ],
@@ -92,6 +94,8 @@ def _signal(document: dict[str, Any]) -> Signal:
             "stable": tuple(document["stable"]),
             "weights": tuple(document["weights"]),
             "inflations": tuple(document["inflations"]),
+            # Evidence that was written before these were counted has none.
+            "counts": tuple((tuple(canary), tuple(stable)) for canary, stable in document.get("counts", ())),
         }
     )
 
