@@ -98,6 +98,7 @@ class Controller:
             except KeyboardInterrupt:
                 with suppress(StateError):  # a full disk hides from nobody that they have ended it
                     self._records.note("interrupted")
+                self._voice.halted(f"interrupted by whoever ran it{self._until()}")
                 self.view.say(
                     f"interrupted: `mlship rollout {self.plan.policy_path}` carries on, `mlship abort "
                     f"{self.plan.model}` goes back{self._until()}"
@@ -117,6 +118,10 @@ class Controller:
         if self._state.phase not in (Phase.STEPPING, Phase.PAUSED) or self.plan.stable is None:
             return ""
         return f"; nobody watches now, and in {self.plan.lease:g} s all traffic goes back to stable by itself"
+
+    @property
+    def _champion(self) -> str | None:
+        return self.plan.stable.version if self.plan.stable else None
 
     def _meet(self, begun: Opened) -> None:
         """Everybody who works on this rollout; they know one plan, that of the rollout that was opened."""
@@ -181,15 +186,21 @@ class Controller:
         return None
 
     def _beat(self) -> None:
-        """A sign of life for the guardian; what it did while there was none goes into the records."""
-        extra = 2 * READY_SECONDS if self._state.phase is Phase.PREPARING else 0.0  # models take their time to load
+        """A sign of life for the guardian, if it can be given."""
         try:
-            expired = self._tenancy.beat(extra)
+            self._hold()
         except EngineError as error:
             if self._deployed:
                 self.view.say(f"no sign of life reaches the engine: {error.what}")
-            return
-        if expired is not None and self._state.phase in (Phase.STEPPING, Phase.PAUSED) and self.plan.stable:
+
+    def _hold(self) -> None:
+        """A sign of life for the guardian; what it did while there was none goes into the records.
+
+        Raises ``EngineError`` when it does not arrive, ``LeaseLost`` when another controller holds the endpoint.
+        """
+        extra = 2 * READY_SECONDS if self._state.phase is Phase.PREPARING else 0.0  # models take their time to load
+        expired = self._tenancy.beat(extra)
+        if expired is not None and self._state.phase is not Phase.PREPARING and self.plan.stable:
             self.view.say(self._records.lease_expired(expired))
             self._eyes.blink()
 
@@ -210,7 +221,9 @@ class Controller:
         except (EngineError, MovedError) as error:
             if self._state.phase is not Phase.PREPARING:
                 raise
-            self._end(Outcome.ABORTED, f"not started: {error.what}")
+            reason = f"not started: {error.what}"
+            self._hands.record(Outcome.ABORTED.value, self.plan.canary.version, self._champion, reason)
+            self._end(Outcome.ABORTED, reason)
             raise
         if self._state.phase is Phase.PREPARING and self.plan.stable is not None:
             counted = self.engine.scrape().servers.get(self.plan.stable.server)
@@ -257,6 +270,8 @@ class Controller:
 
     def _act(self, action: Action, decision: Decision) -> None:
         if isinstance(action, Route):
+            if action.routes.canary is not None:
+                self._hold()  # or else the lease might be as long as two servers may take to start
             seconds = self._hands.route(action.routes)
             self._records.routed(action.routes, seconds)
             self._eyes.blink(begin=decision.state.phase in (Phase.STEPPING, Phase.PAUSED))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlship.engines.base import Engine
-from mlship.errors import EngineError
+from mlship.errors import EngineError, MlshipError
 from mlship.policy.freeze import frozen
 from mlship.rollout import machine
 from mlship.rollout.errands import Errands
@@ -69,6 +69,8 @@ class Eyes:
             newer=self._newer,
             answers=dict(self._answers),
         )
+        if state.phase is Phase.PROMOTING:
+            return None, replace(world, routes=self._routes(), moved=self._moved())
         if state.phase not in (Phase.STEPPING, Phase.PAUSED):
             return None, world
         right = machine.wanted(state, self._plan)
@@ -127,6 +129,19 @@ class Eyes:
         """Later counters are compared with these, which must hold both arms: else history would count as news."""
         arms = {release.server for release in (self._plan.stable, self._plan.canary) if release is not None}
         self._before = scrape if scrape is not None and arms <= scrape.servers.keys() - set(scrape.missing) else None
+
+    def _routes(self) -> Routes | None:
+        try:
+            return self._engine.routes()
+        except EngineError:
+            return None
+
+    def _moved(self) -> bool:
+        try:
+            return self._hands.moved()
+        except MlshipError as error:
+            self._say(f"the registry cannot be asked who the champion is: {error.what}")
+            return False
 
     def _canary_down(self) -> str:
         try:

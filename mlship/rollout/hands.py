@@ -103,32 +103,36 @@ class Hands:
         return apply(self.engine, routes, self.clock, self.sleep, self.owner)
 
     def promote(self, reason: str) -> None:
-        """Canary becomes stable, then the alias moves, then the ledger tells.
+        """Canary gets all traffic, then the alias moves, then the canary becomes stable, then the ledger tells.
 
-        Raises ``MovedError`` when the candidate or the champion is not what it was, ``EngineError`` when the canary does
+        Raises ``MovedError`` when the candidate or the champion is not what it was, ``CanaryLost`` when the canary does
         not answer any more while stable does; traffic is on the old stable then, and no alias has moved.
         """
         plan, alias = self.plan, self.plan.champion_alias
         champion = plan.stable.version if plan.stable else None
-        if self.registry.alias(plan.model, alias) != plan.canary.version:
+        if not self.moved():
             before = self.engine.routes()
             try:
                 self._unchanged()
                 self._alive()
                 self.hold()  # the registry may have taken longer than the lease
-                self.route(Routes(plan.canary.server))
-                self._alive()  # the way back is still a route
+                self.route(self._everything())
+                self._alive()
                 self.registry.move_alias(plan.model, alias, expected=champion, to=plan.canary.version)
             except (MovedError, CanaryLost):
                 self._go_back(before)
                 raise
-        else:  # a crash came between the alias and the ledger
-            self.route(Routes(plan.canary.server))
+            self.hold()
+        self.route(Routes(plan.canary.server))  # also when a crash came between the alias and this
         self.record("promoted", champion, plan.canary.version, reason)
         if plan.stable is not None and plan.stable.server != plan.canary.server:
             warm.keep(self.directory, plan.stable.server, self.clock() + plan.keep_warm)
             if plan.keep_warm <= 0:
                 warm.stop_expired(self.directory, self.engine, self.clock(), set())
+
+    def moved(self) -> bool:
+        """Whether the champion's alias names the candidate."""
+        return self.registry.alias(self.plan.model, self.plan.champion_alias) == self.plan.canary.version
 
     def retire(self, outcome: Outcome, reason: str) -> None:
         """Write down that the candidate went back, then drain and stop its server."""
@@ -196,6 +200,11 @@ class Hands:
                 where=plan.model,
                 hint=f"find out who changed it, then `mlship evaluate {plan.policy_path}`",
             )
+
+    def _everything(self) -> Routes:
+        """All traffic to the canary; until the alias has moved stable is the way back, which the guardian can take."""
+        stable, canary = self.plan.stable, self.plan.canary.server
+        return Routes(stable.server, canary, 1.0) if stable is not None else Routes(canary)
 
     def _alive(self) -> None:
         """Raise ``CanaryLost`` when the canary does not answer and stable does: the healthy one is kept."""

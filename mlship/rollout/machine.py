@@ -12,17 +12,19 @@ from mlship.rollout.stages import (
     back,
     credit,
     entered,
+    foreign,
     hold,
     leave,
     pause,
     place,
+    repeat,
     say,
     start,
     wanted,
     watched,
     way_back,
 )
-from mlship.rollout.state import Command, Decision, Order, Outcome, Phase, Promote, RolloutState, Route, World
+from mlship.rollout.state import Command, Decision, Order, Outcome, Phase, Promote, Retire, RolloutState, Route, World
 from mlship.rollout.waiting import step
 from mlship.rollout.words import percent
 from mlship.types import Observation, Routes, Verdict, VerdictKind
@@ -55,6 +57,7 @@ def decide(
     state = credit(replace(state, looked_at=now), plan, observation, world, patience)
     return (
         _closed(state, plan, evidence)
+        or _elsewhere(state, plan, evidence, world)
         or _against(state, plan, evidence, world)
         or _moving(state, plan, evidence, world)
         or _obey(state, plan, evidence, world)
@@ -99,6 +102,19 @@ def _closed(state: RolloutState, plan: Plan, evidence: Evidence) -> Decision | N
     return None
 
 
+def _elsewhere(state: RolloutState, plan: Plan, evidence: Evidence, world: World) -> Decision | None:
+    """A person has given all traffic to a server of neither arm, as a rollback from another machine does: it is over.
+
+    Nothing is routed: what a person has decided stands.
+    """
+    server = foreign(plan, world)
+    if not server or state.phase is Phase.PREPARING:
+        return None
+    reason = f"somebody else has moved all traffic to {server}, which is of neither arm; it is left there"
+    state = replace(state, passed=entered(state), weight=0.0, verdict_at=state.looked_at)
+    return say(VerdictKind.ROLLBACK, reason, finish(state, Outcome.ABORTED, reason), evidence, Retire())
+
+
 def _against(state: RolloutState, plan: Plan, evidence: Evidence, world: World) -> Decision | None:
     """Whatever sends all traffic back to stable, from any phase that is not final."""
     command = world.command
@@ -120,7 +136,7 @@ def _verdict(state: RolloutState, plan: Plan, evidence: Evidence, world: World) 
         return Outcome.ROLLED_BACK, f"{accused}; evidence {strength} against it has reached {evidence.limit:g}"
     if world.canary_down and state.phase is not Phase.PREPARING:
         return Outcome.ROLLED_BACK, f"the canary's server is down: {world.canary_down}"
-    if command is not None and command.order is Order.ABORT:
+    if command is not None and command.order is Order.ABORT and not world.moved:
         return Outcome.ABORTED, f"aborted by {command.who} at {place(state, plan)}"
     if world.newer and state.phase in (Phase.PREPARING, Phase.STEPPING, Phase.PAUSED):
         newer = f"{plan.candidate_reference} names {world.newer} now, not version {plan.canary.version}"
@@ -131,8 +147,22 @@ def _verdict(state: RolloutState, plan: Plan, evidence: Evidence, world: World) 
 def _moving(state: RolloutState, plan: Plan, evidence: Evidence, world: World) -> Decision | None:
     """The phases without traffic to observe: the start, and a promotion under way."""
     if state.phase is Phase.PROMOTING:
-        return say(VerdictKind.PROMOTE, state.reason, state, evidence, Promote())
+        return _promoting(state, plan, evidence, world)
     return start(state, plan, evidence, world) if state.phase is Phase.PREPARING else None
+
+
+def _promoting(state: RolloutState, plan: Plan, evidence: Evidence, world: World) -> Decision:
+    """A promotion that could not be completed at once, or was cut short: go on, unless the canary was taken off."""
+    if world.moved:
+        late = world.command is not None and world.command.order is Order.ABORT
+        reason = f"too late to abort: version {plan.canary.version} is the champion already" if late else state.reason
+        return say(VerdictKind.PROMOTE, reason, state, evidence, Promote())
+    routes, stable = world.routes, plan.stable
+    if stable is None or routes is None or routes.canary is not None or routes.stable != stable.server:
+        return say(VerdictKind.PROMOTE, state.reason, state, evidence, Promote())
+    if world.frozen:
+        return hold(f"not promoting: no weight may rise until {world.frozen}", state, evidence)
+    return repeat(state, plan, evidence, "the promotion was cut short, and stable has had all traffic since")
 
 
 def _obey(state: RolloutState, plan: Plan, evidence: Evidence, world: World) -> Decision | None:

@@ -70,9 +70,9 @@ def abort(
         moved = (
             story.state.phase is Phase.PROMOTING and registry.alias(model, plan.champion_alias) == plan.canary.version
         )
-        world = World(command=Command(Order.ABORT, who))
+        world = World(engine.routes(), command=Command(Order.ABORT, who), moved=moved)
         decision = machine.decide(story.state, plan, None, evidence, now=now, world=world)
-        if moved or decision.state.phase is not Phase.ROLLING_BACK:
+        if moved or decision.state.phase not in (Phase.ROLLING_BACK, Phase.DONE):
             raise UsageError(
                 f"version {plan.canary.version} is being promoted already",
                 where=model,

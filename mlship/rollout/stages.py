@@ -193,6 +193,18 @@ def promote(state: RolloutState, evidence: Evidence, reason: str) -> Decision:
     return say(VerdictKind.PROMOTE, reason, state, evidence, Promote())
 
 
+def foreign(plan: Plan, world: World) -> str:
+    """The server that has all traffic although it is of neither arm, which only a person can have done; else empty."""
+    stable = world.routes.stable if world.routes is not None else ""
+    ours = {release.server for release in (plan.stable, plan.canary) if release is not None}
+    return stable if plan.stable is not None and stable not in ours else ""
+
+
+def repeat(state: RolloutState, plan: Plan, evidence: Evidence, why: str) -> Decision:
+    """The step that a promotion came from, once more from its beginning."""
+    return _enter(replace(state, passed=state.passed[:-1]), plan, evidence, state.step, why)
+
+
 def back(state: RolloutState, plan: Plan, evidence: Evidence, outcome: Outcome, reason: str) -> Decision:
     """All traffic to stable, and the canary's server ends."""
     state = replace(

@@ -141,6 +141,8 @@ class World:
     """What the candidate's alias names instead of this candidate; empty while it names this one."""
     answers: Mapping[str, HookAnswer] = field(default_factory=dict)
     """What hooks said, by point."""
+    moved: bool = False
+    """While it is promoted: whether the champion's alias names the candidate already."""
 
 
 @dataclass(frozen=True, slots=True)

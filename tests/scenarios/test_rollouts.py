@@ -28,7 +28,7 @@ def test_a_better_candidate_is_promoted(tmp_path: Path) -> None:
     assert result.reason.startswith("all 3 steps are done: errors ")
     assert [step[0] for step in result.steps] == [0.05, 0.25, 0.5]
     assert all(seconds >= 20 and requests >= 50 for _, seconds, requests in result.steps)
-    assert [route.weight for _, route in stage.engine.history] == [0.0, 0.05, 0.25, 0.5, 0.0]
+    assert [route.weight for _, route in stage.engine.history] == [0.0, 0.05, 0.25, 0.5, 1.0, 0.0]
     assert stage.engine.routes() == Routes(CANARY)
     assert stage.registry.aliases["champion"] == "2"
     assert stage.actions() == [("promoted", "1", "2")]
@@ -40,7 +40,7 @@ def test_a_better_candidate_is_promoted(tmp_path: Path) -> None:
 
 
 def test_the_alias_moves_last(tmp_path: Path) -> None:
-    """Given a promotion, then every request is on the new champion before the registry says so."""
+    """Given a promotion, then every request is on the new champion before the registry says so, with a way back."""
     stage = Stage(tmp_path)
     stage.serve_stable()
     routed_at_move: list[Routes | None] = []
@@ -52,7 +52,7 @@ def test_the_alias_moves_last(tmp_path: Path) -> None:
 
     stage.registry.move_alias = watched  # type: ignore[method-assign]  # a spy
     stage.run()
-    assert routed_at_move == [Routes(CANARY)]
+    assert routed_at_move == [Routes(STABLE, CANARY, 1.0)]
 
 
 @pytest.mark.parametrize(
