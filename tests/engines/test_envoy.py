@@ -243,6 +243,26 @@ def test_which_errors_are_timeouts(code: str, attempts: str, flags: str, *, late
     assert counters.is_timeout(code, attempts, flags, late=late) is timeout
 
 
+@pytest.mark.parametrize(
+    ("code", "attempts", "flags", "refused"),
+    [
+        ("200", "1", "-", False),
+        ("400", "1", "-", True),
+        ("422", "1", "DC", True),  # and the caller leaves at once
+        ("429", "1", "-", True),  # the server's own
+        ("429", "0", "RL", False),  # the router's
+        ("401", "0", "-", False),
+        ("413", "0", "-", False),
+        ("0", "1", "DC", False),
+        ("400", "2", "-", False),  # another one refused what this one did not answer
+        ("400", "1", "UPE", False),  # broke off
+        ("503", "2", "URX", False),
+    ],
+)
+def test_which_answers_are_refusals_of_the_server(code: str, attempts: str, flags: str, *, refused: bool) -> None:
+    assert counters.is_refused(code, attempts, flags) is refused
+
+
 def test_counts_are_read_by_the_cluster_that_was_assigned() -> None:
     def requests(arm: str, outcome: str, value: int) -> dict[str, Any]:
         return {"name": f"mlship.requests.arm.{arm}.{outcome}", "value": value}
@@ -262,6 +282,10 @@ def test_counts_are_read_by_the_cluster_that_was_assigned() -> None:
             requests("v3-cc", lonely, 2),
             {"name": "cluster.v2-bb~.upstream_rq_completed", "value": 20},
             {"name": "cluster.v2-bb~.upstream_rq_5xx", "value": 9},
+            {"name": "cluster.v2-bb~.upstream_rq_4xx", "value": 6},
+            requests("v2-bb|v1-aa", f"code.400.attempts.1.flags.-{told}", 4),
+            requests("v3-cc", f"code.422.attempts.1.flags.-{told}1", 3),
+            requests("v3-cc", f"code.429.attempts.0.flags.RL{told}1", 8),
             {"name": "cluster.v2-bb~.upstream_rq_pending_overflow", "value": 5},
             {"name": "cluster.v2-bb~.upstream_cx_protocol_error", "value": 1},
             requests("-", "code.404.attempts.-.flags.-", 9),
@@ -280,14 +304,15 @@ def test_counts_are_read_by_the_cluster_that_was_assigned() -> None:
     found = counters.read(document)
     assert set(found) == {"v1-aa", "v2-bb", "v3-cc"}
     stable, canary = found["v1-aa"], found["v2-bb"]
-    assert (stable.requests, stable.errors, canary.requests, canary.errors) == (5, 0, 5, 2)
+    assert (stable.requests, stable.errors, canary.requests, canary.errors) == (5, 0, 9, 2)
     assert {bound: n for bound, n in zip(LATENCY_BOUNDS_MS, stable.latency, strict=False) if n} == {1: 1, 2: 1, 122: 3}
     assert canary.latency[-1] == 2, "errors are the slowest"
     assert sum(canary.latency) == 5
     assert (stable.timeouts, canary.timeouts) == (0, 1), "one of the second attempts came after half of the deadline"
     assert canary.mirrored == (15, 5), "what was dropped has reached nobody, what broke off is an error"
     assert stable.mirrored == (0, 0)
+    assert (stable.refused, canary.refused, canary.mirrored_refused) == (0, 4, 6)
     alone = found["v3-cc"].alone
-    assert (alone.requests, alone.errors, alone.timeouts, alone.latency[-1]) == (2, 2, 2, 2)
-    assert (found["v3-cc"].requests, stable.alone.requests) == (2, 0)
+    assert (alone.requests, alone.errors, alone.timeouts, alone.latency[-1]) == (5, 2, 2, 2)
+    assert (found["v3-cc"].requests, alone.refused, stable.alone.requests) == (5, 3, 0)
     assert counters.read({}) == {}

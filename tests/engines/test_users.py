@@ -73,6 +73,7 @@ def test_errors_and_timeouts_are_those_of_requests(log: Path) -> None:
     assert found is not None
     one = found[STABLE]
     assert (one.requests, one.errors, one.timeouts, sum(one.latency), one.latency[-1]) == (7, 5, 3, 7, 5)
+    assert one.refused == 1
 
 
 def test_only_whole_lines_of_this_time_count(log: Path) -> None:

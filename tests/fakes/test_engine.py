@@ -99,6 +99,20 @@ def test_users_are_counted_once_while_routes_are_sticky() -> None:
     assert 0.1 < seen.canary.timeouts / seen.canary.requests < 0.3
 
 
+def test_refused_requests_are_no_errors_and_predict_nothing() -> None:
+    seen = watched(
+        lambda one, two: Routes(one, two, 0.5, sticky="header:x-user"),
+        v2=Behaviour(errors=0.5, refuses=0.5, classes={"a": 1}),
+    )
+    assert seen.users
+    assert seen.stable.refused == 0
+    assert 0.4 < seen.canary.refused / (seen.canary.requests - seen.canary.errors) < 0.6
+    assert seen.canary.predictions is not None
+    assert 0.2 < seen.canary.predictions.total / seen.canary.served < 0.3
+    copied = watched(lambda one, two: Routes(one, two, 0.0, mirror=0.5), v2=Behaviour(refuses=0.5))
+    assert 0.4 < copied.canary.refused / copied.canary.requests < 0.6
+
+
 def test_testers_meet_the_canary_whatever_the_weight() -> None:
     seen = watched(lambda one, two: Routes(one, two, 0.0, testers=("x-tester", "yes")))
     assert 0.01 < seen.canary.requests / (seen.canary.requests + seen.stable.requests) < 0.03

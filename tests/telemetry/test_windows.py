@@ -86,12 +86,19 @@ def test_timeouts_are_some_of_the_errors() -> None:
     assert (seen.canary.errors, seen.canary.timeouts) == (1, 1)
 
 
+def test_refused_requests_are_none_of_the_errors() -> None:
+    before = scrape(1, s=replace(counters(100, 5), refused=4), c=replace(counters(9, 2), refused=2))
+    after = scrape(2, s=replace(counters(110, 8), refused=6), c=replace(counters(4, 1, epoch="f"), refused=4))
+    seen = observe(before, after, ROUTES)
+    assert (seen.stable.refused, seen.canary.refused) == (2, 3)
+
+
 def test_a_mirrored_canary_is_counted_by_its_copies_without_latency() -> None:
     routes = Routes("s", "c", 0.0, mirror=0.5)
-    before = scrape(1, s=counters(100), c=replace(counters(7), mirrored=(50, 1)))
-    after = scrape(2, s=counters(140, 1), c=replace(counters(7), mirrored=(69, 3)))
+    before = scrape(1, s=counters(100), c=replace(counters(7), mirrored=(50, 1), mirrored_refused=6))
+    after = scrape(2, s=counters(140, 1), c=replace(counters(7), mirrored=(69, 3), mirrored_refused=10))
     seen = observe(before, after, routes)
-    assert seen.canary == ArmWindow(requests=19, errors=2, served=19)
+    assert seen.canary == ArmWindow(requests=19, errors=2, served=19, refused=4)
     assert (seen.stable.requests, seen.stable.served) == (40, 40)
     assert (seen.mirror, seen.weight, seen.testers, seen.users) == (0.5, 0.0, False, False)
     restarted = scrape(2, s=counters(140), c=replace(counters(0, epoch="f"), mirrored=(3, 0)))
@@ -237,6 +244,7 @@ users = st.builds(
     errors=st.integers(0, 50),
     timeouts=st.integers(0, 50),
     latency=st.sampled_from([(0,) * BUCKETS, (3,) * BUCKETS]),
+    refused=st.integers(0, 50),
 )
 counts = st.builds(
     ServerCounters,
@@ -256,6 +264,8 @@ counts = st.builds(
     ),
     answers=st.none() | st.dictionaries(st.sampled_from("pqrs"), st.sampled_from([1, 2.5, "x"])),
     users=st.none() | users,
+    refused=st.integers(0, 50),
+    mirrored_refused=st.integers(0, 50),
 )
 scrapes = st.builds(
     Scrape,
@@ -295,6 +305,7 @@ def test_whatever_is_read_no_window_is_negative(
 def _sane(seen: Observation) -> None:
     for window in (seen.stable, seen.canary):
         assert 0 <= window.timeouts <= window.errors <= window.requests
+        assert 0 <= window.refused <= window.requests - window.errors
         assert window.served >= 0
         if window.predictions is not None:
             assert all(
