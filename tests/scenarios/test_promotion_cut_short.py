@@ -9,7 +9,7 @@ import pytest
 from mlship.errors import EngineError, Exit, RegistryError
 from mlship.rollout import machine, offline
 from mlship.rollout.judge import begin
-from mlship.rollout.state import Command, Order, Phase, Promote, RolloutState, Route, World
+from mlship.rollout.state import Command, Decision, Order, Phase, Promote, RolloutState, Route, World
 from mlship.types import Routes, VerdictKind
 from tests.fakes.engine import Behaviour
 from tests.fakes.rollout import MODEL, PLAN, Stage, release
@@ -25,7 +25,7 @@ class Gone(BaseException):
     """kill -9."""
 
 
-def decide(world: World) -> machine.Decision:
+def decide(world: World) -> Decision:
     return machine.decide(PROMOTING, PLAN, None, begin(PLAN.guards), now=1000.0, world=world)
 
 
