@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import http.client
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 from mlship.engines import said, supervisor
-from mlship.engines.counters import Admin
 from mlship.engines.said import Said
 from mlship.engines.state import Deployment
+from mlship.guardian import asking
 from mlship.types import Server, ServerState
 
-#: Seconds that a server may take to say whether it is ready, or what it has counted.
+#: Seconds that a server may take to say whether it is ready, or what it has counted, to the last byte.
 PING_SECONDS = 0.5
 #: How the process manager calls a program that does not run.
 FAILED = ("BACKOFF", "FATAL", "EXITED")
-#: What is raised when nobody answers, or not as we expect.
+#: What is raised when the router does not answer, or not as we expect.
 UNREACHABLE = (OSError, http.client.HTTPException, ValueError)
 
 
@@ -42,22 +43,20 @@ class Told:
 
     def read(self, one: Deployment, path: str) -> Said:
         """What a server says now, or said last; `path` as of ``said.path``."""
-        try:
-            self._last[one.cluster] = said.read(_get(one.port, path))
-        except (*UNREACHABLE, *said.UNREADABLE):
-            return self._last.get(one.cluster, said.NOTHING)
-        return self._last[one.cluster]
+        if (body := _get(one.port, path)) is not None and (now := said.read(body)) is not None:
+            self._last[one.cluster] = now
+        return self._last.get(one.cluster, said.NOTHING)
 
 
-def _get(port: int, path: str) -> bytes:
-    (body,) = Admin(port, timeout=PING_SECONDS).get(path)
-    return body
+def _get(port: int, path: str) -> bytes | None:
+    """What a server answers with 200; None where it does not, or not in time, or too much."""
+    try:
+        ((status, body),) = asking.get("127.0.0.1", port, (path,), PING_SECONDS, said.most(path))
+    except (OSError, http.client.HTTPException):
+        return None
+    return body if status == HTTPStatus.OK else None
 
 
 def ready(port: int) -> bool:
     """Whether a server answers `/ping` with 200."""
-    try:
-        _get(port, "/ping")
-    except UNREACHABLE:
-        return False
-    return True
+    return _get(port, "/ping") is not None

@@ -11,11 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import Any
 
-MEBIBYTE = 1 << 20
 #: Bytes that the router's admin port may answer: its counts grow with the status codes that servers have answered.
-ROUTER = 64 * MEBIBYTE
-#: Bytes that a server may answer. What it counts takes less than 1 MiB, and 2048 answers of each of 64 workers 5.
-SERVER = 8 * MEBIBYTE
+ROUTER = 64 << 20
 
 
 class BadAnswer(http.client.HTTPException):

@@ -7,7 +7,7 @@ count keeps it, and it only grows. Used by the event loop alone.
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import Counter, OrderedDict
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from typing import Any
@@ -49,7 +49,9 @@ class Tally:
         self._scores: dict[int, int] = {}
         self._others = self._nulls = 0
         self._until = -math.inf
-        self._answers: deque[tuple[str, Value]] = deque(maxlen=MAX_ANSWERS)
+        self._answers: OrderedDict[str, list[Value] | None] = OrderedDict()
+        """By digest, the latest last; None for an id that came more than once while it was remembered."""
+        self._rows = 0
 
     def add(self, request_id: str, predictions: Sequence[Any], now: float) -> None:
         """Count the predictions of one request.
@@ -66,11 +68,9 @@ class Tally:
                 self._count(one)
         if now < self._until:
             if len(predictions) <= MAX_ROWS:
-                key = digest(request_id)
-                for position, one in enumerate(predictions):
-                    self._answers.append((f"{key}.{position}" if position else key, value(one)))
+                self._remember(digest(request_id), list(map(value, predictions)))
         elif self._answers:
-            self._answers.clear()
+            self._forget()
 
     def counts(self) -> Counts:
         """Counts since the start: `{"classes": {name: times}, "scores": {bucket: times}}`; see ``stats.buckets``."""
@@ -86,16 +86,41 @@ class Tally:
                     classes[key] = classes.get(key, 0) + times
         return {"classes": classes, "scores": {str(index): times for index, times in sorted(self._scores.items())}}
 
-    def asked(self, now: float, most: int) -> dict[str, Value]:
+    def asked(self, now: float, most: int) -> dict[str, Value | list[Value]]:
         """The latest predictions, at most so many, by a digest of the request's id; and remember the ones to come.
 
         Of a request of several rows, the second has `.1` behind the digest, and so on; requests of more than
-        `MAX_ROWS` rows are left out. The first who asks after a while gets nothing.
+        `MAX_ROWS` rows are left out. Of an id that came more than once an empty list is told, and no prediction: which
+        came last may differ from server to server (see `together`). The first who asks after a while gets nothing.
         """
         if now >= self._until:
-            self._answers.clear()
+            self._forget()
         self._until = now + ASKED
-        return dict(list(self._answers)[-most:])  # of an id that came twice, the later answer
+        found: list[tuple[str, Value | list[Value]]] = []
+        for key, values in reversed(self._answers.items()):
+            if len(found) >= most:
+                break
+            if values is None:
+                found.append((key, []))
+            else:
+                found += [(_row(key, position), values[position]) for position in reversed(range(len(values)))]
+        return dict(reversed(found[:most]))
+
+    def _remember(self, key: str, values: list[Value]) -> None:
+        if key in self._answers:
+            self._rows -= _size(
+                self._answers.pop(key)
+            )  # it goes to the end: as long as either is there, both are known
+            self._answers[key] = None
+        else:
+            self._answers[key] = values
+        self._rows += _size(self._answers[key])
+        while self._rows > MAX_ANSWERS:
+            self._rows -= _size(self._answers.popitem(last=False)[1])
+
+    def _forget(self) -> None:
+        self._answers.clear()
+        self._rows = 0
 
     def _count(self, one: Any, times: int = 1) -> None:
         kind = type(one)
@@ -196,12 +221,30 @@ def summed(parts: Iterable[Sequence[Sequence[int]]]) -> Sequence[Sequence[int]]:
     return [(second, *total[second]) for second in sorted(total)[-MAX_SECONDS:]]
 
 
-def together(parts: Iterable[dict[str, Value]]) -> dict[str, Value]:
-    """The answers of several workers as one."""
-    found: dict[str, Value] = {}
+def together(parts: Iterable[dict[str, Value | list[Value]]]) -> dict[str, Value]:
+    """The answers of several workers as one, without the requests whose id came more than once, wherever it came."""
+    found: dict[str, Value | list[Value]] = {}
+    seen: set[str] = set()
+    several: set[str] = set()
     for part in parts:
+        here = {key.partition(".")[0] for key in part}
+        several |= seen & here
+        seen |= here
         found |= part
-    return found
+    several |= {key for key, one in found.items() if isinstance(one, list)}
+    return {
+        key: one for key, one in found.items() if not isinstance(one, list) and key.partition(".")[0] not in several
+    }
+
+
+def _row(key: str, position: int) -> str:
+    """The name of one row's prediction."""
+    return f"{key}.{position}" if position else key
+
+
+def _size(values: Sequence[Value] | None) -> int:
+    """Rows that count as remembered; an id that came more than once is one, and so is a request without rows."""
+    return len(values) if values else 1
 
 
 def _clean(text: str) -> str:

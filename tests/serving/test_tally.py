@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from mlship.serving.state import MAX_CLASSES as MAX_TOGETHER
 from mlship.serving.state import State, merged
-from mlship.serving.tally import ASKED, MANY, MAX_ANSWERS, MAX_CLASSES, MAX_ROWS, NULL, Tally, digest, value
+from mlship.serving.tally import ASKED, MANY, MAX_ANSWERS, MAX_CLASSES, MAX_ROWS, NULL, Tally, digest, together, value
 from mlship.stats.buckets import INFINITY, MISSING, bucket
 from mlship.types import OTHER_CLASS
 
@@ -110,13 +111,60 @@ def test_answers_are_remembered_from_the_first_question_on_and_forgotten_when_no
     assert counted.asked(NOW + 5 + ASKED, 10) == {}
 
 
-def test_an_id_that_came_twice_has_its_later_answer_and_nothing_is_told_of_features_or_ids() -> None:
+def test_nothing_is_told_of_features_or_ids() -> None:
     counted = tally()
     counted.asked(NOW, 10)
-    for answer in (1, 2):
-        counted.add("somebody@example.org", [answer], NOW)
-    assert list(counted.asked(NOW, 10).values()) == [2]
+    counted.add("somebody@example.org", [1], NOW)
+    assert list(counted.asked(NOW, 10).values()) == [1]
     assert "somebody" not in str(counted.asked(NOW, 10))
+
+
+@pytest.mark.parametrize("second", [[1], [2], [3, 4], []])
+def test_an_id_that_came_twice_has_no_answer_for_as_long_as_either_could_be_told(second: list[int]) -> None:
+    counted = tally()
+    counted.asked(NOW, MAX_ANSWERS)
+    for request_id, predictions in (("a", [1, 1]), ("b", [5]), ("a", second), ("c", [6])):
+        counted.add(request_id, predictions, NOW)
+    told = counted.asked(NOW, MAX_ANSWERS)
+    assert list(told.items()) == [(digest("b"), 5), (digest("a"), []), (digest("c"), 6)]
+    assert together([told]) == {digest("b"): 5, digest("c"): 6}
+    for number in range(MAX_ANSWERS - 2):
+        counted.add(str(number), [number], NOW)
+    assert counted.asked(NOW, MAX_ANSWERS)[digest("a")] == [], "what came before it is forgotten, the second not yet"
+    for request_id in ("d", "a"):
+        counted.add(request_id, [8], NOW)
+    assert counted.asked(NOW, MAX_ANSWERS)[digest("a")] == 8, "neither is remembered any more"
+
+
+def test_an_id_that_two_workers_met_has_no_answer() -> None:
+    parts: list[dict[str, Any]] = [
+        {"a": 1, "b": 2},
+        {"a": 1, "a.1": 3, "c": []},
+        {"c": 4, "d.1": 5},
+        {"d": 6},
+        {"e": None, "e.1": 7},
+    ]
+    assert together(parts) == {"b": 2, "e": None, "e.1": 7}
+
+
+def test_requests_under_one_id_in_another_order_never_make_two_servers_of_one_model_differ() -> None:
+    random = Random(7)
+    servers = Tally(), Tally()
+    for one in servers:
+        one.asked(NOW, 2048)
+    earlier: list[dict[str, Any]] = [{}, {}]
+    compared = 0
+    for _ in range(30):
+        requests = [(f"{random.randrange(10**6)}", row) for row in range(80)]
+        requests += [(request_id, row + 1) for request_id, row in requests if row % 4 == 0]
+        for one in servers:
+            for request_id, row in random.sample(requests, len(requests)):
+                one.add(request_id, [row % 2], NOW)
+        told = [together([one.asked(NOW, 2048)]) for one in servers]
+        fresh = (told[0].keys() & told[1].keys()) - (earlier[0].keys() & earlier[1].keys())
+        assert all(told[0][key] == told[1][key] for key in fresh)
+        compared, earlier = compared + len(fresh), told
+    assert compared > 1500
 
 
 def test_answers_are_bounded_in_number_rows_and_length() -> None:
@@ -129,6 +177,9 @@ def test_answers_are_bounded_in_number_rows_and_length() -> None:
         counted.add(str(number), [number], NOW)
     told = counted.asked(NOW, MAX_ANSWERS)
     assert list(told.values()) == list(range(5, MAX_ANSWERS + 5))
+    for number in range(2 * MAX_ANSWERS):
+        counted.add(f"empty {number}", [], NOW)
+    assert (counted.asked(NOW, MAX_ANSWERS), len(counted._answers)) == ({}, MAX_ANSWERS)
 
 
 @given(st.lists(ROW, min_size=1, max_size=4))

@@ -2,7 +2,8 @@
 
 One line of JSON in, one line of JSON out, until the client hangs up or says nothing for ten minutes:
 
-{"get": [[host, port, [path, ...], timeout], ...]}  ->  [[[status, body], ...] or "why there is no answer", ...]
+{"get": [[host, port, [path, ...], timeout], ...], "most": bytes}
+                                                    ->  [[[status, body], ...] or "why there is no answer", ...]
 {"put": [[path, text], ...]}                        ->  []        each file appears by a rename, readable by its owner
 {"put": [[path, text], ...], "lease": FOLDER, "routes": FOLDER, "owner": name}
                                                     ->  [] or [the lease, which that owner does not hold]
@@ -28,26 +29,25 @@ if TYPE_CHECKING:
     from typing import Any
 
 IDLE = 600
-#: Where the lease's code is: beside the folder that this file is in.
+#: Where the code is that is not the agent's own: beside the folder that this file is in.
 CODE = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "code")  # noqa: PTH100, PTH118, PTH120
 
 
-def get(host: str, port: int, paths: list[str], timeout: float) -> list[Any] | str:
-    """Answers of some GET requests over one connection; why there are none when one fails."""
+def get(host: str, port: int, paths: list[str], timeout: float, most: int | None = None) -> list[Any] | str:
+    """Answers of some GET requests over one connection; why there are none when one fails. See `asking.get`.
+
+    An earlier version's client does not say how much it may be (`most`).
+    """
     import http.client
 
-    connection = http.client.HTTPConnection(host, port, timeout=timeout)
-    answers: list[Any] = []
+    share()
+    from mlship.guardian import asking
+
     try:
-        for path in paths:
-            connection.request("GET", path)
-            answer = connection.getresponse()
-            answers.append([answer.status, answer.read().decode("latin-1")])
+        answers = asking.get(host, port, paths, timeout, most or asking.ROUTER)
     except (OSError, http.client.HTTPException) as error:
         return type(error).__name__
-    finally:
-        connection.close()
-    return answers
+    return [[status, body.decode("latin-1")] for status, body in answers]
 
 
 def put(path: str, text: str) -> None:
@@ -88,10 +88,15 @@ def tail(path: str, offset: int, most: int) -> list[Any]:
         return ["", 0]
 
 
-def leased(request: dict[str, Any]) -> list[Any]:
-    """Do what the lease guards, or something to the lease itself, under the lock that the guardian takes too."""
+def share() -> None:
+    """Make what the agent shares with the guardian importable."""
     if CODE not in sys.path:
         sys.path.insert(0, CODE)
+
+
+def leased(request: dict[str, Any]) -> list[Any]:
+    """Do what the lease guards, or something to the lease itself, under the lock that the guardian takes too."""
+    share()
     from mlship.guardian import lease
 
     if "put" in request:
@@ -130,14 +135,19 @@ def leased(request: dict[str, Any]) -> list[Any]:
 
 def answer(request: dict[str, Any]) -> list[Any]:
     """Do what one line asks."""
-    calls = request.get("get", ())
+    calls, most = request.get("get", ()), request.get("most")
+
+    def one(call: list[Any]) -> list[Any] | str:
+        host, port, paths, timeout = call
+        return get(host, port, paths, timeout, most)
+
     if len(calls) > 1:
         from concurrent.futures import ThreadPoolExecutor
 
         with ThreadPoolExecutor(len(calls)) as pool:
-            return list(pool.map(lambda call: get(*call), calls))
+            return list(pool.map(one, calls))
     if calls:
-        return [get(*calls[0])]
+        return [one(calls[0])]
     if "lease" in request:
         return leased(request)
     for path, text in request.get("put", ()):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from mlship.engines.counters import Admin
 from mlship.engines.docker.containers import CONFIG, LEASE_FOLDER
 from mlship.errors import EngineError
+from mlship.guardian import asking
 from mlship.guardian.lease import Refused
 from mlship.images.daemon import faults
 
@@ -64,7 +65,7 @@ class Hands:
 
         Raises ``OSError`` or ``HTTPException`` when there is no good answer, ``NoRouter`` when there is no agent.
         """
-        (found,) = self.get_all([(host, port, paths)], timeout)
+        (found,) = self.get_all([(host, port, paths)], timeout, asking.ROUTER)
         if isinstance(found, str):
             raise ConnectionRefusedError(found) if found == "ConnectionRefusedError" else OSError(found)
         for path, (status, _) in zip(paths, found, strict=True):
@@ -72,9 +73,15 @@ class Hands:
                 raise http.client.HTTPException(f"{path} answered {status}")
         return [body.encode("latin-1") for _, body in found]
 
-    def get_all(self, calls: list[tuple[str, int, tuple[str, ...]]], timeout: float) -> list[Any]:
-        """For each call its (status, body) pairs, or why there are none; the calls are made side by side."""
-        return self._ask({"get": [[host, port, list(paths), timeout] for host, port, paths in calls]})
+    def get_all(self, calls: list[tuple[str, int, tuple[str, ...]]], timeout: float, most: int) -> list[Any]:
+        """For each call its (status, body) pairs, or why there are none; the calls are made side by side.
+
+        Parameters
+        ----------
+        timeout, most
+            Seconds and bytes that a call may take.
+        """
+        return self._ask({"get": [[host, port, list(paths), timeout] for host, port, paths in calls], "most": most})
 
     def put(self, files: dict[str, str]) -> None:
         """Replace files, each by a rename, in this order."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ from mlship.types import Counts, Fault, Server, ServerCounters, ServerState
 if TYPE_CHECKING:
     from docker import DockerClient
 
-#: Seconds that a server may take to say whether it is ready, or what it has counted.
+#: Seconds that a server may take to say whether it is ready, or what it has counted, to the last byte.
 PING_SECONDS = 0.5
 #: Seconds after its making within which a server that had to begin again has never come up.
 _YOUNG = 60
@@ -37,8 +36,8 @@ def told(hands: Hands | None, servers: Iterable[Container], path: str) -> dict[s
     found: dict[str, Said] = {}
     answers = _ask(hands, asked, path)
     for one in asked:
-        with suppress(*said.UNREADABLE):
-            found[one.cluster] = said.read(answers[one.name] or "")
+        if (body := answers[one.name]) is not None and (now := said.read(body.encode("latin-1"))) is not None:
+            found[one.cluster] = now
     return found
 
 
@@ -50,7 +49,7 @@ def _ask(hands: Hands | None, servers: Iterable[Container], path: str) -> dict[s
     if hands is None or not running:
         return found
     try:
-        answers = hands.get_all([(one.address, PORT, (path,)) for one in running], PING_SECONDS)
+        answers = hands.get_all([(one.address, PORT, (path,)) for one in running], PING_SECONDS, said.most(path))
     except NoRouter:
         return found
     for one, answer in zip(running, answers, strict=True):
