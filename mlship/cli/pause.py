@@ -20,7 +20,13 @@ def pause(ctx: typer.Context, model: ModelArgument) -> None:
     answer = orders.send(home, model, Order.PAUSE)
     if answer is None:
         said = offline.pause(home, model, who(), Ledger(home.ledger))
-        answer = f"{said}; no controller runs, `mlship rollout POLICY` carries on"
+        _, story = offline.unfinished(home, model)
+        pulse = orders.pulse_of(home, model)
+        if pulse.lease is not None and pulse.lease.expired_at is not None:
+            said = said.rpartition(" at ")[0].rstrip(",")  # it has that weight no more
+        becomes = orders.becomes(pulse, story)
+        goes_on = f"`mlship rollout {story.plan.policy_path}` carries on"
+        answer = "; ".join(filter(None, (said, "no controller runs", becomes, goes_on)))
     else:
         answer = f"{answer}; `mlship resume {model}` goes on"
     out().print(answer, markup=False)

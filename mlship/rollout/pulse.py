@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from itertools import pairwise
 
 from mlship.engines.lease import is_dead
 from mlship.rollout.lock import Holder
-from mlship.rollout.words import duration
 from mlship.types import Lease
 
 
@@ -65,24 +65,36 @@ def sentence(pulse: Pulse, *, model: str, policy: str, silent: float, exposed: b
         return f"driven by {pulse.holder}{_lease(pulse)}"
     if pulse.elsewhere and lease is not None:
         return f"driven from elsewhere by {lease.owner.rpartition('#')[0]}{_lease(pulse)}"
-    parts = [f"no controller runs; its last word is {_span(silent)} old"]
+    parts = [f"no controller runs; its last word is {span(silent)} old", fate(pulse, exposed=exposed)]
+    parts.append(f"`mlship rollout {policy or 'POLICY'}` carries on, `mlship abort {model}` ends it")
+    return "; ".join(filter(None, parts))
+
+
+def fate(pulse: Pulse, *, exposed: bool) -> str:
+    """What becomes, or became, of the canary's traffic while nobody drives; empty when there is nothing to say."""
+    lease = pulse.lease
     if pulse.unreachable:
-        parts.append(f"the engine does not say whether its lease holds: {pulse.unreachable}")
-    elif lease is not None and lease.expired_at is not None:
+        return f"the engine does not say whether its lease holds: {pulse.unreachable}"
+    if lease is not None and lease.expired_at is not None:
         when = time.strftime("%a %H:%M:%S", time.localtime(lease.expired_at))
         done = ", and the guardian has given all traffic back to stable" if exposed else ""
-        parts.append(f"its lease has run out{done} ({when})")
-    elif lease is not None and exposed:
-        parts.append(f"the guardian gives all traffic back to stable in {_span(pulse.left)}")
-    parts.append(f"`mlship rollout {policy or 'POLICY'}` carries on, `mlship abort {model}` ends it")
-    return "; ".join(parts)
+        return f"its lease has run out{done} ({when})"
+    if lease is not None and exposed:
+        return f"the guardian gives all traffic back to stable in {span(pulse.left)}"
+    return ""
 
 
 def _lease(pulse: Pulse) -> str:
     if pulse.lease is None:
         return f"; the engine does not answer: {pulse.unreachable}" if pulse.unreachable else ""
-    return f"; without a sign of life the guardian acts in {_span(pulse.left)}" if pulse.lease.owner else ""
+    return f"; without a sign of life the guardian acts in {span(pulse.left)}" if pulse.lease.owner else ""
 
 
-def _span(seconds: float) -> str:
-    return duration(max(0, round(seconds)))
+def span(seconds: float) -> str:
+    """A time span as people count it down: `42 s`, `5 min 39 s`, `1 h 5 min`."""
+    left = max(0, round(seconds))
+    for (unit, size), (lower, step) in pairwise((("d", 86400), ("h", 3600), ("min", 60), ("s", 1))):
+        if left >= size:
+            rest = left % size // step
+            return f"{left // size} {unit}" + (f" {rest} {lower}" if rest else "")
+    return f"{left} s"
