@@ -22,13 +22,13 @@ from mlship.engines import (
     users,
     waits,
 )
-from mlship.engines.counters import Admin, Counted
+from mlship.engines.counters import Admin
 from mlship.engines.lease import LeaseFile
 from mlship.engines.site import Site
 from mlship.engines.start import Command, serving
 from mlship.engines.supervisor import GUARDIAN, ROUTER
 from mlship.errors import EngineError
-from mlship.types import Fault, Lease, Release, Routes, Scrape, Server, ServerCounters
+from mlship.types import Fault, Lease, Release, Routes, Scrape, Server
 
 if TYPE_CHECKING:
     from mlship.engines.front import Front
@@ -202,20 +202,9 @@ class LocalEngine:
         at = time.time()
         read = users.reader(files.users_log(self.directory))
         known_users = self._users.follow(run, files.since(self.directory), counted, read)
-        servers, path = {}, said.path(files.wanted_routes(self.directory))
-        for name, one in known.servers.items():
-            count = counted.get(one.cluster, Counted())
-            routed = ServerCounters(
-                f"{run}/{one.nonce}",
-                count.requests,
-                count.errors,
-                count.latency,
-                timeouts=count.timeouts,
-                mirrored=count.mirrored,
-                users=users.of_cluster(known_users, one.cluster),
-            )
-            servers[name] = self._told.read(one, path).beside(routed)
-        return Scrape(at, servers)
+        path = said.path(files.wanted_routes(self.directory))
+        told = {one.cluster: self._told.read(one, path) for one in known.servers.values()}
+        return Scrape(at, said.counters(run, counted, known.servers.values(), told, known_users))
 
     # Stopping
 

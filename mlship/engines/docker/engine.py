@@ -11,11 +11,11 @@ from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from mlship.engines import envoy, lease, said, state
+from mlship.engines import envoy, lease, refusals, said, state
 from mlship.engines.docker import kept, last, look, router, start, world
 from mlship.engines.docker.hands import NoRouter
 from mlship.engines.docker.names import GUARDIAN, MODEL_SERVER, ROUTER, Container
-from mlship.engines.docker.site import Absent, Site, absent, elsewhere, one_server, servers
+from mlship.engines.docker.site import Site, one_server, servers
 from mlship.engines.docker.start import Wanted
 from mlship.engines.front import Front
 from mlship.engines.options import ServerOptions
@@ -123,12 +123,10 @@ class DockerEngine:
             known = self.site.known(found)
             one = self.site.running_router(found)
             if one is None:
-                raise EngineError(
-                    "the router does not run", where=self._model, hint="`mlship rollout POLICY` starts it"
-                )
+                raise refusals.no_router(self._model)
             before = known.front
             if front.url != before.url:
-                raise elsewhere(self._model, before, front)
+                raise refusals.elsewhere(self._model, before, front)
             last.check(front)
             if up := servers(found):
                 image = str(world.inspect(self.site.client, up[0]).get("Image", ""))
@@ -168,7 +166,7 @@ class DockerEngine:
                     one_server(found, name, self._model)
             one = world.router(found)
             if one is None:
-                raise absent(self._model)
+                raise refusals.absent(self._model)
             try:
                 since = self.site.router.time_of(one, routes)
                 self.site.router.put_routes(one, router.route_files(known.front, found, routes, since), owner)
@@ -185,7 +183,7 @@ class DockerEngine:
         except (NoRouter, ConnectionRefusedError):
             return None
         except _UNREACHABLE as error:
-            raise EngineError(f"the router does not answer ({type(error).__name__})", where=self._model) from error
+            raise refusals.silent_router(error, self._model) from error
 
     # Holding
 
@@ -196,12 +194,12 @@ class DockerEngine:
 
     def release(self, owner: str) -> None:
         """Replace the file of the lease, where this owner has it."""
-        with suppress(Absent):
+        with suppress(refusals.Absent):
             self._lease("release", owner)
 
     def lease(self) -> Lease | None:
         """What the file says."""
-        with suppress(Absent):
+        with suppress(refusals.Absent):
             return lease.to_lease(self._lease("look"))
         return None
 
@@ -213,7 +211,7 @@ class DockerEngine:
                 return hands.lease(what, *arguments)
         found = self.site.containers()
         if world.router(found) is None:
-            raise absent(self._model)
+            raise refusals.absent(self._model)
         if self.site.running_router(found) is None:
             raise NoRouter("the router does not run", where=self._model, hint="`mlship rollout POLICY` starts it")
         return hands.lease(what, *arguments)
@@ -228,7 +226,7 @@ class DockerEngine:
         """
         found = self.site.containers()
         if not found:
-            raise absent(self._model)
+            raise refusals.absent(self._model)
         up = servers(found)
         try:
             if (hands := self.site.hands(found)) is not None and (one := world.router(found)) is not None:
@@ -237,7 +235,7 @@ class DockerEngine:
                 routes, since = self.site.router.written(one)
                 known = self.site.router.first_requests(run, since, counted)
                 self._told |= look.told(hands, up, said.path(routes))
-                return Scrape(at, look.counters(run, counted, up, self._told, known))
+                return Scrape(at, said.counters(run, counted, up, self._told, known))
         except (*_UNREACHABLE, NoRouter):
             pass
         return Scrape(time.time(), {}, tuple(one.name for one in up))
@@ -256,14 +254,14 @@ class DockerEngine:
                 return
             for routes in (self.site.router.wanted(running) if running else None, self.routes()):
                 if routes is not None and server in (routes.stable, routes.canary):
-                    raise EngineError(f"a route names {server}; it is not stopped", where=self._model)
+                    raise refusals.routed(server, self._model)
             start.end(self.site, one)
 
     def fail(self, server: str, fault: Fault, seconds: float) -> None:
         """Kill a server (the engine starts it again) or stop it for some seconds, its workers with it."""
         one = one_server(self.site.containers(), server, self._model)
         if one.state != "running":
-            raise EngineError(f"{server} does not run", where=self._model, hint="`mlship status` shows why")
+            raise refusals.not_running(server, self._model)
         with faults(f"take {server} away", model=self._model):
             made = self.site.client.api.exec_create(one.id, look.accident(fault, seconds))
             self.site.client.api.exec_start(made["Id"])

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from mlship.engines import said, users
-from mlship.engines.counters import Counted
+from mlship.engines import said
 from mlship.engines.docker import world
 from mlship.engines.docker.hands import Hands, NoRouter
 from mlship.engines.docker.names import PORT, Container
 from mlship.engines.said import Said
-from mlship.types import Counts, Fault, Server, ServerCounters, ServerState
+from mlship.types import Fault, Server, ServerState
 
 if TYPE_CHECKING:
     from docker import DockerClient
@@ -55,40 +54,6 @@ def _ask(hands: Hands | None, servers: Iterable[Container], path: str) -> dict[s
     for one, answer in zip(running, answers, strict=True):
         if not isinstance(answer, str) and answer[0][0] == 200:
             found[one.name] = answer[0][1]
-    return found
-
-
-def counters(
-    run: str,
-    counted: Mapping[str, Counted],
-    servers: Iterable[Container],
-    told: Mapping[str, Said],
-    known: dict[str, Counts] | None = None,
-) -> dict[str, ServerCounters]:
-    """What router and servers have counted, by server.
-
-    Parameters
-    ----------
-    run
-        Name of the router's run.
-    counted, told
-        The router's counts, and what the servers say, by cluster.
-    known
-        With sticky routes: users by cluster.
-    """
-    found = {}
-    for one in servers:
-        count = counted.get(one.cluster, Counted())
-        routed = ServerCounters(
-            f"{run}/{one.nonce}",
-            count.requests,
-            count.errors,
-            count.latency,
-            timeouts=count.timeouts,
-            mirrored=count.mirrored,
-            users=users.of_cluster(known, one.cluster),
-        )
-        found[one.name] = told.get(one.cluster, said.NOTHING).beside(routed)
     return found
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from mlship.engines import refusals
 from mlship.engines.docker import kept, world
 from mlship.engines.docker.hands import Hands
 from mlship.engines.docker.kept import Kept
@@ -86,7 +87,7 @@ class Site:
             )
         if (front := self.front(found)) is not None:
             return Kept(self.model, self.names.home, where(), front)
-        raise absent(self.model)
+        raise refusals.absent(self.model)
 
     def front(self, found: Iterable[Container]) -> Front | None:
         """What the router that is there does for callers; None when there is none, or it was never finished."""
@@ -108,25 +109,5 @@ def one_server(found: Iterable[Container], name: str, model: str) -> Container:
     """The server of that name; raises ``EngineError`` when there is none."""
     there = {one.name: one for one in servers(found)}
     if name not in there:
-        raise EngineError(f"no server {name}; there are: {', '.join(there)}", where=model)
+        raise refusals.no_server(name, there, model)
     return there[name]
-
-
-class Absent(EngineError):
-    """Nothing is deployed."""
-
-
-def absent(model: str) -> Absent:
-    """Nothing is there."""
-    return Absent(
-        "nothing is deployed", where=model, hint="`mlship rollout POLICY` deploys it; `mlship status` lists all"
-    )
-
-
-def elsewhere(model: str, now: Front, wanted: Front) -> EngineError:
-    """The endpoint cannot move while it runs."""
-    return EngineError(
-        f"the endpoint of {model} is {now.url} now, and the policy says {wanted.url}",
-        where=model,
-        hint=f"`mlship down {model}` (callers are cut off), then run this again",
-    )

@@ -6,11 +6,11 @@ import secrets
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
-from mlship.engines import state
+from mlship.engines import refusals, state
 from mlship.engines.docker import containers, guard, image, kept, last, network, router, world
 from mlship.engines.docker.kept import Kept
 from mlship.engines.docker.names import Container
-from mlship.engines.docker.site import Site, absent, elsewhere, servers
+from mlship.engines.docker.site import Site, servers
 from mlship.engines.front import Front
 from mlship.engines.options import ServerOptions
 from mlship.errors import EngineError
@@ -75,12 +75,12 @@ def _known(site: Site, known: Kept | None, found: list[Container], front: Front 
         now = site.front(found) if known is None else known.front
         chosen = now or front
         if chosen is None:
-            raise absent(site.model)
+            raise refusals.absent(site.model)
         known = Kept(site.model, site.names.home, where(), chosen)
     if front is None or front == known.front or front.made < known.front.made:
         return known
     if front.url != known.front.url and site.running_router(found):
-        raise elsewhere(site.model, known.front, front)
+        raise refusals.elsewhere(site.model, known.front, front)
     return replace(known, front=front)
 
 
