@@ -119,7 +119,8 @@ def run(loaded: LoadedPolicy, home: Home, progress: Progress, asked: Asked = AS_
     progress("keeping the evidence in MLflow")
     evaluation = keep(evaluation, registry, loaded.text)
     if not evaluation.partial:
-        Ledger(home.ledger).append(_entry(evaluation))
+        data = {"reference": evaluation.reference_digest, "recent": evaluation.recent_digest}
+        Ledger(home.ledger).append(entry(evaluation, "evaluated", **data))
     return evaluation
 
 
@@ -139,7 +140,8 @@ def keep(evaluation: Evaluation, registry: Registry, policy_text: str, *, label:
     return replace(evaluation, run_id=registry.log_evaluation(evaluation, policy_text, texts, label=label))
 
 
-def _entry(evaluation: Evaluation) -> LedgerEntry:
+def entry(evaluation: Evaluation, action: str, **more: str | None) -> LedgerEntry:
+    """What the ledger keeps of an evaluation; `more` evidence besides what every one has, without what is None."""
     from mlship.report.words import summary
 
     version, champion = evaluation.candidate.version, evaluation.candidate.champion
@@ -151,13 +153,12 @@ def _entry(evaluation: Evaluation) -> LedgerEntry:
         "champion": champion.digest if champion else None,
         "policy": evaluation.policy_digest,
         "data": evaluation.data_digest or None,
-        "reference": evaluation.reference_digest,
-        "recent": evaluation.recent_digest,
+        **more,
     }
     return LedgerEntry(
         at=time.time(),
         who=evaluation.who,
-        action="evaluated",
+        action=action,
         model=version.model,
         from_version=champion.version if champion else None,
         to_version=version.version,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mlship.cli.common import PolicyArgument, context, leave
-from mlship.cli.evaluate import EXITS, keep, show
+from mlship.cli.evaluate import EXITS, entry, keep, show
 from mlship.cli.progress import Progress, told_on_stderr
 from mlship.cli.reports import OutputOption, ReportFormat, ReportsOption
 from mlship.errors import PolicyError, UsageError
-from mlship.types import Candidate, Evaluation, LedgerEntry, ModelVersion
+from mlship.types import Candidate, Evaluation, ModelVersion
 
 if TYPE_CHECKING:
     from mlship.gates.latency.container import Shipped
@@ -107,7 +106,9 @@ def run(
     progress("keeping the evidence in MLflow")
     evaluation = keep(evaluation, registry, loaded.text, label="latency")
     if not evaluation.partial:
-        Ledger(home.ledger).append(_entry(evaluation, images))
+        target = "container" if images else "process"
+        image = images.candidate.id if images else None
+        Ledger(home.ledger).append(entry(evaluation, "measured", target=target, image=image))
     return evaluation
 
 
@@ -156,30 +157,3 @@ def _instead(rate: str | None, seconds: str | None) -> Instead:
         if found[option] <= 0:
             raise UsageError(f"{option} {text}: nothing would be measured", hint="give more than zero")
     return Instead(found.get("--rate"), found.get("--for"))
-
-
-def _entry(evaluation: Evaluation, images: Images | None) -> LedgerEntry:
-    from mlship.report.words import summary
-
-    version, champion = evaluation.candidate.version, evaluation.candidate.champion
-    evidence = {
-        "status": str(evaluation.status),
-        "evaluation": evaluation.id,
-        "run": evaluation.run_id,
-        "model": version.digest,
-        "champion": champion.digest if champion else None,
-        "policy": evaluation.policy_digest,
-        "data": evaluation.data_digest or None,
-        "target": "container" if images else "process",
-        "image": images.candidate.id if images else None,
-    }
-    return LedgerEntry(
-        at=time.time(),
-        who=evaluation.who,
-        action="measured",
-        model=version.model,
-        from_version=champion.version if champion else None,
-        to_version=version.version,
-        reason=summary(evaluation),
-        evidence={name: value for name, value in evidence.items() if value is not None},
-    )
