@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -30,6 +31,8 @@ class World:
     engine: Engine
     send: Callable[[int], None]
     """Callers send so many requests, and have their answers."""
+    refused: Callable[[int], None]
+    """The same, and every answer says that the caller is wrong."""
     testers: Callable[[int], None]
     """The same from callers who carry the header of `TESTERS`."""
     users: Callable[[int], None]
@@ -39,6 +42,8 @@ class World:
     """Id of a version's image, where the engine runs images."""
 
 
+#: A version that answers 400 to everything (see `engines/standin.py`).
+REFUSING = "refusing"
 #: What chosen callers carry, and what names users.
 TESTERS, STICKY = ("x-canary", "1"), "header:x-user"
 
@@ -47,7 +52,8 @@ TESTERS, STICKY = ("x-canary", "1"), "header:x-user"
 def fake(_directory: Path) -> Iterator[World]:
     clock = FakeClock()
     script = {version: Behaviour(errors=0.0) for version in ("1", "2", "3")}
-    engine = FakeEngine(clock, rate=0, behaviours={**script, "broken": Behaviour(dies="no module named 'lightgbm'")})
+    broken = {"broken": Behaviour(dies="no module named 'lightgbm'"), REFUSING: Behaviour(errors=0.0, refuses=1.0)}
+    engine = FakeEngine(clock, rate=0, behaviours={**script, **broken})
     engine.testers, known = 0.0, 0
 
     def testers(requests: int) -> None:
@@ -62,7 +68,7 @@ def fake(_directory: Path) -> Iterator[World]:
             engine.send(requests)
         known = max(known, count)
 
-    yield World(engine, engine.send, testers, users, clock.sleep)
+    yield World(engine, engine.send, engine.send, testers, users, clock.sleep)
 
 
 @contextmanager
@@ -88,9 +94,15 @@ def _world(engine: Engine) -> World:
             with urlopen(Request(f"{engine.address}/invocations", b"{}", named), timeout=10) as answer:
                 assert answer.status == 200
 
+    def refused(requests: int) -> None:
+        for _ in range(requests):
+            with pytest.raises(HTTPError, match="400"):
+                urlopen(f"{engine.address}/invocations", b"{}", timeout=10)
+
     return World(
         engine,
         send,
+        refused,
         lambda requests: send(requests, **{TESTERS[0]: TESTERS[1]}),
         lambda users: send(users, **{STICKY.partition(":")[2]: "user {}"}),
         time.sleep,
@@ -240,6 +252,21 @@ def test_copies_testers_and_users_are_each_counted_where_they_belong(world: Worl
 
     route(world, Routes(one))
     assert world.engine.scrape().servers[one].users is None
+
+
+def test_what_a_server_refuses_is_no_error_and_counted_apart(world: World) -> None:
+    one, two = up(world, "1"), up(world, REFUSING)
+    seen, after = look(world, Routes(one, two, mirror=1.0), world.send)
+    assert (seen.canary.requests, seen.canary.errors, seen.canary.refused, seen.stable.refused) == (20, 0, 20, 0)
+    assert (after.servers[two].refused, after.servers[two].mirrored_refused) == (0, 20)
+
+    seen, _ = look(world, Routes(one, two, 1.0), world.refused)
+    assert (seen.canary.requests, seen.canary.errors, seen.canary.refused) == (20, 0, 20)
+    assert sum(seen.canary.latency[:-1]) == 20, "as fast as it was"
+
+    seen, _ = look(world, Routes(one, two, 1.0, sticky=STICKY), world.refused)  # requests that name nobody
+    assert (seen.users, seen.canary.errors) == (True, 0)
+    assert seen.canary.refused == seen.canary.requests > 0
 
 
 def look(world: World, routes: Routes, send: Callable[[int], None]) -> tuple[Observation, Scrape]:

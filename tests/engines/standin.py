@@ -98,6 +98,8 @@ async def main(version: str, port: int) -> None:
         raise SystemExit("no module named 'lightgbm'")
     if version.startswith("worse"):
         Standin.mode = "500"
+    if version.startswith("refusing"):
+        Standin.mode = "400"
     host, shared = os.environ.get("STANDIN_HOST", "127.0.0.1"), WORKERS > 1
     server = await asyncio.get_running_loop().create_server(Standin, host, port, reuse_port=shared)
     async with server:
