@@ -35,6 +35,13 @@ _UNREACHABLE = re.compile(
     r"|OperationalError"
 )
 
+#: Who speaks, before the host. In a database's URI there may be a `/` in the password.
+_USER = re.compile(r"(?<=://)[^/@\s]+@")
+_DATABASE_USER = re.compile(r"(?<!http)(?<!https)://[^:/@\s]*:[^@\s]*@")
+#: One value of a query; only those with these names are known to be no secrets.
+_QUERY = re.compile(r"(?<=[?&])([^=&\s]*)=[^&\s]*")
+_PLAIN = {"host", "port", "user", "dbname", "sslmode", "charset", "driver", "connect_timeout", "mode", "uri", "name"}
+
 
 def choose(uri: str | None, home: Home) -> tuple[str, str, bool]:
     """The tracking URI, the registry URI, and whether they are the embedded registry's.
@@ -98,8 +105,9 @@ def told(uri: str) -> Iterator[None]:
 
 
 def safe(uri: str) -> str:
-    """The URI without the password that it may carry."""
-    return re.sub(r"(?<=://)[^/@\s]+@", "***@", uri)
+    """A URI, or a text that quotes one, without what may be secret in it: user, password, values of its query."""
+    uri = _DATABASE_USER.sub("://***@", _USER.sub("***@", uri))
+    return _QUERY.sub(lambda found: found[0] if found[1].lower() in _PLAIN else f"{found[1]}=***", uri)
 
 
 def _explain(error: Exception, uri: str) -> RegistryError:

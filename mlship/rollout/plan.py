@@ -11,7 +11,6 @@ from enum import StrEnum
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from mlship.engines.options import Setup
 from mlship.errors import PolicyError
@@ -159,6 +158,9 @@ def make(
             where=str(policy_path),
             hint="add `rollout: {steps: [{weight: 10%, bake: {for: 10m, requests: 1000}}]}`",
         )
+    from mlship.registry import connection
+
+    secret = registry_uri is not None and connection.safe(registry_uri) != registry_uri
     return Plan(
         rollout_id=new_id(now),
         model=policy.model,
@@ -174,7 +176,7 @@ def make(
         champion_alias=policy.champion.removeprefix("@"),
         policy_path=str(policy_path.absolute()),
         policy_digest=policy_digest,
-        registry_uri=None if registry_uri is None or urlsplit(registry_uri).username is not None else registry_uri,
+        registry_uri=None if secret else registry_uri,
         evaluation_id=evaluation_id,
         run_id=run_id,
         lease=rollout.lease,

@@ -11,6 +11,7 @@ from mlship.engines.front import front
 from mlship.engines.options import Setup, options
 from mlship.errors import PolicyError
 from mlship.policy.schema import Policy
+from mlship.registry import connection
 from mlship.rollout import plan as plans
 from mlship.rollout.plan import Plan, PlanStep
 from mlship.types import Candidate, ModelVersion, Routes
@@ -68,7 +69,25 @@ def test_a_plan_survives_json() -> None:
         assert plans.from_json(json.loads(json.dumps(plans.to_json(plan)))) == plan
 
 
-def test_a_password_is_never_written_down() -> None:
-    plan = make(POLICY, "postgresql://mlflow:hunter2@db/mlflow")
-    assert "hunter2" not in json.dumps(plans.to_json(plan))
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql://mlflow:hunter2@db/mlflow",
+        "postgresql://mlflow:hun/hunter2@db/mlflow",
+        "postgresql://db/mlflow?user=mlflow&password=hunter2",
+        "postgresql://db/mlflow?sslmode=require&sslpassword=hunter2&user=mlflow",
+        "https://mlflow/api?token=hunter2",
+        "https://hunter2@mlflow/",
+    ],
+)
+def test_a_password_is_never_written_down(uri: str) -> None:
+    assert "hunter2" not in json.dumps(plans.to_json(make(POLICY, uri)))
+    said = connection.safe(f"cannot reach {uri} (really)")
+    assert "hunter2" not in said
+    assert said.startswith(f"cannot reach {uri.partition('://')[0]}://")
+
+
+def test_a_registry_without_a_secret_is_written_down_as_it_is() -> None:
+    for uri in ("sqlite:///a b/x.db", "postgresql://db:5432/mlflow?user=mlflow&sslmode=require", "file:///x"):
+        assert make(POLICY, uri).registry_uri == uri
     assert make(POLICY, "http://mlflow:5000").registry_uri == "http://mlflow:5000"
