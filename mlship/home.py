@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
-import re
+import string
 from dataclasses import dataclass
 from pathlib import Path
 
 from mlship.errors import StateError
 
 NAME = ".mlship"
+#: Characters that a model's name keeps on disk; and how many bytes a file's name may have.
+_KEPT, _LONGEST = frozenset(string.ascii_letters + string.digits + "._-"), 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,5 +103,10 @@ class Home:
 
 def slug(name: str) -> str:
     """A file-system name for a registered model; models that differ keep names that differ."""
-    plain = re.sub(r"[^A-Za-z0-9._-]", lambda match: f"%{ord(match[0]):02x}", name)
-    return f"%{plain}" if plain.startswith(".") else plain
+    encoded = name.encode("utf-8", "surrogatepass")
+    plain = "".join(char if char in _KEPT else f"%{ord(char):02x}" for char in encoded.decode("latin-1"))
+    plain = f"%{plain}" if plain.startswith(".") else plain
+    if len(plain) <= _LONGEST:
+        return plain
+    # No shorter name has this sign in it: what follows a percent sign there is a number, or the dot at the beginning.
+    return f"{plain[:150]}%-{hashlib.sha256(encoded).hexdigest()}"
