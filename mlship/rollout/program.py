@@ -1,9 +1,13 @@
-"""Runs a program that is asked to agree: in a process group of its own, for a limited time, its last lines kept."""
+"""Runs a program that is asked to agree: in a session of its own, for a limited time, its last lines kept.
+
+What it started is known by its process group, and on Linux by a mark in its environment: a daemon leaves the group.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import selectors
 import signal
 import subprocess
@@ -13,6 +17,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlship.scoring import memory
+
+#: Name of the mark in the environment of a program.
+MARK = "MLSHIP_HOOK"
 #: Bytes of output that are kept, the last ones.
 _KEPT = 8192
 #: Lines of them that are quoted.
@@ -21,6 +29,8 @@ _LINES = 3
 _LOOK = 0.05
 #: Seconds for output that is still under way when the program has ended.
 _REST = 0.2
+#: How often marked processes are looked for: those that are killed stay for a moment, and their last children longer.
+_ROUNDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +50,15 @@ class Running:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._processes: set[subprocess.Popen[bytes]] = set()
+        self._marks: dict[int, str] = {}
+        """Of each program, by its number."""
         self._closed = False
 
     def run(self, arguments: Sequence[str], *, directory: Path, environ: Mapping[str, str], timeout: float) -> Ended:
-        """Run a program to its end, or for so many seconds; exit code 0 agrees. Nothing that it started outlives it."""
+        """Run a program to its end, or for so many seconds; exit code 0 agrees.
+
+        Nothing that it started outlives it, unless that has left both its group and its environment behind.
+        """
         try:
             process = self._start(arguments, directory, environ)
         except (OSError, ValueError) as error:
@@ -54,8 +69,9 @@ class Running:
             output, in_time = _follow(process, timeout)
         finally:
             with self._lock:  # killed before it is waited for: until then its number is nobody else's
-                _kill(process)
+                self._kill(process)
                 self._processes.discard(process)
+                self._marks.pop(process.pid, None)
             with contextlib.suppress(subprocess.TimeoutExpired):  # the kernel holds it; it is dead to us
                 process.wait(1.0)
         lines = tuple(line for line in output.decode(errors="replace").splitlines() if line.strip())[-_LINES:]
@@ -69,7 +85,18 @@ class Running:
         with self._lock:
             self._closed = True
             for process in self._processes:
-                _kill(process)
+                self._kill(process)
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        """Kill a program with all that it started; of one that has ended, what it left behind."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # there is nothing left
+            os.killpg(process.pid, signal.SIGKILL)
+        for _ in range(_ROUNDS):  # what starts others while it is looked for
+            if not (left := memory.marked(self._marks[process.pid])):
+                return
+            for pid in left:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
 
     def _start(
         self, arguments: Sequence[str], directory: Path, environ: Mapping[str, str]
@@ -77,16 +104,18 @@ class Running:
         with self._lock:
             if self._closed:
                 return None
+            mark = secrets.token_hex(8)
             process = subprocess.Popen(
                 arguments,
                 cwd=directory,
-                env=dict(environ),
+                env={**environ, MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
             self._processes.add(process)
+            self._marks[process.pid] = f"{MARK}={mark}"
             return process
 
 
@@ -124,11 +153,3 @@ def _over(process: subprocess.Popen[bytes]) -> bool:
     if not hasattr(os, "waitid"):
         return process.poll() is not None
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
-
-
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a program with all that it started; of one that has ended, what it left behind."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except (ProcessLookupError, PermissionError):  # there is nothing left
-        return

@@ -9,7 +9,7 @@ import threading
 import urllib.error
 import urllib.request
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import unquote, unquote_plus, urlsplit
 
 #: Bytes of an answer that are looked at.
 _READ = 2048
@@ -47,12 +47,19 @@ def post(url: str, document: bytes, timeout: float) -> Answer:
 
 
 def without(url: str, text: str) -> str:
-    """A text without the parts of a URL that may be a secret: it may have come back in an answer."""
+    """A text without the parts of a URL that may be a secret: it may have come back in an answer, decoded or not."""
     parts = re.split(r"[/?&=#]", url.partition("://")[2].partition("/")[2])
-    for part in sorted({url, *parts}, key=len, reverse=True):
-        if len(part) >= _SHORT:
-            text = text.replace(part, "********")
+    forms = {form for part in (url, *parts) for form in (part, unquote(part), unquote_plus(part))}
+    for form in sorted(forms, key=len, reverse=True):
+        if len(form) >= _SHORT:
+            text = re.sub("".join(map(_any_form, form)), "********", text, flags=re.IGNORECASE)
     return text
+
+
+def _any_form(char: str) -> str:
+    """An expression for one character of a URL, whether it is written as itself or by its bytes."""
+    encoded = "".join(f"%{byte:02x}" for byte in char.encode("utf-8", "surrogatepass"))
+    return f"(?:{re.escape(char)}|{encoded}{'|[+]' if char == ' ' else ''})"
 
 
 def _exchange(url: str, document: bytes, timeout: float) -> Answer:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from mlship.policy.commands import shell_sign, words
 from mlship.policy.rollout import Hook
+from mlship.rollout import webhook
 from mlship.rollout.hooks import Hooks
 from mlship.rollout.state import HookAnswer
 
@@ -115,6 +116,7 @@ def wait_until(holds: Callable[[], bool]) -> None:
         ("sleep 600 & echo $! > child; exec >/dev/null 2>&1; wait", "check.sh gave no answer within 0.5 s"),
         ("sleep 600 & echo $! > child; exit 0", ""),  # what it leaves behind holds its output open
         ("sleep 600 >/dev/null 2>&1 & echo $! > child; exit 0", ""),
+        ("setsid sh -c 'echo $$ > child; touch there; exec sleep 600' & until test -e there; do :; done", ""),
     ],
 )
 def test_nothing_of_a_hook_outlives_its_answer(asked: Asked, tmp_path: Path, text: str, said: str) -> None:
@@ -254,6 +256,12 @@ def test_any_other_answer_is_a_veto_with_its_first_line(service: Service, status
     answer = of_web(service.url("/hooks/s3cr3t-token?key=s3cr3t-key"))
     assert answer == HookAnswer(False, f"http://127.0.0.1:{service.server_port} {said}")
     assert len(service.asked) == 1
+
+
+@pytest.mark.parametrize("said", ["se%2Dcret+token", "se-cret+token", "se-cret token", "SE%2dCRET%20TOKEN"])
+def test_a_token_that_comes_back_is_hidden_however_it_is_written(said: str) -> None:
+    url = "https://example.com/hooks/se%2Dcret+token?a=b"
+    assert webhook.without(url, f"no such hook: {said}!") == "no such hook: ********!"
 
 
 def test_a_service_has_its_time_and_no_more_however_it_answers(service: Service) -> None:
