@@ -6,12 +6,12 @@ import math
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from mlship.policy.units import format_duration, format_percent, format_rate
-from mlship.rollout.outlook import rounded, share, span
+from mlship.policy.units import format_duration, format_percent
+from mlship.rollout.outlook import pace, rounded, share, span
 from mlship.rollout.plan import StepKind
 
 if TYPE_CHECKING:
-    from mlship.rollout.foresee import Certificate, Foresight, Sight, Stage
+    from mlship.rollout.foresee import Certificate, Foresight, Sight, Stage, Traffic
     from mlship.rollout.plan import PlanStep
     from mlship.rollout.prospect import Prospect
 
@@ -90,9 +90,10 @@ def _facts(found: Prospect) -> list[tuple[str, str]]:
     if found.foresight is None:
         return [*facts, ("rollout", "the policy has no rollout section")]
     traffic = found.traffic
-    rate = "rate not known: --rate 50/s tells it" if traffic.rate is None else _told_rate(traffic.rate, traffic.source)
-    errors = "measured" if traffic.measured else "assumed"
-    facts.append(("traffic", f"{rate}; {share(traffic.errors)} of it fails ({errors})"))
+    rate = (
+        "rate not known: --rate 50/s tells it" if traffic.rate is None else f"{pace(traffic.rate)} ({traffic.source})"
+    )
+    facts.append(("traffic", f"{rate}; {_failing(traffic)}"))
     if found.windows:
         now = f"no weight may rise until {found.freeze}" if found.freeze else f"not now ({'; '.join(found.windows)})"
         facts.append(("freeze", now))
@@ -101,16 +102,22 @@ def _facts(found: Prospect) -> list[tuple[str, str]]:
     return facts
 
 
-def _told_rate(rate: float, source: str) -> str:
-    return f"{format_rate(float(f'{rate:.3g}'))} ({source})"
+def _failing(traffic: Traffic) -> str:
+    if traffic.measured and not traffic.failed:
+        return f"none of {traffic.of:,} failed, planned as if {share(traffic.errors)} did"
+    return f"{share(traffic.errors)} of it fails ({'measured' if traffic.measured else 'assumed'})"
 
 
 def _rows(found: Prospect, foresight: Foresight) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for index, (step, stage) in enumerate(zip(found.steps, foresight.stages, strict=True)):
         rows.append((f"{index + 1}", _kind(step), _bake(step), *_stage(step, stage)))
-    whole = foresight.whole
-    if len(found.steps) > 1:
+    whole, stretch = foresight.whole, foresight.stretch
+    if stretch is not None:
+        takes = "not known" if stretch.seconds is None else span(stretch.seconds)
+        rows.append(("", "to be proved", "", rounded(stretch.requests or 0.0), takes, "-", "-"))
+        rows.append(("", "all of it", "", rounded(whole.requests or 0.0), *_stage(None, whole)[1:]))
+    elif len(found.steps) > 1:
         rows.append(("", "all of it", "", *_stage(None, whole)))
     return rows
 

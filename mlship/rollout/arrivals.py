@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mlship.engines import table
 from mlship.errors import MlshipError
@@ -50,7 +50,7 @@ def traffic(first: Reading, last: Reading, otherwise: Traffic) -> Traffic:
     """The rate between two readings, and stable's share of failed requests since its start.
 
     Where no request came in between, the rate is that of `otherwise`; where stable has answered fewer than `ENOUGH`
-    requests, so are its errors. A stable that never failed has failed once, for the next one is unknown.
+    requests, so are its errors. A stable that never failed counts as one that failed once: nobody knows the next one.
     """
     seconds = last.scrape.at - first.scrape.at
     earlier = first.scrape.servers
@@ -60,9 +60,10 @@ def traffic(first: Reading, last: Reading, otherwise: Traffic) -> Traffic:
         if name in earlier and counters.epoch == earlier[name].epoch
     )
     stable = last.scrape.servers.get(last.stable)
-    errors, measured = ERRORS, False
+    found = Traffic(otherwise.rate, otherwise.source, ERRORS)
     if stable is not None and stable.requests >= ENOUGH:
-        errors, measured = max(1, stable.errors) / stable.requests, True
+        errors = max(1, stable.errors) / stable.requests
+        found = replace(found, errors=errors, measured=True, failed=stable.errors, of=stable.requests)
     if not arrived or seconds <= 0:
-        return Traffic(otherwise.rate, otherwise.source, errors, measured)
-    return Traffic(arrived / seconds, "measured at the endpoint just now", errors, measured)
+        return found
+    return replace(found, rate=arrived / seconds, source="measured at the endpoint just now")

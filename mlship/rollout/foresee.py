@@ -33,6 +33,10 @@ class Traffic:
     """Stable's share of failed requests."""
     measured: bool = False
     """Whether `errors` was measured; else it is assumed."""
+    failed: int = 0
+    """Failed requests that it was measured by,"""
+    of: int = 0
+    """of so many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +85,9 @@ class Foresight:
 
     stages: tuple[Stage, ...]
     whole: Stage
+    """With the stretch; what it sees is told of the bakes alone."""
+    stretch: Stage | None
+    """How the last step goes on until everything is proved; None: it does not, or nobody knows for how long."""
     certificates: tuple[Certificate, ...]
     labels: float | None
     """Labelled requests on the canary that show 10 -> 15 % wrong; None when labels are not watched."""
@@ -100,7 +107,9 @@ def foresee(guards: Guards, steps: Sequence[PlanStep], traffic: Traffic) -> Fore
         for index, (step, part) in enumerate(zip(steps, parts, strict=True))
     )
     seconds = [stage.seconds for step, stage in zip(steps, stages, strict=True) if step.kind is not StepKind.APPROVE]
-    whole = Stage(
+    certificates = tuple(_certificates(evidence, steps, parts, traffic))
+    stretch = None if None in parts or any(stage.more for stage in stages) else _longest(certificates)
+    bakes = Stage(
         None if None in parts else sum(part.requests for part in parts if part is not None),
         sum(one for one in seconds if one is not None) if None not in seconds else None,
         tuple(_sights(evidence, steps, parts, traffic)),
@@ -108,9 +117,26 @@ def foresee(guards: Guards, steps: Sequence[PlanStep], traffic: Traffic) -> Fore
     )
     return Foresight(
         stages,
-        whole,
-        tuple(_certificates(evidence, steps, parts, traffic)),
+        bakes if stretch is None else _plus(bakes, stretch),
+        stretch,
+        certificates,
         _labels(evidence, steps) if guards.labels is not None else None,
+    )
+
+
+def _longest(certificates: Sequence[Certificate]) -> Stage | None:
+    """The stretch of the last step that brings all of them; nobody knows how many labels come."""
+    asked = [one for one in certificates if one.signal != "labels" and 0 < one.stretch < math.inf]
+    longest = max(asked, key=lambda one: one.stretch, default=None)
+    return None if longest is None else Stage(longest.stretch, longest.seconds)
+
+
+def _plus(bakes: Stage, stretch: Stage) -> Stage:
+    known = bakes.seconds is not None and stretch.seconds is not None
+    return replace(
+        bakes,
+        requests=(bakes.requests or 0.0) + (stretch.requests or 0.0),
+        seconds=(bakes.seconds or 0.0) + (stretch.seconds or 0.0) if known else None,
     )
 
 

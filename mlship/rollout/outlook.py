@@ -14,12 +14,14 @@ from mlship.policy.rollout import Rollout
 from mlship.policy.schema import Policy
 from mlship.policy.subject import Subject
 from mlship.policy.tree import Location
-from mlship.policy.units import format_duration, format_percent, format_rate
+from mlship.policy.units import format_duration, format_percent
 from mlship.rollout.foresee import Certificate, Foresight, Sight, Stage, Traffic, foresee, takes
 from mlship.rollout.plan import PlanStep, guards, steps
 
 #: A stage that would not even see this many times stable's rate is told.
 BLIND = 10.0
+#: Requests a second that few endpoints have: a bake that needs more is told where nobody has told the rate.
+BUSY = 1000.0
 #: The worst canary of each signal.
 _WORST = {
     "errors": "a canary that fails every request",
@@ -74,10 +76,15 @@ def remarks(rollout: Rollout, foresight: Foresight, traffic: Traffic) -> list[Re
         elif sight is not None and step.bakes and not stage.more and (sight.least or 1.0) > _visible(sight):
             found.append(Remark(here, _blind(step, stage, sight, traffic), _longer(rollout, index, sight, traffic)))
         if step.requests and (stage.seconds or 0.0) > rollout.progress_deadline >= step.seconds:
-            what = f"{_things(step.requests)} take {span(stage.seconds or 0.0)} at {format_rate(traffic.rate or 0)}"
+            what = f"{_things(step.requests)} take {span(stage.seconds or 0.0)} at {pace(traffic.rate or 0.0)}"
             hint = "ask for fewer, give it more weight, or raise the deadline"
             deadline = format_duration(rollout.progress_deadline)
             found.append(Remark(here, f"{what}: longer than progress_deadline, {deadline}; it will pause", hint))
+        needed = step.requests / (rollout.progress_deadline * (step.weight or step.mirror or math.inf))
+        if traffic.rate is None and step.testers is None and needed > BUSY:
+            what = f"{_things(step.requests)} within progress_deadline, {format_duration(rollout.progress_deadline)}"
+            hint = "ask for fewer, or tell the rate by `rate:`"
+            found.append(Remark(here, f"{what}, take {pace(needed)} of all callers: fewer, and it will pause", hint))
     for certificate in foresight.certificates:
         remark = _stretched(certificate, rollout, foresight, traffic)
         if remark is not None:
@@ -88,6 +95,11 @@ def remarks(rollout: Rollout, foresight: Foresight, traffic: Traffic) -> list[Re
 def share(value: float) -> str:
     """A share in percent with two digits: `0.5%`, `4.1%`, `37%`."""
     return format_percent(float(f"{value:.2g}"))
+
+
+def pace(rate: float) -> str:
+    """A rate to three digits: `40.1/s`, `0.5/s`, `3,470/s`."""
+    return f"{float(f'{rate:.3g}'):,}/s".replace(".0/s", "/s")
 
 
 def span(seconds: float) -> str:
@@ -118,7 +130,7 @@ def _blind(step: PlanStep, stage: Stage, sight: Sight, traffic: Traffic) -> str:
         given = f"{_things(step.requests)} at {part}"
     else:
         given = (
-            f"{part} of {format_rate(traffic.rate or 0)} for {format_duration(step.seconds)} is "
+            f"{part} of {pace(traffic.rate or 0.0)} for {format_duration(step.seconds)} is "
             f"{_things(stage.requests or 0.0, 'canary request')}"
         )
     if sight.least is None:
@@ -172,5 +184,5 @@ def _stretched(certificate: Certificate, rollout: Rollout, foresight: Foresight,
     time = (certificate.seconds or 0.0) + (foresight.stages[last].seconds or 0.0)
     if certificate.seconds is not None and time > rollout.progress_deadline:
         return Remark(here, f"{said}, {span(time)}: longer than progress_deadline", "raise the factor or the deadline")
-    after = f", {span(time)} at {format_rate(traffic.rate)}" if traffic.rate and certificate.seconds is not None else ""
+    after = f", {span(time)} at {pace(traffic.rate)}" if traffic.rate and certificate.seconds is not None else ""
     return Remark(here, said + after, "expect that, or raise the last step's weight or the factor")

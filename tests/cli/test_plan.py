@@ -177,7 +177,10 @@ def test_an_endpoint_without_requests_leaves_the_policys_rate() -> None:
 
 def test_a_champion_that_never_failed_may_fail_once() -> None:
     reading = arrivals.Reading(Scrape(10.0, {"one": counters(4000)}), "one")
-    assert arrivals.traffic(reading, reading, Traffic(1.0)).errors == 1 / 4000
+    found = arrivals.traffic(reading, reading, Traffic(1.0))
+    assert (found.errors, found.failed, found.of) == (1 / 4000, 0, 4000)
+    assert views._failing(found) == "none of 4,000 failed, planned as if 0.025% did"
+    assert views._failing(Traffic(1.0, errors=0.004, measured=True, failed=8, of=2000)) == "0.4% of it fails (measured)"
 
 
 def test_every_format_tells_the_same(loaded: LoadedPolicy, tmp_path: Path) -> None:
@@ -185,7 +188,14 @@ def test_every_format_tells_the_same(loaded: LoadedPolicy, tmp_path: Path) -> No
     document = views.document(found)
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert [step["foreseen"]["requests"] for step in document["steps"]] == [1000, 150, 0, 15000]
-    assert document["traffic"] == {"rate": 50.0, "source": "--rate", "errors": 0.005, "measured": False}
+    assert document["traffic"] == {
+        "rate": 50.0,
+        "source": "--rate",
+        "errors": 0.005,
+        "measured": False,
+        "failed": 0,
+        "of": 0,
+    }
     markdown = views.markdown(found)
     assert "| 2 | 1% | 5m | 150 | 5m | 0.5% -> " in markdown
     github = views.github(found).splitlines()
@@ -255,3 +265,21 @@ def test_what_a_plan_cannot_know_or_prove_is_said(loaded: LoadedPolicy, tmp_path
     full = said("{weight: 100%, bake: {requests: 9000}}", proofs)
     assert "never, for the last step leaves stable no requests" in full
     assert "sticky: users are judged, not requests" in full
+
+
+def test_what_is_to_be_proved_is_a_part_of_the_whole(loaded: LoadedPolicy, tmp_path: Path) -> None:
+    text = "rollout:\n  rate: 40.0508464056/s\n  steps: [{weight: 50%, bake: {for: 10s, requests: 200}}]\n"
+    loaded.path.write_text(POLICY[: POLICY.index("  latency:")] + text)
+    found = told(load_policy(loaded.path), Home(tmp_path / ".mlship"))
+    foresight = found.foresight
+    assert foresight is not None
+    assert foresight.stretch is not None
+    assert foresight.stretch.requests is not None
+    assert foresight.whole.requests == pytest.approx(200 + foresight.stretch.requests, abs=1)
+    assert foresight.whole.seconds == pytest.approx(10 + foresight.stretch.requests / 20.03, rel=0.01)
+    proved, whole = (
+        line.split() for line in views.text(found).splitlines() if "to be proved  " in line or "all of" in line
+    )
+    assert proved[3:] == ["3,600", "3m", "-", "-"]
+    assert whole[3:5] == ["3,800", "3.2m"]
+    assert "40.0508" not in views.text(found)

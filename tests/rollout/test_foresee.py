@@ -221,4 +221,6 @@ def test_a_certificate_that_the_bakes_do_not_bring_is_told(tmp_path: Path) -> No
 def test_without_a_rate_nothing_is_told_and_with_enough_nothing_is_wrong(tmp_path: Path) -> None:
     steps = "  steps:\n    - {weight: 1%, bake: {for: 5m}}\n    - {weight: 50%, bake: {for: 20m}}"
     assert warned(tmp_path, steps) == []
+    (found,) = warned(tmp_path, "  steps:\n    - {weight: 10%, bake: {for: 5s, requests: 30000000}}")
+    assert "30,000,000 requests within progress_deadline, 24h, take 3,470/s of all callers: fewer, and it will" in found
     assert warned(tmp_path, f"  rate: 2000/s\n{steps}") == []
