@@ -88,8 +88,8 @@ class Controller:
         it is until the lease runs out.
         """
         self.home.ensure(self._directory)
-        with lock.held(self._directory, self.who, f"rollout of version {self.plan.canary.version}"):
-            self._mailbox.clear()
+        with lock.held(self._directory, self.who, f"rollout of version {self.plan.canary.version}") as since:
+            self._mailbox.clear(since)
             begun = opened(self.home, self.plan, self.clock(), self.view.say)
             self.plan, self._state, self._evidence = begun.plan, begun.state, begun.evidence
             self._meet(begun)

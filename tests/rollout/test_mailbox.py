@@ -13,6 +13,7 @@ from mlship.errors import StateError
 from mlship.rollout import lock
 from mlship.rollout.mailbox import Mailbox
 from mlship.rollout.state import Order
+from tests.fakes.rollout import Stage
 
 
 def test_orders_are_taken_in_turn_and_answered(tmp_path: Path) -> None:
@@ -110,6 +111,25 @@ def test_an_order_given_since_the_lock_was_taken_is_kept(tmp_path: Path) -> None
         letter = box.take()
     assert letter is not None
     assert letter.command.order is Order.ABORT
+
+
+def test_an_abort_in_the_first_instant_of_a_controller_is_obeyed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever saw the lock taken may give an order before the controller has cleared its mailbox."""
+    stage = Stage(tmp_path)
+    stage.serve_stable()
+    stage.order(Order.PROMOTE_FULL, "of the past")
+    clear = Mailbox.clear
+
+    def late(box: Mailbox, before: float | None = None) -> None:
+        stage.order(Order.ABORT)
+        clear(box, before)
+
+    monkeypatch.setattr(Mailbox, "clear", late)
+    result = stage.run()
+    assert result.verdict == "aborted"
+    assert "alice" in result.reason
 
 
 def test_the_lock_has_one_holder_and_tells_who_it_is(tmp_path: Path) -> None:
