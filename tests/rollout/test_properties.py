@@ -51,6 +51,7 @@ guards = st.fixed_dictionaries(
     {
         "errors": st.just({"max_ratio": 1.25}),
         "timeouts": ratio,
+        "refusals": ratio,
         "latency": ratio,
         "predictions": st.sampled_from([None, None, {"action": "pause"}]),
     }
