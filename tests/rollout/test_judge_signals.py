@@ -142,7 +142,7 @@ def test_agreement_counts_pairs_against_what_is_allowed() -> None:
         for n in (2, 12)
     )
     assert good.total < 1 < good.limit <= bad.total
-    assert judge.accusation(bad) == "agreement: 12.0 % of 300 mirrored predictions differ, 2 % allowed"
+    assert judge.accusation(bad) == "agreement: 12.0 % differ, 2 % allowed"
     paused = seen(replace(guards, agreement_action="pause"), look(arm(0), arm(0), mirror=1.0, agreement=(300, 36)))
     assert judge.objections(paused) == ("agreement",)
     assert paused.total == 1.0

@@ -154,14 +154,14 @@ def _predictions(signal: Signal, evidence: Evidence) -> str:
 
 def _agreement(signal: Signal, _evidence: Evidence) -> str:
     allowed = percent(signal.processes[0].margin)
-    return f"{rate(*signal.canary)} of {signal.canary[1]:,} mirrored predictions differ, {allowed} allowed"
+    return f"{rate(*signal.canary)} differ, {allowed} allowed"
 
 
 def _telemetry(signal: Signal, evidence: Evidence) -> str:
     lacking = telemetry.lacking(evidence)
     if lacking:
         return f"{' and '.join(lacking)} are missing from one arm, so the evidence is incomplete"
-    return f"{rate(*signal.canary)} of the requests were counted on the canary"
+    return f"{rate(*signal.canary)} counted on the canary"
 
 
 def _waits(signal: Signal, evidence: Evidence) -> str:
