@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from mlship.cli.common import err
 from mlship.rollout.scene import Moment, Tape, of_look
-from mlship.rollout.watch import Look, View
+from mlship.rollout.watch import Look
 from mlship.rollout.words import duration
 from mlship.types import VerdictKind
 
@@ -46,7 +46,7 @@ class Screen(Protocol):
 
 
 @contextmanager
-def watching() -> Iterator[View]:
+def watching() -> Iterator[Viewer]:
     """A view on stderr for as long as the rollout runs in this process."""
     viewer: Viewer | None = None
     try:
@@ -80,9 +80,13 @@ class Viewer:
         self._tape: Tape | None = None
         self.hidden = ""
         """What is to be said when the picture stands still."""
+        self.parting = ""
+        """How it goes on after an interruption; empty without one."""
 
     def say(self, text: str) -> None:
         """See ``View.say``."""
+        if text.startswith(_INTERRUPTED):
+            self.parting = text.removeprefix(_INTERRUPTED)
         if text.startswith(_INTERRUPTED) and self._screen.redraws:
             self.hidden = text
         else:

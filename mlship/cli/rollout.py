@@ -12,6 +12,7 @@ from mlship.errors import EngineError, Exit, GateFailed, Inconclusive, PolicyErr
 from mlship.policy.units import parse_duration
 
 if TYPE_CHECKING:
+    from mlship.cli.live import Viewer
     from mlship.home import Home
     from mlship.notify import Notifier
     from mlship.policy.load import LoadedPolicy
@@ -36,8 +37,10 @@ def rollout(
 
     seconds = parse_interval(interval)
     loaded = load_policy(policy)
+    viewer: Viewer | None = None
     try:
         with watching() as view:
+            viewer = view
             result = run(loaded, context(ctx).home, interval=seconds, view=view)
             while again(loaded, result):
                 view.say(f"{result.reason}: beginning with {result.superseded}, as the policy says")
@@ -45,6 +48,11 @@ def rollout(
     except GateFailed as refused:
         if fmt is Format.JSON:
             emit_json({"model": loaded.policy.model, "verdict": "refused", "exit_code": 1, "reason": refused.what})
+        raise
+    except KeyboardInterrupt:
+        if fmt is Format.JSON:
+            parting = viewer.parting if viewer is not None else ""
+            emit_json(interrupted(loaded.policy.model, context(ctx).home, parting))
         raise
     if fmt is Format.JSON:
         emit_json(document(result))
@@ -235,6 +243,8 @@ def parse_interval(text: str) -> float:
 
 def document(result: RolloutResult) -> dict[str, Any]:
     """The result as JSON says it; times in unix seconds."""
+    from mlship.rollout import watch
+
     return {
         "model": result.model,
         "rollout_id": result.rollout_id,
@@ -250,8 +260,30 @@ def document(result: RolloutResult) -> dict[str, Any]:
             for weight, seconds, requests in result.steps
         ],
         "evidence": result.evidence,
+        "signals": [watch.document(row) for row in result.signals],
         "unproved": result.unproved,
         "superseded": result.superseded or None,
+    }
+
+
+def interrupted(model: str, home: Home, parting: str) -> dict[str, Any]:
+    """The document of a command that was interrupted.
+
+    Parameters
+    ----------
+    parting
+        The controller's last words; empty when it had not begun.
+    """
+    from mlship.rollout import journal as journals
+
+    view = journals.latest(home, model) if parting else None
+    return {
+        "model": model,
+        "rollout_id": view.rollout_id if view is not None else None,
+        "verdict": "interrupted",
+        "exit_code": int(Exit.INTERRUPTED),
+        "reason": "interrupted",
+        "hint": parting or "nothing has begun: run the same command again",
     }
 
 

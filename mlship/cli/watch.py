@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlship.cli.following import Following, News, Signs, Stop
     from mlship.cli.live import Screen
     from mlship.home import Home
+    from mlship.rollout.judge import Evidence
     from mlship.rollout.plan import Plan
 
 
@@ -193,6 +194,7 @@ def _document(following: Following, stop: Stop, until: str, timeout: str) -> dic
         "exit_code": int(code),
         "reason": reason,
         "evidence": moment.evidence.shares if moment is not None and moment.evidence is not None else {},
+        "signals": _signals(moment.evidence if moment is not None else None),
     } | where
 
 
@@ -248,9 +250,16 @@ def _stream(news: News) -> None:
                 "seconds": window.seconds if window is not None else None,
                 "arms": {name: _arm(arm) for name, arm in arms.items()},
                 "evidence": moment.evidence.shares if moment.evidence is not None else {},
+                "signals": _signals(moment.evidence),
                 "total": moment.evidence.total if moment.evidence is not None else 1.0,
             }
         )
+
+
+def _signals(evidence: Evidence | None) -> list[dict[str, Any]]:
+    from mlship.rollout import judge, watch
+
+    return [watch.document(row) for row in judge.rows(evidence)] if evidence is not None else []
 
 
 def _arm(arm: Any) -> dict[str, Any]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from mlship.errors import Exit
+from mlship.rollout import judge
 from mlship.rollout.judge import Evidence
 from mlship.rollout.plan import Plan
 from mlship.rollout.stages import entered
@@ -38,6 +39,8 @@ class RolloutResult:
     steps: tuple[tuple[float, float, int], ...] = ()
     """(weight, seconds observed, canary requests observed) of every step that was entered."""
     evidence: dict[str, float] = field(default_factory=dict)
+    signals: tuple[judge.Row, ...] = ()
+    """What each signal counted and says."""
     unproved: bool = False
     """Promoted although something that was to be proved was not, as the policy's `on_inconclusive` says."""
     superseded: str = ""
@@ -59,9 +62,23 @@ def result(plan: Plan, state: RolloutState, evidence: Evidence, seconds: float, 
         seconds=seconds,
         steps=entered(state),
         evidence=evidence.shares,
+        signals=judge.rows(evidence),
         unproved=state.unproved,
         superseded=newer if outcome is Outcome.ABORTED else "",
     )
+
+
+def document(row: judge.Row) -> dict[str, Any]:
+    """One signal as JSON says it."""
+    return {
+        "name": row.name,
+        "e_value": row.e_value,
+        "share": row.share_of_budget,
+        "action": row.action,
+        "canary": {"bad": row.canary[0], "counted": row.canary[1]},
+        "stable": {"bad": row.stable[0], "counted": row.stable[1]},
+        "sentence": row.sentence,
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 from rich.live import Live
+from typer.testing import CliRunner
 
 from mlship.cli import live
+from mlship.cli import rollout as command
 from mlship.cli.live import Lines, Picture, Viewer
+from mlship.cli.main import app
 from mlship.cli.rollout import conclusion, document
 from mlship.rollout.plan import PlanStep, StepKind
 from mlship.rollout.scene import Moment, Tape
 from mlship.rollout.words import became
 from tests.fakes.engine import Behaviour
-from tests.fakes.rollout import Stage, release
+from tests.fakes.rollout import MODEL, Stage, release
 
 
 def lines_of(stage: Stage) -> list[str]:
@@ -174,3 +178,36 @@ def test_what_to_do_after_an_interruption_stands_below_the_picture(monkeypatch: 
         interrupted()
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().index("interrupted: ") > console.file.getvalue().index("the picture")
+
+
+def test_an_interrupted_command_tells_a_program_how_to_go_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = Stage(tmp_path)
+    stage.serve_stable()
+
+    def stop(number: int) -> None:
+        if number == 5:
+            raise KeyboardInterrupt
+
+    stage.audience.at_look = stop
+    said: list[str] = []
+
+    def run(*_arguments: object, view: Viewer, **_options: object) -> None:
+        controller = stage.controller()
+        monkeypatch.setattr(stage.audience, "say", view.say)
+        controller.run()
+
+    documents: list[dict[str, object]] = []
+    monkeypatch.setattr(command, "run", run)
+    monkeypatch.setattr(command, "emit_json", documents.append)
+    monkeypatch.setattr(
+        "mlship.policy.load.load_policy", lambda _path: SimpleNamespace(policy=SimpleNamespace(model=MODEL))
+    )
+    monkeypatch.setattr(live.Lines, "say", lambda _lines, text: said.append(text))
+    done = CliRunner().invoke(app, ["--home", str(stage.home.path), "rollout", "mlship.yaml", "--format", "json"])
+    assert done.exit_code in (1, 130)  # outside of main, click gives an interruption a code of its own
+    (document,) = documents
+    assert (document["model"], document["verdict"], document["exit_code"]) == (MODEL, "interrupted", 130)
+    assert document["rollout_id"] == stage.audience.looks[-1].plan.rollout_id
+    assert said[-1] == f"interrupted: {document['hint']}"
+    assert "`mlship rollout /project/mlship.yaml` carries on, `mlship abort flight-delay` goes back; " in said[-1]
+    assert command.interrupted(MODEL, stage.home, "")["rollout_id"] is None

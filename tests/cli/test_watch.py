@@ -320,6 +320,13 @@ def test_a_finished_rollout_shows_how_it_ended_in_every_format(
     looks = [line for line in stream if line["event"] == "look"]
     assert len(looks) >= len(stage.audience.looks)
     assert sum(look["arms"]["canary"]["requests"] for look in looks if look["arms"]) > 0
+    names = [one["name"] for one in document["signals"]]
+    assert names == [one["name"] for one in looks[-1]["signals"]] == ["errors", "latency", "telemetry"]
+    first = document["signals"][0]
+    assert first["e_value"] == document["evidence"]["errors"]
+    assert first["sentence"].startswith("errors ")
+    assert (first["action"], 0 < first["share"] < 1) == ("rollback", True)
+    assert first["canary"]["counted"] == sum(look["arms"]["canary"]["requests"] for look in looks if look["arms"])
     markdown = watch(stage.home, MODEL, "--format", "markdown").stdout
     assert markdown.startswith(f"### flight-delay: version 2 (champion 1) {result.verdict.replace('_', ' ')}\n\n")
     assert "| 1 | weight | 5 % |" in markdown
