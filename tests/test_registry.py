@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.server
 import json
 import os
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlship.errors import MlshipError, MovedError, RegistryError
+from mlship.errors import MlshipError, MovedError, RegistryError, StateError
 from mlship.policy.schema import Policy
 from mlship.registry import Registry, connection, files
 from mlship.types import Candidate, Evaluation, GateResult, Measurement, Status
@@ -116,6 +117,25 @@ def test_a_changed_artifact_changes_the_digest_and_a_damaged_copy_is_fetched_ane
     says("no MLmodel file", lambda: registry.version("mine", "1"))
     registry.client.create_model_version("mine", "s3://nowhere/model")
     says("cannot be fetched", lambda: registry.version("mine", "2"), hint="out of reach")
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_disk_that_fills_while_files_are_fetched_is_told_as_such(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """MLflow's own downloads run in threads; of their errors it keeps the text."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.artifact.local_artifact_repo import LocalArtifactRepository
+
+    def full(*_arguments: object, **_options: object) -> None:
+        cause = OSError(code, os.strerror(code), "/home/model.pkl")
+        raise MlflowException(f"The following failures occurred:\n##### File model.pkl #####\n{cause}")
+
+    monkeypatch.setattr(LocalArtifactRepository, "download_artifacts", full)
+    with pytest.raises(StateError, match=f"cannot keep a copy of the model: {os.strerror(code)}") as found:
+        registry.version("flight-delay", "1")
+    assert found.value.hint.startswith("free space")
+    assert not [path for path in registry.home.models.iterdir() if path.name.startswith(".")], "nothing half-fetched"
 
 
 def test_what_mlflow_adds_to_a_download_does_not_count(registry: Registry) -> None:

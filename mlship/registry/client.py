@@ -263,6 +263,9 @@ class Registry:
         except Exception as error:  # every kind of storage raises exceptions of its own, or lacks its package
             if isinstance(error, OSError) and error.errno in _FULL:
                 raise
+            for code in _FULL:  # MLflow fetches in threads, and hands on no more than their text
+                if f"[Errno {code}] {os.strerror(code)}" in str(error):
+                    raise OSError(code, os.strerror(code)) from error
             cause = " ".join(connection.safe(str(error)).split())[:200]
             raise RegistryError(
                 f"the version's files cannot be fetched: {cause}",
