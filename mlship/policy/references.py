@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mlship.policy.data import Dataset
 from mlship.policy.datasets import check_dataset
-from mlship.policy.faults import Fault
+from mlship.policy.faults import Fault, plain
 from mlship.policy.references_endpoint import check_endpoint_references
 from mlship.policy.references_gates import check_gate_references, column
 from mlship.policy.references_rollout import check_rollout_references
@@ -18,7 +18,11 @@ from mlship.policy.tree import Location
 def check_references(subject: Subject, resolve: Callable[[str], Path]) -> list[Fault]:
     """Faults of every data file that cannot be used, and of every column that the file for it does not have."""
     data = subject.policy.data
-    others = [*check_endpoint_references(subject, resolve), *check_rollout_references(subject, resolve)]
+    others = [
+        *_runbook(subject, resolve),
+        *check_endpoint_references(subject, resolve),
+        *check_rollout_references(subject, resolve),
+    ]
     if data is None:
         return [*check_gate_references(subject, {}, resolve), *others]
     faults: list[Fault] = []
@@ -45,6 +49,17 @@ def check_references(subject: Subject, resolve: Callable[[str], Path]) -> list[F
             if evaluation is None or name in evaluation:
                 faults.extend(column(subject, ("data", "entity", index), name, reference, "data.reference"))
     return [*faults, *check_gate_references(subject, known, resolve), *others]
+
+
+def _runbook(subject: Subject, resolve: Callable[[str], Path]) -> Iterable[Fault]:
+    """As the ownership gate looks for it."""
+    here: Location = ("owner", "runbook")
+    runbook = subject.policy.owner.runbook
+    if runbook is None or subject.has_broken(("owner",)) or "://" in runbook:
+        return
+    if not resolve(runbook.partition("#")[0]).is_file():
+        shown = plain(subject.shown(here) or runbook, 60)
+        yield subject.error(here, f"there is no file {shown}", "a path relative to the policy, or a URL")
 
 
 def _dataset(subject: Subject, here: Location, dataset: Dataset, known: tuple[str, ...] | None) -> Iterable[Fault]:

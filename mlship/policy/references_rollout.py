@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from pathlib import Path
 
-from mlship.policy.commands import words
-from mlship.policy.faults import Fault
+from mlship.policy.commands import shell_sign, words
+from mlship.policy.faults import Fault, plain
 from mlship.policy.lint_hooks import hooks_of
 from mlship.policy.references_gates import check_program
 from mlship.policy.subject import Subject
@@ -21,6 +23,14 @@ def check_rollout_references(subject: Subject, resolve: Callable[[str], Path]) -
         except ValueError:  # has a fault already, or is a webhook
             continue
         yield from check_program(subject, (*here, "command"), program, resolve)
+        # Of this machine; the one that watches the rollout may be another.
+        elsewhere = os.sep not in program or program.startswith(os.sep)
+        if elsewhere and not shell_sign(hook.command or "") and shutil.which(program) is None:
+            shown = plain(subject.shown((*here, "command")).partition(" ")[0] or program, 60)
+            what = f"this machine has no program {shown}: where it is missing, the hook is a veto"
+            yield subject.warning(
+                (*here, "command"), what, "install it, or name a program beside the policy: ./check.sh"
+            )
     if subject.policy.notify and find_spec("apprise") is None:
         what = "apprise is not installed here: a rollout would be refused"
         yield subject.warning(("notify",), what, "pip install 'mlship[notify]'", at_key=True)

@@ -90,6 +90,8 @@ def template_policy(directory: Path) -> Path:
     (directory / "check.sh").chmod(0o755)
     (directory / "features").mkdir()
     (directory / "features" / "feature_store.yaml").touch()
+    (directory / "docs" / "runbooks").mkdir(parents=True)
+    (directory / "docs" / "runbooks" / "flight-delay.md").touch()
     return Path(shutil.copy(template("policy.yaml"), directory / "mlship.yaml"))
 
 

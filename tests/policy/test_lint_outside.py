@@ -25,6 +25,9 @@ def hooks(text: str) -> tuple[str, str]:
         ("comand: ./check.sh", "unknown key 'comand'", "did you mean 'command'?", "error"),
         ("command: [./check.sh]", "'command': must be text", "", "error"),
         ("command: ./chek.sh", "there is no file ./chek.sh", "relative to the policy", "error"),
+        ("command: nosuchprogram -x", "this machine has no program nosuchprogram: ", "./check.sh", "warning"),
+        ("command: /no/such/program", "this machine has no program /no/such/program: ", "./check.sh", "warning"),
+        ("command: '${S} -x'", "this machine has no program ${S}: ", "./check.sh", "warning"),
         ("command: ./plain.txt", "./plain.txt may not be executed", "chmod +x plain.txt", "error"),
         ('command: "./check.sh | grep x"', "and '|' would mean nothing", "sh -c '...'", "error"),
         ("command: ./check.sh $MLSHIP_WEIGHT", "and '$' would mean nothing", "sh -c '...'", "error"),
@@ -60,11 +63,31 @@ def test_a_hook_that_could_not_be_asked_is_told_at_its_place(  # noqa: PLR0917 -
 
 
 @pytest.mark.parametrize(
+    ("runbook", "what"),
+    [
+        ("nowhere.md", "there is no file nowhere.md"),
+        ("${S}.md#first", "there is no file ${S}.md#first"),
+        (".", "there is no file ."),
+        ("there.md", ""),
+        ("there.md#first", ""),
+        ("https://example.com/runbook", ""),
+    ],
+)
+def test_a_runbook_that_is_not_there_is_told_at_its_place(
+    changed: Changed, policy_file: Path, runbook: str, what: str
+) -> None:
+    (policy_file.parent / "there.md").touch()
+    faults = changed("review_by:", f'runbook: "{runbook}", review_by:', {"S": SECRET})
+    assert [(fault.what, fault.line, str(fault.severity)) for fault in faults] == ([(what, 3, "error")] if what else [])
+    assert SECRET not in str(faults)
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "command: ./check.sh --quick 'two words'",
         "command: sh -c 'test \"$MLSHIP_WEIGHT\" = 0.1'",
-        "command: python -m checks, timeout: 60m",
+        "command: env python -m checks, timeout: 60m",
         'webhook: "https://example.com/agree"',
         'webhook: "http://localhost:8000/agree"',
         'webhook: "${URL}/agree"',
