@@ -49,7 +49,7 @@ def taken_down(
         ended = replace(ended, verdict_at=state.verdict_at if back else now)
         champion = plan.stable.version if plan.stable else None
         mine = ("rollout", plan.rollout_id)
-        if not any(e.action == outcome.value and mine in e.evidence.items() for e in ledger.entries(model)):
+        if not any(mine in entry.evidence.items() for entry in ledger.some(model, (outcome.value,))):
             entry = LedgerEntry(now, who, outcome.value, model, plan.canary.version, champion, reason, plan.evidence)
             ledger.append(entry)
         journal.look("outcome", now, machine.over(ended, evidence), ended, evidence)

@@ -148,9 +148,9 @@ class Hands:
         """Append to the ledger, once per rollout and action; what may be done more than once: once per moment."""
         mine = ("rollout", self.plan.rollout_id)
         when, model, evidence = self.clock() if at is None else at, self.plan.model, self.plan.evidence
-        for entry in self.ledger.entries(model):
+        for entry in self.ledger.some(model, (action,)):
             again = action not in _REPEATABLE or entry.at == when
-            if entry.action == action and again and mine in entry.evidence.items():
+            if again and mine in entry.evidence.items():
                 return
         self.ledger.append(LedgerEntry(when, self.who, action, model, from_version, to_version, reason, evidence))
 
