@@ -152,7 +152,7 @@ def story(journal: Journal) -> Story:
         raise StateError(
             "the journal of the latest rollout is damaged: its latest record cannot be read",
             where=str(journal.path),
-            hint="move the file away; the traffic stays as it is, and `mlship status` shows it",
+            hint="move it and `current` beside it away; the traffic stays as it is, and `mlship status` shows it",
         )
     try:
         plan = plans.from_json(document)
@@ -164,7 +164,7 @@ def story(journal: Journal) -> Story:
             "the journal of the latest rollout is damaged, or another version of mlship has written it "
             f"({type(error).__name__}: {error})",
             where=str(journal.path),
-            hint="carry on with that version; or move the file away: the traffic stays as it is",
+            hint="carry on with that version; or move it and `current` beside it away: the traffic stays as it is",
         ) from error
 
 
