@@ -8,16 +8,19 @@ from typing import Any
 
 import pytest
 
+from mlship.cli.drawing.figures import proof
 from mlship.cli.drawing.marks import ASCII, UNICODE, bar, milliseconds, plain, progress, rate, share, sparkline
 from mlship.cli.drawing.picture import Frame, draw
 from mlship.cli.following import Lease, engine_of
 from mlship.engines.base import Engine
 from mlship.errors import EngineError
 from mlship.home import Home
-from mlship.rollout import journal, lines
+from mlship.rollout import journal, judge, lines
+from mlship.rollout.judge import Guards
 from mlship.rollout.plan import PlanStep, StepKind
 from mlship.rollout.scene import Tape, of_record
 from mlship.rollout.state import HookAnswer, Order
+from mlship.types import ArmWindow, Observation
 from tests.fakes.engine import Behaviour
 from tests.fakes.rollout import MODEL, Stage
 
@@ -93,6 +96,24 @@ def test_a_large_terminal_shows_everything(tapes: list[Tape]) -> None:
         "together",
     ):
         assert part in last
+
+
+def test_no_signals_sentence_is_cut_on_a_terminal_of_80_columns() -> None:
+    """A bar of more columns would tell no more than the sentence that it took them from."""
+    guards = Guards(errors=1.25, timeouts=1.25, refusals=1.25, latency=1.25, agreement=0.95, labels=1.1)
+    evidence = judge.begin(guards, tuple(1000 if index == 15 else 0 for index in range(68)))
+    mine, theirs = (ArmWindow(n, 2, (0,) * 15 + (n - 2,) + (0,) * 51 + (2,), refused=2) for n in (702, 1002))
+    copied = Observation(990.0, 999.0, 0.2, theirs, mine, mirror=0.2, agreement=(300, 90))
+    for look in (
+        copied,
+        Observation(1000.0, 1010.0, 0.4, theirs, mine),
+        Observation(1010.0, 1020.0, 0.4, theirs, mine),
+    ):
+        evidence = judge.update(evidence, look)
+    rows = [line.plain for line in proof(evidence, 80, UNICODE)]
+    assert max(map(len, rows)) <= 80, rows
+    assert any("41.2 % counted on the canary" in row for row in rows), rows
+    assert any("30.0 % differ, 5 % allowed" in row for row in rows)
 
 
 def test_an_ascii_terminal_gets_ascii(tapes: list[Tape]) -> None:

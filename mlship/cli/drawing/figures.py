@@ -19,6 +19,8 @@ from mlship.types import ArmWindow
 
 #: Widest and narrowest bar and sparkline.
 BAR, SPARK = (8, 24), (6, 40)
+#: Columns of a row of evidence beside name, bar and sentence.
+_BESIDE = 21
 
 
 def arms(tape: Tape, width: int) -> list[Text]:
@@ -86,7 +88,9 @@ def proof(evidence: Evidence, width: int, marks: Marks) -> list[Text]:
     if not rows:
         return []
     names = max(len("together"), *(len(row.name) for row in rows))
-    size = max(BAR[0], min(BAR[1], (width - names - 20) // 3))
+    room = width - names - _BESIDE
+    longest = max(len(said(row)) for row in rows)  # a shorter bar tells as much, a shorter sentence less
+    size = max(BAR[0], min(BAR[1], room // 3, room - longest))
     lines = []
     for row in rows:
         text = _evidence(row.name, row.e_value, evidence.limit, (names, size), marks)
