@@ -31,7 +31,7 @@ def ship(
     Docker engine; the budget is proved where it has `gates.latency`. A rollout that was cut short is carried on, and
     none of it is done again.
     """
-    from mlship.cli import evaluate, rollout
+    from mlship.cli import evaluate, rollout, verdicts
     from mlship.cli.live import watching
     from mlship.cli.reports import ReportFormat
     from mlship.policy.load import load_policy
@@ -48,21 +48,30 @@ def ship(
             else:
                 evaluate.show(refused, ReportFormat.TEXT)
             leave(evaluate.EXITS[refused.status])
-        with watching() as view:
-            for name, proof in zip(("gates passed", "latency budget kept"), proofs, strict=False):
-                view.say(f"{name}: {_summary(proof)}")
-            result = rollout.run(loaded, home, interval=seconds, view=view)
-            if not rollout.again(loaded, result):
-                break
-            view.say(f"{result.reason}: beginning with {result.superseded}, as the policy says")
+        parting = ""
+        try:
+            with watching() as view:
+                for name, proof in zip(("gates passed", "latency budget kept"), proofs, strict=False):
+                    view.say(f"{name}: {_summary(proof)}")
+                try:
+                    result = rollout.run(loaded, home, interval=seconds, view=view)
+                finally:
+                    parting = view.parting
+                if not rollout.again(loaded, result):
+                    break
+                view.say(f"{result.reason}: beginning with {result.superseded}, as the policy says")
+        except KeyboardInterrupt:
+            if fmt is Format.JSON:
+                emit_json(verdicts.interrupted(loaded.policy.model, home, parting))
+            raise
     if fmt is Format.JSON:
-        told = rollout.document(result)
+        told = verdicts.document(result)
         outcome = {key: told[key] for key in ("model", "candidate_version", "champion_version", "verdict")}
         outcome |= {"exit_code": told["exit_code"], "reason": told["reason"], "seconds": time.monotonic() - began}
         evaluation, latency = [*map(_document, proofs), None, None][:2]
         emit_json({**outcome, "evaluation": evaluation, "latency": latency, "rollout": told})
     else:
-        out().print(rollout.conclusion(result), markup=False)
+        out().print(verdicts.conclusion(result), markup=False)
     leave(result.exit_code)
 
 

@@ -166,7 +166,7 @@ def _told(following: Following, fmt: WatchFormat, until: str | None, timeout: st
 def _document(following: Following, stop: Stop, until: str, timeout: str) -> dict[str, Any]:
     """The result as JSON says it: that of `mlship rollout` where the rollout has ended, and where it stands."""
     from mlship.cli.following import Stop
-    from mlship.cli.rollout import document
+    from mlship.cli.verdicts import document
     from mlship.rollout import judge, watch
 
     plan, moment = following.plan, following.tape.now

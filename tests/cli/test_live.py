@@ -16,7 +16,7 @@ from mlship.cli import live
 from mlship.cli import rollout as command
 from mlship.cli.live import Lines, Picture, Viewer
 from mlship.cli.main import app
-from mlship.cli.rollout import conclusion, document
+from mlship.cli.verdicts import conclusion, document, interrupted
 from mlship.rollout.plan import PlanStep, StepKind
 from mlship.rollout.scene import Moment, Tape
 from mlship.rollout.words import became
@@ -210,4 +210,4 @@ def test_an_interrupted_command_tells_a_program_how_to_go_on(tmp_path: Path, mon
     assert document["rollout_id"] == stage.audience.looks[-1].plan.rollout_id
     assert said[-1] == f"interrupted: {document['hint']}"
     assert "`mlship rollout /project/mlship.yaml` carries on, `mlship abort flight-delay` goes back; " in said[-1]
-    assert command.interrupted(MODEL, stage.home, "")["rollout_id"] is None
+    assert interrupted(MODEL, stage.home, "")["rollout_id"] is None

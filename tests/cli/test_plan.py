@@ -20,6 +20,7 @@ from mlship.policy.load import LoadedPolicy, load_policy
 from mlship.registry import Registry
 from mlship.rollout import arrivals
 from mlship.rollout.foresee import Traffic
+from mlship.rollout.outlook import rounded, span
 from mlship.rollout.prospect import Prospect, prospect
 from mlship.types import Candidate, LedgerEntry, ModelVersion, Scrape, ServerCounters
 from tests.conftest import RegistryHome
@@ -280,6 +281,6 @@ def test_what_is_to_be_proved_is_a_part_of_the_whole(loaded: LoadedPolicy, tmp_p
     proved, whole = (
         line.split() for line in views.text(found).splitlines() if "to be proved  " in line or "all of" in line
     )
-    assert proved[3:] == ["3,600", "3m", "-", "-"]
-    assert whole[3:5] == ["3,800", "3.2m"]
+    assert proved[3:] == [rounded(foresight.stretch.requests), span(foresight.stretch.seconds or 0.0), "-", "-"]
+    assert whole[3:5] == [rounded(foresight.whole.requests or 0.0), span(foresight.whole.seconds or 0.0)]
     assert "40.0508" not in views.text(found)
