@@ -17,6 +17,9 @@ from mlship.stats.planning import ABOUT, Bets, Stretch, needed, smallest
 
 #: Share of failed requests that is assumed where none was measured.
 ERRORS = 0.005
+#: Of the 1 % of stable's requests beyond its p99, so many are beyond the threshold: that is the edge of a bucket, and
+#: buckets are 10 % wide. (A log-normal tail of sigma 0.5 loses 40 % within one, and the p99 lies anywhere in it.)
+_BEYOND = 0.8
 #: Share of wrong labels that is assumed, and the one that should be seen.
 WRONG, WORSE = 0.10, 0.15
 
@@ -154,9 +157,9 @@ def takes(
     """
     evidence = judge.begin(guards, stages=len(steps))
     counted = _counted(sight.signal, steps, [_stretch(step, traffic.rate) for step in steps])
-    bets = _bets(evidence, sight.signal, sight.base, counted[:index])
-    weight = _weight(steps[index])
-    return needed(worse / sight.base, bets, weight=weight, base=sight.base, limit=evidence.limit)
+    base = _beyond(sight.signal, sight.base)
+    bets = _bets(evidence, sight.signal, base, counted[:index])
+    return needed(worse / sight.base, bets, weight=_weight(steps[index]), base=base, limit=evidence.limit)
 
 
 def _stretch(step: PlanStep, rate: float | None) -> Stretch | None:
@@ -199,10 +202,10 @@ def _sights(
         counted = _counted(signal, steps, parts)
         here = counted if stage is None else [counted[stage]]
         stretches = [one for one in here if one is not None]
-        bets = _bets(evidence, signal, base, [] if stage is None else counted[:stage])
+        bets = _bets(evidence, signal, _beyond(signal, base), [] if stage is None else counted[:stage])
         if bets and stretches:
-            found = smallest(bets, stretches, base=base, limit=evidence.limit)
-            yield Sight(signal, base, None if found is None else base * found)
+            found = smallest(bets, stretches, base=_beyond(signal, base), limit=evidence.limit)
+            yield Sight(signal, base, None if found is None else min(1.0, base * found))
 
 
 def _counted(signal: str, steps: Sequence[PlanStep], parts: Sequence[Stretch | None]) -> list[Stretch | None]:
@@ -241,6 +244,11 @@ def _bets(evidence: judge.Evidence, name: str, base: float, before: Sequence[Str
     return (bets,)
 
 
+def _beyond(signal: str, base: float) -> float:
+    """Stable's rate as it is counted."""
+    return base * _BEYOND if signal == "latency" else base
+
+
 def _labels(evidence: judge.Evidence, steps: Sequence[PlanStep]) -> float | None:
     """At the last weight that leaves stable something; None when there is none."""
     weights = [step.weight for step in steps if 0 < step.weight < 1]
@@ -260,7 +268,7 @@ def _certificates(
 ) -> Iterable[Certificate]:
     last = next((step.weight for step in reversed(steps) if step.weight), 0.0)
     for proof in evidence.proofs:
-        base = {"errors": traffic.errors, "latency": 0.01, "labels": WRONG}[proof.name]
+        base = {"errors": traffic.errors, "latency": 0.01 * _BEYOND, "labels": WRONG}[proof.name]
         halves = 2 if proof.alone is not None else 1
         bets = [_of(proof.ratio, 1 / halves, alone=False)]
         if proof.alone is not None:
