@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import settings
 
 from mlship.home import Home
 
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+
+# Everywhere but in CI other cases are tried at each run; a busy machine is no failure.
+settings.register_profile("explore", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("MLSHIP_NO_SKIPS") else "explore")
 
 #: The registered model of `registry_home`, and what it is asked.
 MODEL = "flight-delay"

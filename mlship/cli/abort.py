@@ -27,5 +27,6 @@ def abort(ctx: typer.Context, model: ModelArgument) -> None:
             engine=handle.engine_of(plan, home),
             registry=handle.LazyRegistry(plan, home),
             ledger=Ledger(home.ledger),
+            notifier=handle.LateNotifier(plan),
         ).reason
     out().print(answer, markup=False)

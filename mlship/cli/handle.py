@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from mlship.engines.base import Engine
 from mlship.errors import MlshipError, UsageError
 from mlship.home import Home
+from mlship.notify import Event
 from mlship.rollout import journal as journals
 from mlship.rollout import plan as plans
 from mlship.rollout.hands import Aliases
@@ -34,6 +36,30 @@ def engine_of(plan: Plan, home: Home) -> Engine:
     from mlship.engines.table import engine, found, running
 
     return found(home, plan.model) if plan.model in running(home) else engine(plan.engine, home, plan.model, plan.setup)
+
+
+class LateNotifier:
+    """Tells whom the plan's policy names once everything is done: to read the policy takes longer than a way back."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan = plan
+        self._events: list[Event] = []
+
+    def tell(self, event: Event) -> None:
+        """Keep it for the end."""
+        self._events.append(event)
+
+    def close(self, seconds: float) -> None:
+        """Tell all, and wait at most so long; a policy that cannot be read any more names nobody."""
+        from mlship.notify import notifier
+        from mlship.policy.load import load_policy
+
+        with suppress(MlshipError):
+            policy = load_policy(Path(self._plan.policy_path)).policy
+            told = notifier(policy.notify, contact=policy.owner.contact, runbook=policy.owner.runbook or "")
+            for event in self._events:
+                told.tell(event)
+            told.close(seconds)
 
 
 class LazyRegistry:

@@ -137,7 +137,9 @@ def _verdict(state: RolloutState, plan: Plan, evidence: Evidence, world: World) 
     if world.canary_down and state.phase is not Phase.PREPARING:
         return Outcome.ROLLED_BACK, f"the canary's server is down: {world.canary_down}"
     if command is not None and command.order is Order.ABORT and not world.moved:
-        return Outcome.ABORTED, f"aborted by {command.who} at {place(state, plan)}"
+        taken = world.routes is not None and world.routes.canary is None and wanted(state, plan).canary is not None
+        since = ", when stable had all traffic back already" if taken else ""
+        return Outcome.ABORTED, f"aborted by {command.who} at {place(state, plan)}{since}"
     if world.newer and state.phase in (Phase.PREPARING, Phase.STEPPING, Phase.PAUSED):
         newer = f"{plan.candidate_reference} names {world.newer} now, not version {plan.canary.version}"
         return Outcome.ABORTED, newer
@@ -162,6 +164,9 @@ def _promoting(state: RolloutState, plan: Plan, evidence: Evidence, world: World
         return say(VerdictKind.PROMOTE, state.reason, state, evidence, Promote())
     if world.frozen:
         return hold(f"not promoting: no weight may rise until {world.frozen}", state, evidence)
+    if evidence.total >= AGAINST:
+        state = replace(state, weight=plan.steps[state.step].weight, passed=state.passed[:-1])
+        return pause(state, evidence, f"not promoting: {judge.accusation(evidence)}, and stable has all traffic")
     return repeat(state, plan, evidence, "the promotion was cut short, and stable has had all traffic since")
 
 

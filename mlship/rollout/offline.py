@@ -10,6 +10,7 @@ from mlship.engines.base import Engine
 from mlship.errors import UsageError
 from mlship.home import Home
 from mlship.ledger import Ledger
+from mlship.notify import Notifier
 from mlship.rollout import journal as journals
 from mlship.rollout import judge, lock, machine
 from mlship.rollout.controller import Controller
@@ -55,6 +56,7 @@ def abort(
     engine: Engine,
     registry: Aliases,
     ledger: Ledger,
+    notifier: Notifier | None = None,
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> RolloutResult:
@@ -87,6 +89,7 @@ def abort(
         registry=registry,
         ledger=ledger,
         who=who,
+        notifier=notifier,
         clock=clock,
         sleep=sleep,
     ).run()

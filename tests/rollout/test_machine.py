@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mlship.rollout import judge, machine, stages, state
@@ -287,6 +287,7 @@ def test_deciding_again_after_a_crash_repeats_the_same_actions(
 ) -> None:
     """The state that a decision leaves, met by a world in which nothing was done yet, asks for it again."""
     at, observation, evidence, order, routes, down = situation
+    assume(at.phase is not Phase.PREPARING or evidence.total < machine.AGAINST)  # nobody has seen anything yet
     decision = decide(at, observation, evidence, order=order, routes=routes, down=down)
     again = decide(machine.carry_on(decision.state, evidence, 101.0), None, evidence, routes=routes, now=101.0)
     undone = [action for action in decision.actions if action != Route(routes)]
