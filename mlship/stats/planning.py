@@ -20,7 +20,7 @@ RELIABLY = 0.64
 #: The same for the median, "about": 39 % at the end, 11 % before.
 ABOUT = -0.28
 #: Halvings of an interval on a logarithmic scale: far below a thousandth.
-_HALVINGS = 40
+_HALVINGS = 20
 #: More canary requests than anybody will see.
 _NEVER = 1e12
 
