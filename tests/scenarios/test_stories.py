@@ -280,6 +280,7 @@ def test_no_weight_rises_in_an_abort_while_stable_comes_and_goes(world: World) -
     assert weights[1:] == [0.0] * len(weights[1:])
     assert len(weights) > 1
     world.until_ready("1")
+    world.until_served()
     world.begin()  # while stable was away nobody could answer: the canary was no longer allowed to
 
 

@@ -97,6 +97,16 @@ class World:
             self.stage.rest(0.05)
         raise AssertionError(f"version {version} does not come back")
 
+    def until_served(self) -> None:
+        """After an outage: callers have had good answers only for a while, so none is under way from before."""
+        for _ in range(100 if self.calls is not None else 0):
+            assert self.calls is not None
+            known = len(self.calls.answers)
+            self.calls.more(40)
+            if all(answer.status == 200 for answer in self.calls.answers[known:]):
+                return
+        assert self.calls is None, "callers go on losing requests"
+
     def settle(self) -> None:
         """Callers have had answers of the world as it is now."""
         if self.calls is not None:
