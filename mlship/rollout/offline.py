@@ -14,10 +14,10 @@ from mlship.notify import Notifier
 from mlship.rollout import journal as journals
 from mlship.rollout import judge, lock, machine
 from mlship.rollout.controller import Controller
-from mlship.rollout.hands import Aliases
+from mlship.rollout.hands import Aliases, Hands
 from mlship.rollout.journal import Journal, Story
-from mlship.rollout.state import Command, Order, Phase, World
-from mlship.rollout.watch import RolloutResult
+from mlship.rollout.state import Command, Order, Outcome, Phase, World
+from mlship.rollout.watch import RolloutResult, result
 from mlship.rollout.words import percent
 from mlship.types import LedgerEntry, Verdict, VerdictKind
 
@@ -80,6 +80,21 @@ def abort(
                 where=model,
                 hint=f"`mlship rollout {plan.policy_path}` completes it; then `mlship rollback {model}` goes back",
             )
+        if decision.state.final:  # somebody else has moved the traffic, so there is no way back to be carried out
+            hands = Hands(
+                plan,
+                engine=engine,
+                registry=registry,
+                ledger=ledger,
+                directory=home.rollouts(model),
+                who=who,
+                clock=clock,
+                sleep=sleep,
+            )
+            hands.retire(Outcome.ABORTED, decision.verdict.reason)
+            journal.look("outcome", now, decision.verdict, decision.state, evidence)
+            journal.close()
+            return result(plan, decision.state, evidence, clock() - now, "")
         journal.look("intent", now, decision.verdict, decision.state, evidence)
         journal.close()
     return Controller(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mlship.errors import EngineError, Exit, RegistryError
+from mlship.errors import EngineError, Exit, RegistryError, UsageError
 from mlship.rollout import machine, offline
 from mlship.rollout.judge import begin
 from mlship.rollout.state import Command, Decision, Order, Phase, Promote, RolloutState, Route, World
@@ -149,19 +149,21 @@ def test_without_a_lease_no_canary_gets_traffic(tmp_path: Path) -> None:
     assert stage.engine.routes() == Routes(STABLE)
 
 
-def test_an_abort_after_the_guardian_has_acted_tells_the_ledger_of_both(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
-    stage.serve_stable()
+def killed_at(stage: Stage, look: int) -> None:
+    """A rollout whose controller dies after that look."""
 
     def die(number: int) -> None:
-        if number == 10:
+        if number == look:
             raise Gone
 
     stage.audience.at_look = die
     with pytest.raises(Gone):
         stage.run()
-    stage.clock.sleep(PLAN.lease + 5)
-    offline.abort(
+    stage.audience.at_look = lambda _number: None
+
+
+def abort(stage: Stage) -> str:
+    return offline.abort(
         stage.home,
         MODEL,
         "alice",
@@ -170,8 +172,31 @@ def test_an_abort_after_the_guardian_has_acted_tells_the_ledger_of_both(tmp_path
         ledger=stage.ledger,
         clock=stage.now,
         sleep=stage.rest,
-    )
+    ).reason
+
+
+def test_an_abort_after_the_guardian_has_acted_tells_the_ledger_of_both(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.serve_stable()
+    killed_at(stage, 10)
+    stage.clock.sleep(PLAN.lease + 5)
+    assert abort(stage) == "aborted by alice at 5 %, when stable had all traffic back already"
     assert [action for action, _, _ in stage.actions()] == ["lease_expired", "aborted"]
+
+
+def test_an_abort_after_a_rollback_from_another_machine_ends_it_and_begins_nothing(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.serve_stable()
+    old = release("3")
+    stage.engine.deploy(old)
+    killed_at(stage, 10)
+    stage.engine.route(Routes(old.server))
+    assert abort(stage).startswith(f"somebody else has moved all traffic to {old.server}")
+    assert stage.engine.routes() == Routes(old.server)
+    assert CANARY not in stage.engine.servers()
+    assert stage.actions() == [("aborted", "2", "1")]
+    with pytest.raises(UsageError, match="the latest rollout is over"):
+        abort(stage)
 
 
 def test_a_candidate_that_does_not_start_is_in_the_ledger(tmp_path: Path) -> None:
