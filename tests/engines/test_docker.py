@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -22,6 +22,7 @@ from mlship.telemetry.windows import observe
 from mlship.types import Fault, Routes, ServerState
 from tests.engines.docker_support import docker_engine, ended, release
 from tests.engines.support import Callers
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -77,13 +78,6 @@ def world(_world: World) -> World:
 def routed(engine: DockerEngine, routes: Routes) -> None:
     engine.route(routes)
     until(lambda: engine.routes() == routes)
-
-
-def until(holds: Callable[[], bool], seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_weights_change_under_load_and_nobody_is_lost(world: World) -> None:

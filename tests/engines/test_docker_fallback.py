@@ -23,6 +23,7 @@ from mlship.errors import EngineError
 from mlship.types import Fault, Routes
 from tests.engines.docker_support import docker_engine, ended, release
 from tests.engines.support import Callers, free_port
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -55,13 +56,6 @@ def up(engine: DockerEngine) -> str:
     return server
 
 
-def until(holds: Any, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def ask(url: str, body: bytes | None = b"{}", context: ssl.SSLContext | None = None, **headers: str) -> tuple[int, Any]:
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     request = Request(url, body, {"content-type": "application/json", **named})
@@ -84,7 +78,7 @@ def test_a_rule_answers_when_no_model_does_and_is_changed_as_it_runs(directory: 
         until(lambda: ask(url) == (200, {"predictions": [1]}))
         engine.apply(replace(ruled, rule_answer={"predictions": [8]}, made=3.0))
         engine.fail(server, Fault.HANG, AWAY)
-        until(lambda: ask(url) == (200, {"predictions": [8]}), seconds=AWAY)
+        until(lambda: ask(url) == (200, {"predictions": [8]}), within=AWAY)
 
 
 def test_a_rules_function_is_taken_along(directory: Path, port: int) -> None:
@@ -188,7 +182,7 @@ def test_tls_files_are_copied_and_taken_up_again(directory: Path, port: int) -> 
         issue(directory, "one")  # renewed, at the same path
         engine.apply(replace(front, made=2.0))
         trusting = ssl.create_default_context(cafile=str(certificate))
-        until(lambda: _works(url, trusting), seconds=5)
+        until(lambda: _works(url, trusting), within=5)
         certificate.unlink()
         with pytest.raises(EngineError, match="certificate"):
             engine.apply(replace(front, made=3.0))

@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +23,7 @@ from mlship.home import Home
 from mlship.types import Routes
 from tests.engines.docker_support import MODEL, docker_engine, ended, release
 from tests.engines.support import Callers
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -64,13 +65,6 @@ def taken(engine: DockerEngine, who: str, seconds: float) -> bool:
 def routed(engine: DockerEngine, routes: Routes, who: str = "") -> None:
     engine.route(routes, who)
     until(lambda: engine.routes() == routes)
-
-
-def until(holds: Callable[[], bool], within: float = 10) -> None:
-    deadline = time.monotonic() + within
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def kill(engine: DockerEngine, one: Container | None) -> None:
@@ -115,7 +109,7 @@ def test_traffic_goes_back_when_the_holder_falls_silent_and_no_request_is_lost(
             silent = time.monotonic()
             time.sleep(0.35)
             assert engine.routes() == canary
-        until(lambda: engine.routes() == stable, LEASE + WITHIN)
+        until(lambda: engine.routes() == stable, within=LEASE + WITHIN)
         back = time.monotonic()
         callers.more(60)
     assert LEASE <= back - silent <= LEASE + WITHIN
@@ -145,7 +139,7 @@ def test_a_guardian_that_is_killed_acts_in_time_though_the_router_is_away(
         engine.route(stable, mine)
     with pytest.raises(EngineError, match="does not run"):
         engine.hold(mine, LEASE)
-    until(lambda: engine.site.router.wanted(replace(one, state="exited")) == stable, LEASE + WITHIN)
+    until(lambda: engine.site.router.wanted(replace(one, state="exited")) == stable, within=LEASE + WITHIN)
     api.start(one.id)
     until(lambda: engine.routes() == stable)
     assert (now := engine.lease()) is not None
@@ -172,7 +166,7 @@ def test_an_engine_without_guardian_gets_one_with_the_next_deployment_and_shows_
     mine = owner("ann")
     engine.hold(mine, 0.3)
     routed(engine, arms[1], mine)
-    until(lambda: engine.routes() == arms[0], LEASE + WITHIN)
+    until(lambda: engine.routes() == arms[0], within=LEASE + WITHIN)
 
 
 def test_routes_that_are_written_anew_do_not_undo_the_way_back(

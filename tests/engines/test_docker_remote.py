@@ -16,7 +16,8 @@ from mlship.engines.docker import world
 from mlship.types import Fault, Routes, ServerState
 from tests.docker import docker_client
 from tests.engines.docker_support import docker_engine, ended, release
-from tests.engines.test_docker_fallback import issue, until
+from tests.engines.test_docker_fallback import issue
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -22,6 +22,7 @@ from mlship.errors import EngineError
 from mlship.telemetry.windows import observe
 from mlship.types import Fault, Routes, ServerState
 from tests.engines.support import Callers, ask, behave, local_engine, pid_of, release, routed
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -341,13 +342,6 @@ def test_the_last_one_has_time_to_answer_whatever_the_deadline() -> None:
         assert 2 * wait + left == pytest.approx(timeout)
         assert left <= timeout / 3 + 1e-9
         assert left >= min(0.1, timeout / 3) - 1e-9
-
-
-def until(condition: Callable[[], bool], within: float = 20.0) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {within:g} s"
-        time.sleep(0.02)
 
 
 def test_weights_that_move_while_a_fallback_starts_lose_nobody(made: Make, tmp_path: Path) -> None:

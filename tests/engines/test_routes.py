@@ -8,7 +8,7 @@ import os
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from http.client import HTTPException
@@ -32,6 +32,7 @@ from tests.engines.support import (
     release,
     routed,
 )
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -428,10 +429,3 @@ def connections(port: int) -> int:
     """Connections of the router to a server."""
     rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
     return sum(row[3] == "01" and int(row[2].split(":")[1], 16) == port for row in rows)
-
-
-def until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)

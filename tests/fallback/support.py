@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -18,6 +17,7 @@ from typing import Any
 from mlship.engines import state
 from mlship.fallback.settings import Settings
 from tests.engines.support import STANDIN
+from tests.waiting import until
 
 
 @dataclass
@@ -119,10 +119,3 @@ def _answers(port: int) -> bool:
         return ask(port, "GET", "/ping").status == 200
     except OSError:
         return False
-
-
-def until(condition: Any, what: str, within: float = 20.0) -> None:
-    deadline = time.monotonic() + within
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {within:g} s: {what}"
-        time.sleep(0.02)

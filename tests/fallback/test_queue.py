@@ -15,7 +15,8 @@ from mlship.engines import state
 from mlship.errors import StateError
 from mlship.fallback.jobs import Asked, Given, Gone, Jobs, Pending
 from mlship.fallback.worker import THREADS
-from tests.fallback.support import Answer, Program, ask, model, program, until
+from tests.fallback.support import Answer, Program, ask, model, program
+from tests.waiting import until
 
 ASKED = Asked("/invocations", "application/json", "r", b'{"inputs": [1]}')
 GIVEN = Given(200, "application/json", "7", b'{"predictions": [1]}')

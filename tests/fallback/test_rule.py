@@ -12,7 +12,8 @@ from statistics import median
 
 import pytest
 
-from tests.fallback.support import Program, ask, program, until
+from tests.fallback.support import Program, ask, program
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 

@@ -21,6 +21,7 @@ from mlship.policy.rollout import Hook
 from mlship.rollout import webhook
 from mlship.rollout.hooks import Hooks
 from mlship.rollout.state import HookAnswer
+from tests.waiting import until
 
 FACTS = {"model": "flight-delay", "version": "8", "weight": "0.1", "point": "before_step", "champion": ""}
 YES = HookAnswer(True)
@@ -100,13 +101,6 @@ def gone(pid: int) -> bool:
         return True
 
 
-def wait_until(holds: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-
-
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 @pytest.mark.parametrize(
     ("text", "said"),
@@ -124,7 +118,7 @@ def test_nothing_of_a_hook_outlives_its_answer(asked: Asked, tmp_path: Path, tex
     assert asked(script(tmp_path, text), "500ms") == HookAnswer(not said, said)
     assert time.monotonic() - begun < 5
     child = int((tmp_path / "child").read_text())
-    wait_until(lambda: gone(child))
+    until(lambda: gone(child))
 
 
 def test_endless_output_neither_fills_memory_nor_hides_the_last_lines(asked: Asked, tmp_path: Path) -> None:
@@ -145,7 +139,7 @@ def test_closing_ends_what_runs_and_lets_nothing_start(tmp_path: Path) -> None:
     found: list[HookAnswer] = []
     thread = threading.Thread(target=lambda: found.append(hooks.ask("before:0", {})))
     thread.start()
-    wait_until((tmp_path / "there").exists)
+    until((tmp_path / "there").exists)
     hooks.close()
     thread.join(10)
     assert found == [HookAnswer(False, "check.sh was ended by signal 9")]

@@ -90,7 +90,7 @@ class DockerEngine:
             restarts = int(inspected.get("RestartCount", 0))
             if first is None:
                 first = 0 if look.is_new(inspected) else restarts
-            died = one.state != "running" or restarts > first
+            died = look.is_over(inspected) or restarts > first
             if died or time.monotonic() > deadline:
                 what = f"{look.cause(inspected)} while it started" if died else f"is not ready after {timeout:g} s"
                 raise EngineError(

@@ -83,9 +83,18 @@ def is_new(inspected: Mapping[str, Any]) -> bool:
     return (began - made).total_seconds() < _YOUNG
 
 
+def is_over(inspected: Mapping[str, Any]) -> bool:
+    """Whether a container's run has ended, by its own record: a list of containers may be a moment old."""
+    return inspected.get("State", {}).get("Status") not in ("created", "running")
+
+
 def cause(inspected: Mapping[str, Any]) -> str:
-    """How a container's last run ended."""
+    """How a container's last run ended; one that runs again has no exit code any more."""
     state = inspected.get("State", {})
+    if not inspected:
+        return "was removed"
+    if state.get("Running") and not state.get("Restarting"):
+        return f"ended, and began again (restart {inspected.get('RestartCount', 0)})"
     if state.get("OOMKilled"):
         return "was killed for taking more memory than `serving: {memory: ...}` gives it"
     if code := state.get("ExitCode"):
