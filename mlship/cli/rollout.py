@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from mlship.policy.load import LoadedPolicy
     from mlship.rollout.hooks import Hooks
     from mlship.rollout.journal import RolloutView
+    from mlship.rollout.planfile import PlanFile
     from mlship.rollout.watch import RolloutResult, View
     from mlship.types import Candidate, LedgerEntry
 
@@ -62,7 +63,14 @@ def rollout(
     leave(result.exit_code)
 
 
-def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View | None = None) -> RolloutResult:
+def run(
+    loaded: LoadedPolicy,
+    home: Home,
+    *,
+    interval: float = 1.0,
+    view: View | None = None,
+    planned: PlanFile | None = None,
+) -> RolloutResult:
     """Roll the policy's candidate out, or carry on the rollout of it that was cut short.
 
     Parameters
@@ -73,9 +81,11 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
         Seconds between two looks.
     view
         Who watches; nobody by default.
+    planned
+        What candidate, champion and images have to be; from here to the promotion they are held to what they are now.
 
-    Raises ``GateFailed`` or ``Inconclusive`` when the candidate has not passed its gates, and what
-    ``Controller.run`` raises.
+    Raises ``MovedError`` when they are not what was planned, ``GateFailed`` or ``Inconclusive`` when the candidate has
+    not passed its gates, and what ``Controller.run`` raises.
     """
     from mlship.engines.front import front
     from mlship.engines.options import Setup, options, router_image
@@ -86,6 +96,8 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     from mlship.rollout import plan as plans
     from mlship.rollout.admission import admit, same_champion, within_budget
     from mlship.rollout.controller import Controller
+    from mlship.rollout.pins import pins
+    from mlship.rollout.planfile import hold
     from mlship.rollout.serve import serve
     from mlship.rollout.watch import Silent
 
@@ -102,9 +114,11 @@ def run(loaded: LoadedPolicy, home: Home, *, interval: float = 1.0, view: View |
     setup = Setup(front(policy.endpoint, loaded.resolve), options(policy, loaded.digest), router_image(policy))
     runner = engine(policy.rollout.engine, home, policy.model, setup, security=policy.gates.security)
     entries = ledger.entries(policy.model)
-    images = _images(loaded, candidate, entries)
     champion, latest = candidate.champion, journals.latest(home, policy.model)
     under_way = latest is not None and latest.phase != "done"
+    if planned is not None:
+        hold(planned, pins(loaded, candidate, entries), latest if under_way else None)
+    images = _images(loaded, candidate, entries)
     if latest is not None and under_way:
         _same_candidate(latest, candidate.version.version)
     elif champion is not None and champion.version == candidate.version.version:
