@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from mlship.exhibits import Curves, Exhibit, Heat, Table
 from mlship.report import cells, figures, words
-from mlship.templates import template
+from mlship.report.page import page
 from mlship.types import Evaluation, GateResult, Status
 
 if TYPE_CHECKING:
-    from jinja2 import Template
     from markupsafe import Markup
 
 #: So many characters of exhibits at most, the worst rules' first; the rest is in the JSON report.
@@ -38,7 +35,7 @@ def render(evaluation: Evaluation) -> str:
     ordered = words.worst_first(evaluation.results)
     open_ones = [result for result in ordered if result.status not in (Status.PASSED, Status.SKIPPED)]
     gates = _gates(ordered)
-    return _template().render(
+    return page("report.html").render(
         evaluation=evaluation,
         version=version,
         champion=champion,
@@ -252,30 +249,3 @@ def _grid(heat: Heat) -> tuple[dict[str, Any], int]:
         "limit": (figures.share(heat.limit) if heat.shares else figures.number(heat.limit)) if is_beyond else None,
     }
     return content, 400 + 60 * (len(heat.x) + 2) * (min(len(rows), _MOST_ROWS) + 1)
-
-
-#: Control characters have no place in HTML, nor have halves of surrogate pairs in UTF-8.
-_IMPOSSIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
-
-
-def _clean(value: Any) -> Any:
-    """Whatever a template prints, as characters that a file can hold; escaping follows."""
-    if value is None:
-        return ""
-    return type(value)(_IMPOSSIBLE.sub("\ufffd", value)) if isinstance(value, str) else value
-
-
-@cache
-def _template() -> Template:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    path = template("report.html")
-    environment = Environment(
-        loader=FileSystemLoader(path.parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_clean,
-    )
-    return environment.get_template(path.name)

@@ -1,0 +1,231 @@
+"""Lines over the time of one rollout as SVG: straight or in steps, linear or by powers of ten, with what happened when."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import isfinite
+
+from markupsafe import Markup
+
+from mlship.report import figures
+from mlship.report.svg import Scale, coordinate, element, tick_labels
+
+_WIDTH, _HEIGHT = 520.0, 270.0
+_TOP, _RIGHT, _BOTTOM = 24.0, 14.0, 46.0
+_HALF_LETTER = 3.3
+#: (name of the axis, seconds of one unit), the largest that gives the axis some ticks.
+_UNITS = (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
+#: Ticks of a time axis in minutes or hours, which are not counted in tens.
+_ROUND = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
+#: Evidence is not drawn below this.
+LOWEST = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """One line."""
+
+    name: str
+    look: str
+    """Its class in the style sheet."""
+    points: tuple[tuple[float, float], ...]
+    """(seconds since the beginning, value); a value that is not finite breaks the line."""
+    stepped: bool = False
+    """It keeps its value until the next point."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One plot."""
+
+    title: str
+    y: str
+    """Name and unit of the axis."""
+    tracks: tuple[Track, ...]
+    span: float
+    """Seconds that the axis covers."""
+    marks: tuple[tuple[float, str], ...] = ()
+    """(seconds, a short name) of vertical lines."""
+    limit: tuple[float, str] | None = None
+    """A horizontal line, and what it is called."""
+    powers: bool = False
+    """The axis goes by powers of ten."""
+    percent: bool = False
+    """Values are shares, and written in percent."""
+    note: str = ""
+
+
+def draw(plot: Timeline) -> Markup:
+    """The plot without its legend."""
+    values = [y for track in plot.tracks for _, y in track.points]
+    if plot.limit is not None:
+        values.append(plot.limit[0])
+    up, ticks, labels = _powers(values) if plot.powers else _straight(values, percent=plot.percent)
+    left = 30.0 + 2 * _HALF_LETTER * max(map(len, labels), default=1)
+    across = Scale(0.0, max(plot.span, 1e-3), left, _WIDTH - _RIGHT)
+    place = _power if plot.powers else _itself
+    parts = _axes(plot, across, up, list(zip(ticks, labels, strict=True)))
+    parts += [part for at, name in _apart(plot.marks, across) for part in _mark(across(at), name)]
+    if plot.limit is not None:
+        parts += _limit(place(plot.limit[0]), plot.limit[1], across, up)
+    for track in reversed(plot.tracks):  # the first on top
+        points = tuple((x, place(y)) for x, y in track.points)
+        parts += _track(replace(track, points=points), across, up)
+    return element(
+        "svg",
+        element("title", plot.title),
+        element("desc", describe(plot)),
+        *parts,
+        class_="plot",
+        viewBox=f"0 0 {_WIDTH:.0f} {_HEIGHT:.0f}",
+        role="img",
+    )
+
+
+def describe(plot: Timeline) -> str:
+    """The plot in words, for who cannot see it: where each line begins, how far it goes, where it ends."""
+    said = []
+    for track in plot.tracks:
+        values = [y for _, y in track.points if isfinite(y)]
+        if values:
+            first, last, most = (_said(plot, each) for each in (values[0], values[-1], max(values)))
+            said.append(f"{track.name}: from {first} to {last}, at most {most}")
+    limit = f" Limit: {_said(plot, plot.limit[0])}, {plot.limit[1]}." if plot.limit else ""
+    return f"{plot.y}, over {unit(plot.span)[0]}. {'; '.join(said)}.{limit}"
+
+
+def unit(span: float) -> tuple[str, float]:
+    """(name, seconds) of the unit in which a time span is drawn."""
+    return next(((name, size) for name, size in _UNITS if span >= 2 * size), _UNITS[-1])
+
+
+def _itself(value: float) -> float:
+    return value
+
+
+def _power(value: float) -> float:
+    return math.log10(max(value, LOWEST)) if isfinite(value) else value
+
+
+def _said(plot: Timeline, value: float) -> str:
+    return figures.share(value) if plot.percent else figures.number(value)
+
+
+def _straight(values: Sequence[float], *, percent: bool) -> tuple[Scale, list[float], list[str]]:
+    """From zero to the next tick above everything."""
+    factor = 100.0 if percent else 1.0
+    most = max([value * factor for value in values if isfinite(value)], default=0.0) or 1.0
+    scale = Scale(0.0, most, 0.0, 1.0)
+    ticks = scale.ticks()
+    if ticks[-1] < most * 0.999 and len(ticks) > 1:
+        ticks.append(ticks[-1] + ticks[1] - ticks[0])
+    top = max(most, ticks[-1])
+    labels = [f"{label}%" if percent else label for label in tick_labels(ticks)]
+    return Scale(0.0, top / factor, _HEIGHT - _BOTTOM, _TOP), [tick / factor for tick in ticks], labels
+
+
+def _powers(values: Sequence[float]) -> tuple[Scale, list[float], list[str]]:
+    """Whole powers of ten around everything; ticks at every, every second, every third of them..."""
+    logs = [_power(value) for value in values if isfinite(value)] or [0.0]
+    low, high = math.floor(min(logs) + 1e-9), math.ceil(max(logs) - 1e-9)
+    high = max(high, low + 1)
+    step = max(1, math.ceil((high - low) / 6))
+    powers = [power for power in range(low, high + 1) if power % step == 0]
+    labels = [figures.number(10.0**power) if power < 6 else f"1e{power}" for power in powers]
+    return Scale(low, high, _HEIGHT - _BOTTOM, _TOP), [float(power) for power in powers], labels
+
+
+def _axes(plot: Timeline, across: Scale, up: Scale, ticks: list[tuple[float, str]]) -> list[Markup]:
+    parts = []
+    for tick, label in ticks:
+        y = up(tick)
+        parts.append(element("line", class_="grid", x1=across.start, x2=across.end, y1=y, y2=y))
+        parts.append(element("text", label, class_="tick", x=across.start - 7, y=y + 3.8, text_anchor="end"))
+    name, size = unit(plot.span)
+    times = _times(plot.span / size)
+    for tick, label in zip(times, tick_labels(times), strict=True):
+        x = across(tick * size)
+        place = min(x, _WIDTH - 2 - _HALF_LETTER * len(label))
+        parts.append(element("text", label, class_="tick", x=place, y=up.start + 17, text_anchor="middle"))
+    parts.append(element("line", class_="axis", x1=across.start, x2=across.end, y1=up.start, y2=up.start))
+    middle = (across.start + across.end) / 2
+    parts.append(
+        element("text", f"{name} since it began", class_="name", x=middle, y=_HEIGHT - 6, text_anchor="middle")
+    )
+    y = (up.start + up.end) / 2
+    turned = f"rotate(-90 12 {coordinate(y)})"
+    parts.append(element("text", plot.y, class_="name", x=12.0, y=y, text_anchor="middle", transform=turned))
+    return parts
+
+
+def _times(span: float) -> list[float]:
+    """Round times from zero, about six."""
+    if span < 6:
+        return Scale(0.0, max(span, 1e-3), 0, 1).ticks(6)
+    step = next((each for each in _ROUND if span / each <= 7), None)
+    if step is None:
+        return Scale(0.0, span, 0, 1).ticks(6)
+    return [float(number * step) for number in range(int(span / step) + 1)]
+
+
+def _track(track: Track, across: Scale, up: Scale) -> list[Markup]:
+    """The line in pieces; a point without neighbours is a dot."""
+    parts = []
+    for run in _runs(track.points):
+        places = [(across(x), up(y)) for x, y in run]
+        if track.stepped:
+            places = [corner for i, (x, y) in enumerate(places) for corner in _corner(places, i, x, y)]
+        if len(places) == 1:
+            x, y = places[0]
+            parts.append(element("circle", class_=f"point {track.look}", cx=x, cy=y, r=2.6))
+        else:
+            drawn = " ".join(f"{coordinate(x)},{coordinate(y)}" for x, y in places)
+            parts.append(element("polyline", class_=f"line {track.look}", points=drawn))
+    return parts
+
+
+def _corner(places: list[tuple[float, float]], i: int, x: float, y: float) -> list[tuple[float, float]]:
+    return [(x, y)] if i == 0 else [(x, places[i - 1][1]), (x, y)]
+
+
+def _runs(points: Sequence[tuple[float, float]]) -> list[list[tuple[float, float]]]:
+    runs: list[list[tuple[float, float]]] = [[]]
+    for x, y in points:
+        if isfinite(x) and isfinite(y):
+            runs[-1].append((x, y))
+        elif runs[-1]:
+            runs.append([])
+    return [run for run in runs if run]
+
+
+def _apart(marks: Sequence[tuple[float, str]], across: Scale) -> list[tuple[float, str]]:
+    """Marks with their names, but for names that would lie on the one before."""
+    found: list[tuple[float, str]] = []
+    free = -math.inf
+    for at, name in marks:
+        if not isfinite(at):
+            continue
+        x = across(at)
+        shown = name if x - _HALF_LETTER * len(name) >= free else ""
+        if shown:
+            free = x + _HALF_LETTER * len(name) + 4
+        found.append((at, shown))
+    return found
+
+
+def _mark(x: float, name: str) -> list[Markup]:
+    parts = [element("line", class_="marked", x1=x, x2=x, y1=_TOP - 4, y2=_HEIGHT - _BOTTOM)]
+    if name:
+        place = min(max(x, _HALF_LETTER * len(name)), _WIDTH - _HALF_LETTER * len(name))
+        parts.append(element("text", name, class_="marked", x=place, y=_TOP - 9, text_anchor="middle"))
+    return parts
+
+
+def _limit(value: float, name: str, across: Scale, up: Scale) -> list[Markup]:
+    y = up(value)
+    return [
+        element("line", class_="threshold", x1=across.start, x2=across.end, y1=y, y2=y),
+        element("text", name, class_="threshold", x=across.start + 6, y=y - 5, text_anchor="start"),
+    ]
