@@ -3,37 +3,36 @@
 from __future__ import annotations
 
 import sys
-from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlship.cli.common import PolicyArgument, context, emit_json, leave
-from mlship.errors import Exit, UsageError
+from mlship.cli.common import PolicyArgument, context, leave
+from mlship.cli.telling import Format, FormatOption, ReportsOption
+from mlship.errors import Exit, RegistryError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
-class PlanFormat(StrEnum):
-    """How a plan is written to stdout."""
-
-    TEXT = "text"
-    JSON = "json"
-    MARKDOWN = "markdown"
-    GITHUB = "github"
+    from mlship.rollout.planfile import PlanFile
+    from mlship.rollout.prospect import Prospect
 
 
 def plan(
     ctx: typer.Context,
     policy: PolicyArgument,
+    *,
     rate: Annotated[
         str | None,
         typer.Option(help="Requests a second, such as 50/s, instead of what endpoint or policy tell."),
     ] = None,
-    output: Annotated[
-        PlanFormat, typer.Option("--format", help="How to write the result to stdout.")
-    ] = PlanFormat.TEXT,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="FILE", help="Keep the plan in a file, for `mlship ship --plan FILE`."),
+    ] = None,
+    output: FormatOption = Format.TEXT,
+    report: ReportsOption = None,
 ) -> None:
     """Show what a promotion would do now, and what each stage will be able to see.
 
@@ -41,21 +40,59 @@ def plan(
     time it takes, and the smallest regression that so many requests show with a chance of 80 %.
 
     Nothing is changed. What cannot be found (a registry that is away, no candidate) is said, and the rest told; the
-    exit code is 3 only when nothing can be told.
+    exit code is 3 only when nothing can be told, or when a plan was to be kept and there is no candidate.
+
+    With --out, versions, digests and proofs are kept in a file: `mlship ship --plan FILE` does that, or refuses.
+
+    \b
+    Examples:
+      mlship plan mlship.yaml
+      mlship plan mlship.yaml --rate 50/s --format markdown
+      mlship plan mlship.yaml --out plan.json
     """
+    import dataclasses
+
+    from mlship.cli import plan_checks as checks
     from mlship.cli import plan_views as views
+    from mlship.cli.telling import Told, destinations, tell
     from mlship.policy.load import load_policy
+    from mlship.rollout import planfile
     from mlship.rollout.prospect import prospect
 
-    per_second = _rate(rate)
+    per_second, files = _rate(rate), destinations(report, page=False)
+    if out is not None:
+        planfile.destination(out)
     loaded = load_policy(policy)
     found = prospect(loaded, context(ctx).home, rate=per_second, say=_say())
-    if output is PlanFormat.JSON:
-        emit_json(views.document(found))
-    else:
-        render = {PlanFormat.TEXT: views.text, PlanFormat.MARKDOWN: views.markdown, PlanFormat.GITHUB: views.github}
-        sys.stdout.write(render[output](found) + "\n")
+    if out is not None and found.pins is not None:
+        planfile.write(_plan(found), out)
+        next_ = f"mlship ship {loaded.path} --plan {out}" if loaded.policy.rollout is not None else found.next
+        found = dataclasses.replace(found, plan_file=str(out), next=next_)
+    told = Told(
+        lambda: views.text(found),
+        lambda: views.document(found),
+        lambda: views.markdown(found),
+        lambda: checks.checklist(found, loaded),
+        outputs=checks.outputs(found.pins),
+    )
+    tell(told, output, files)
+    if out is not None and found.pins is None:
+        raise RegistryError(
+            f"no plan was written: {'; '.join(found.missing) or 'the candidate is not known'}", where=str(out)
+        )
     leave(Exit.PASSED if found.told else Exit.UNREACHABLE)
+
+
+def _plan(found: Prospect) -> PlanFile:
+    """Made now, by whoever runs this."""
+    import time
+    from importlib.metadata import version
+
+    from mlship.ledger import who
+    from mlship.rollout.planfile import PlanFile
+
+    assert found.pins is not None, "plan has looked"
+    return PlanFile(found.pins, time.time(), who(), version("mlship"))
 
 
 def _say() -> Callable[[str], None]:

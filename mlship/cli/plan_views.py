@@ -1,4 +1,4 @@
-"""A prospect as people and machines read it: aligned text, Markdown, GitHub's workflow commands, JSON."""
+"""A prospect as people and programs read it: aligned text, Markdown, JSON."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from mlship.policy.units import format_duration, format_percent
 from mlship.rollout.outlook import pace, rounded, share, span
 from mlship.rollout.plan import StepKind
+from mlship.rollout.planfile import pinned
 
 if TYPE_CHECKING:
     from mlship.rollout.foresee import Certificate, Foresight, Sight, Stage, Traffic
@@ -21,7 +22,7 @@ _HEADINGS = ("", "stage", "bake", "canary requests", "takes", "sees errors", "se
 def text(found: Prospect) -> str:
     """For a terminal."""
     names = max(len(name) for name, _ in _facts(found))
-    lines = [_title(found), ""]
+    lines = [title(found), ""]
     lines += [f"  {name:<{names}}  {what}" for name, what in _facts(found)]
     if found.foresight is not None:
         rows = [_HEADINGS, *_rows(found, found.foresight)]
@@ -31,14 +32,15 @@ def text(found: Prospect) -> str:
     if found.remarks:
         lines.append("")
         for remark in found.remarks:
-            lines += [f"warning: {_place(remark.location)}: {remark.what}", f"  {remark.hint}"]
+            lines += [f"warning: {place(remark.location)}: {remark.what}", f"  {remark.hint}"]
+    lines += ["", f"written: {found.plan_file}"] if found.plan_file else []
     lines += ["", f"next: {found.next}"] if found.next else []
     return "\n".join(lines)
 
 
 def markdown(found: Prospect) -> str:
     """For a pull request."""
-    lines = [f"### {_title(found)}", ""]
+    lines = [f"### {title(found)}", ""]
     lines += [f"- **{name}**: {what}" for name, what in _facts(found)]
     if found.foresight is not None:
         lines += ["", f"| {' | '.join(_HEADINGS)} |", "|---" * len(_HEADINGS) + "|"]
@@ -46,16 +48,9 @@ def markdown(found: Prospect) -> str:
         lines += ["", *(f"- {note}" for note in _notes(found))]
     lines += ["", *(f"> not found: {what}" for what in found.missing)] if found.missing else []
     if found.remarks:
-        lines += ["", *(f"> **warning** {_place(one.location)}: {one.what} ({one.hint})" for one in found.remarks)]
+        lines += ["", *(f"> **warning** {place(one.location)}: {one.what} ({one.hint})" for one in found.remarks)]
     lines += ["", f"Next: `{found.next}`"] if found.next else []
     return "\n".join(lines)
-
-
-def github(found: Prospect) -> str:
-    """Markdown, after one workflow command for each warning, so that it is shown at the policy."""
-    said = [f"{_place(one.location)}: {one.what}; {one.hint}" for one in found.remarks]
-    commands = [f"::warning file={_escaped(found.policy, True)}::{_escaped(one)}" for one in [*said, *found.missing]]
-    return "\n".join([*commands, markdown(found)])
 
 
 def document(found: Prospect) -> dict[str, Any]:
@@ -68,12 +63,14 @@ def document(found: Prospect) -> dict[str, Any]:
     if plain["foresight"]:
         del plain["foresight"]["stages"]
     for remark in plain["remarks"]:
-        remark["location"] = _place(remark["location"])
+        remark["location"] = place(remark["location"])
     del plain["told"]
+    plain["pins"] = None if found.pins is None else pinned(found.pins)
     return plain
 
 
-def _title(found: Prospect) -> str:
+def title(found: Prospect) -> str:
+    """Who would replace whom, in a sentence."""
     if found.candidate is None:
         return f"{found.model}: the candidate is not known"
     if found.champion is None:
@@ -208,19 +205,12 @@ def _line(row: tuple[str, ...], widths: list[int]) -> str:
     return ("  " + "  ".join(cells)).rstrip()
 
 
-def _place(location: tuple[object, ...]) -> str:
+def place(location: tuple[object, ...]) -> str:
     """`step 2`, `rollout.certify.errors`; people count steps from 1, and so does the table."""
     for part in location:
         if isinstance(part, int):
             return f"step {part + 1}"
     return ".".join(str(part) for part in location)
-
-
-def _escaped(value: str, part: bool = False) -> str:
-    """As workflow commands want it."""
-    for char, code in (("%", "%25"), ("\r", "%0D"), ("\n", "%0A"), *(((":", "%3A"), (",", "%2C")) if part else ())):
-        value = value.replace(char, code)
-    return value
 
 
 def _finite(value: Any) -> Any:

@@ -55,12 +55,19 @@ def document(plan: PlanFile) -> dict[str, Any]:
         "made": {"at": round(plan.at, 3), "by": plan.who, "mlship": plan.mlship},
         "model": pins.model,
         "policy": {"path": pins.policy, "digest": pins.policy_digest},
+        **pinned(pins),
+    }
+    return {**body, "checksum": checksum(body)}
+
+
+def pinned(pins: Pins) -> dict[str, Any]:
+    """What is in the registry and the ledger, as JSON says it."""
+    return {
         "candidate": _arm(pins.candidate),
         "champion": _arm(pins.champion),
         "evaluation": _proved(pins.evaluation),
         "latency": _proved(pins.latency),
     }
-    return {**body, "checksum": checksum(body)}
 
 
 def checksum(body: Mapping[str, Any]) -> str:

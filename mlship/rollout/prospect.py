@@ -18,6 +18,7 @@ from mlship.rollout import arrivals, views
 from mlship.rollout.admission import admit, same_champion, within_budget
 from mlship.rollout.foresee import Foresight, Traffic, foresee
 from mlship.rollout.outlook import Remark, known, remarks
+from mlship.rollout.pins import Pins, pins
 from mlship.rollout.plan import PlanStep, guards, steps
 from mlship.types import Candidate, LedgerEntry, ModelVersion
 
@@ -69,6 +70,10 @@ class Prospect:
     """What could not be found, each in a sentence."""
     next: str
     """The command to run now."""
+    pins: Pins | None = None
+    """Everything that the promotion would rest on, by digest; None while the candidate is not known."""
+    plan_file: str = ""
+    """Where that was written to; empty when nobody asked."""
     told: bool = field(default=True)
     """False: neither the registry, nor the ledger, nor the policy tells anything about a promotion."""
 
@@ -129,6 +134,7 @@ def prospect(
         tuple(remarks(policy.rollout, foresight, traffic)) if policy.rollout is not None and foresight else (),
         tuple(missing),
         _next(loaded, candidate, proofs, under_way),
+        pins(loaded, candidate, entries) if candidate is not None else None,
         told=bool(candidate is not None or entries or policy.rollout is not None),
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mlship.cli import plan_checks as checks
 from mlship.cli import plan_views as views
 from mlship.cli.main import main
 from mlship.cli.plan import _rate
@@ -18,6 +19,7 @@ from mlship.home import Home
 from mlship.ledger import Ledger
 from mlship.policy.load import LoadedPolicy, load_policy
 from mlship.registry import Registry
+from mlship.report import github
 from mlship.rollout import arrivals
 from mlship.rollout.foresee import Traffic
 from mlship.rollout.outlook import rounded, span
@@ -199,9 +201,12 @@ def test_every_format_tells_the_same(loaded: LoadedPolicy, tmp_path: Path) -> No
     }
     markdown = views.markdown(found)
     assert "| 2 | 1% | 5m | 150 | 5m | 0.5% -> " in markdown
-    github = views.github(found).splitlines()
-    assert github[0].startswith(f"::warning file={loaded.path}::step 2: 1%25 of 50/s for 5m is 150 canary requests")
-    assert "\n".join(github[2:]) == markdown
+    (warned, missing) = github.commands(checks.checklist(found, loaded))
+    assert warned.startswith(
+        f"::warning file={loaded.path},line=11,col=20,title=mlship plan%3A rollout step 2::step 2: 1%25 "
+    )
+    assert "%0Anext: 223 requests would show" in warned
+    assert "there is no registry here yet" in missing
     assert "warning: step 2: 1% of 50/s for 5m" in views.text(found)
 
 
