@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "validate",
         "Check policies offline: syntax, units, references, contradictions.",
     ),
+    "policy": ("mlship.cli.policy", "policy", "Test a policy with figures of your own, or compare two."),
     "plan": (
         "mlship.cli.plan",
         "plan",
@@ -77,23 +78,40 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "schema": ("mlship.cli.schema", "schema", "Print the policy's JSON Schema, for completion in editors."),
 }
 
+#: The commands below a command: `mlship policy test`.
+BELOW: dict[str, dict[str, tuple[str, str, str]]] = {
+    "policy": {
+        "diff": (
+            "mlship.cli.policy.diff",
+            "diff",
+            "Tell what differs between two policies, and what of it is looser or stricter.",
+        ),
+    },
+}
+_HELP = {"help_option_names": ["-h", "--help"]}
+
 
 class _Loaded(Mapping[str, Any]):
-    """The commands by name; a look-up imports the command's module."""
+    """The commands of a table by name; a look-up imports the command's module."""
+
+    def __init__(self, table: Mapping[str, tuple[str, str, str]]) -> None:
+        self._table = table
 
     def __getitem__(self, name: str) -> Any:
-        module, function, _ = COMMANDS[name]
+        module, function, _ = self._table[name]
         single = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
-        single.command(name, context_settings={"help_option_names": ["-h", "--help"]})(
-            getattr(import_module(module), function)
-        )
+        if self._table is COMMANDS and name in BELOW:
+            settings: dict[str, Any] = {"cls": _below(name), "no_args_is_help": True, "context_settings": _HELP}
+            single.callback(**settings)(getattr(import_module(module), function))
+        else:
+            single.command(name, context_settings=_HELP)(getattr(import_module(module), function))
         return typer.main.get_command(single)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(COMMANDS)
+        return iter(self._table)
 
     def __len__(self) -> int:
-        return len(COMMANDS)
+        return len(self._table)
 
 
 class Interrupted(Exception):
@@ -107,9 +125,11 @@ class NobodyReads(Exception):
 class Commands(TyperGroup):
     """A group whose help needs none of its commands' modules."""
 
+    table: Mapping[str, tuple[str, str, str]] = COMMANDS
+
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
-        self.commands = _Loaded()  # type: ignore[assignment]  # only ever read here, where typer declares a mutable one
+        self.commands = _Loaded(self.table)  # type: ignore[assignment]  # only ever read here, where typer declares a mutable one
 
     def invoke(self, ctx: Any) -> Any:
         """Let an interruption through to the boundary, which tells it; typer would end with 130 and no word."""
@@ -123,10 +143,15 @@ class Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:
         """Names in the order of the table."""
         del ctx
-        return list(COMMANDS)
+        return list(self.table)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the table."""
         del ctx
         with formatter.section("Commands"):
-            formatter.write_dl([(name, line) for name, (_, _, line) in COMMANDS.items()])
+            formatter.write_dl([(name, line) for name, (_, _, line) in self.table.items()])
+
+
+def _below(name: str) -> type[Commands]:
+    """The group of the commands below a command."""
+    return type(f"Below{name.title()}", (Commands,), {"table": BELOW[name]})

@@ -93,10 +93,25 @@ def examine(
     With `data`, the data files that it names must exist and have the columns that it names. `also` is a lint that
     needs rooms above this one.
     """
-    file = str(path)
-    text = read_text(path, file)
+    text = read_text(path, str(path))
     if isinstance(text, Fault):
         return Checked((text,), None)
+    return examine_text(text, path, str(path), environ, data=data, also=also)
+
+
+def examine_text(
+    text: str,
+    path: Path,
+    file: str,
+    environ: Environment[str, str] | None = None,
+    *,
+    data: bool = True,
+    also: Callable[[Subject], Iterable[Fault]] | None = None,
+) -> Checked:
+    """Like `examine`, of a text that is known already: the policy at `path` as it was, say, in another revision.
+
+    Faults name it as `file`; paths in it are relative to the directory of `path`.
+    """
     source = Source.of(file, text)
     tree, faults = parse(text, source)
     if tree is None:

@@ -1,0 +1,12 @@
+"""`mlship policy`: commands about the policy itself. Neither registry nor data is needed."""
+
+from __future__ import annotations
+
+
+def policy() -> None:
+    """Test a policy with figures of your own, or compare two.
+
+    \b
+    Examples:
+      mlship policy diff mlship.yaml mlship.yaml
+    """
