@@ -12,6 +12,11 @@ from typer.core import TyperGroup
 #: name: (module, function, one line for `mlship --help`: the first line of the function's docstring)
 COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("mlship.cli.demo", "command", "Watch real models, on real flights, be promoted, refused and rolled back."),
+    "init": (
+        "mlship.cli.init",
+        "init",
+        "Draft a policy from the champion's own figures, with a workflow and pre-commit hooks.",
+    ),
     "validate": (
         "mlship.cli.validate",
         "validate",
@@ -75,6 +80,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "down": ("mlship.cli.down", "down", "Stop router and servers; traffic ends. Registry, ledger and journals stay."),
     "history": ("mlship.cli.history", "history", "Show who did what, when, and on which evidence; the newest last."),
+    "why": ("mlship.cli.why", "why", "Tell why a version serves or does not, with the evidence behind it."),
     "schema": ("mlship.cli.schema", "schema", "Print the policy's JSON Schema, for completion in editors."),
 }
 

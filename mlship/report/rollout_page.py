@@ -6,13 +6,14 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mlship.report import figures
 from mlship.report.account import Account, Arm, Event, SignalSeen, Step, Stretch, Why
 from mlship.report.page import page
 from mlship.report.stretches import thinned
-from mlship.report.timeline import LOWEST, Timeline, Track, draw, unit
+from mlship.report.timeline import LOWEST, Axis, Timeline, Track, draw, unit
 from mlship.report.words import MARKS
 from mlship.types import LATENCY_BOUNDS_MS, Status
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _POINTS = 60
 #: Rows of the table behind a plot.
 _ROWS = 20
+#: Colours of signals: red is the limit's.
+_COLOURS = (0, 1, 2, 3, 5, 6, 4)
 _DASHES = ("", " dashed", " dotted", " mixed")
 _WORDS = {
     "promoted": "promoted",
@@ -98,49 +101,39 @@ def sentence(account: Account) -> str:
 
 def plots(account: Account) -> list[Drawn]:
     """Every plot that there is something to draw for."""
-    span_ = max(account.ended - account.began, 1e-3)
     stretches = list(account.stretches)
     coarse = grouped(stretches, _POINTS)
-    marks = tuple((step.entered, str(step.number)) for step in account.steps if step.entered is not None)
+    axis = _axis(account)
     what = "users" if account.users else "requests"
-    steps_note = "Upright lines: where a step begins, by its number." if marks else ""
+    steps_note = "Upright lines: where a step begins, by its number." if axis.marks else ""
     found = []
-    weights = (*account.weights, (span_, account.weights[-1][1]))
+    weights = (*account.weights, (axis.end, account.weights[-1][1]))
     found.append(
         _weight(
             Timeline(
                 "Weight of the canary",
                 "share of the traffic",
                 (Track("canary", "candidate", weights, stepped=True),),
-                span_,
-                marks,
+                axis,
                 percent=True,
-                note=steps_note,
-            )
+            ),
+            steps_note,
         )
     )
     if not stretches:
         return found
-    found.append(
-        _compared(
-            f"{what.capitalize()} per second", f"{what} per second", coarse, span_, marks, lambda arm, s: _rate(arm, s)
-        )
-    )
-    found.append(_evidence_plot(account, grouped(stretches, 4 * _POINTS), span_, marks))
+    found.append(_compared((f"{what.capitalize()} per second", f"{what} per second"), coarse, axis, _rate))
+    found.append(_evidence_plot(account, grouped(stretches, 4 * _POINTS), axis))
     if any(arm.errors for one in coarse for arm in (one.stable, one.canary)):
-        found.append(
-            _compared("Errors", f"share of the {what}", coarse, span_, marks, lambda arm, _s: _share(arm), percent=True)
-        )
+        found.append(_compared(("Errors", f"share of the {what}"), coarse, axis, _share, percent=True))
     for name, share in (("p50", 0.5), ("p99", 0.99)):
         if any(arm.latency for one in coarse for arm in (one.stable, one.canary)):
             found.append(
                 _compared(
-                    f"Latency, {name}",
-                    "milliseconds",
+                    (f"Latency, {name}", "milliseconds"),
                     coarse,
-                    span_,
-                    marks,
-                    lambda arm, _s, share=share: quantile(arm, share),  # type: ignore[misc]  # a default binds it
+                    axis,
+                    partial(_quantile, share),
                     note="Upper bound of the histogram's bucket; a failed request counts as slower than everything.",
                 )
             )
@@ -186,24 +179,32 @@ def span(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172800 else f"{seconds / 86400:.1f} d"
 
 
-def _weight(plot: Timeline) -> Drawn:
+def _axis(account: Account) -> Axis:
+    """From the beginning; from shortly before the first step where the servers took long to start."""
+    entered = [(step.entered, str(step.number)) for step in account.steps if step.entered is not None]
+    end = max(account.ended - account.began, 1e-3)
+    first = entered[0][0] if entered else 0.0
+    start = max(0.0, first - 0.05 * (end - first)) if first > 0.15 * end else 0.0
+    return Axis(start, end, tuple(entered))
+
+
+def _weight(plot: Timeline, note: str) -> Drawn:
     points = plot.tracks[0].points[:-1]
     rows = tuple((_clock(at), figures.share(weight)) for at, weight in points)
-    return Drawn(plot.title, plot.note, draw(plot), (), ("after", "canary's share from then on"), rows)
+    return Drawn(plot.title, note, draw(plot), (), ("after", "canary's share from then on"), rows)
 
 
 def _compared(
-    title: str,
-    y: str,
+    names: tuple[str, str],
     stretches: Sequence[Stretch],
-    span_: float,
-    marks: tuple[tuple[float, str], ...],
+    axis: Axis,
     value: Callable[[Arm, Stretch], float],
     *,
     percent: bool = False,
     note: str = "",
 ) -> Drawn:
-    """Both arms in one plot."""
+    """Both arms in one plot; `names` are the plot's and its axis's."""
+    title, y = names
     tracks = tuple(
         Track(name, look, tuple(_broken([(one, value(arm(one), one)) for one in stretches])))
         for name, look, arm in (
@@ -211,7 +212,7 @@ def _compared(
             ("stable", "champion dashed", lambda one: one.stable),
         )
     )
-    plot = Timeline(title, y, tracks, span_, marks, percent=percent, note=note)
+    plot = Timeline(title, y, tracks, axis, percent=percent)
     said = figures.share if percent else figures.number
     rows = tuple(
         (_clock(one.end), said(_none(value(one.canary, one))), said(_none(value(one.stable, one))))
@@ -221,20 +222,17 @@ def _compared(
     return Drawn(title, note, draw(plot), legend, ("after", "canary", "stable"), rows)
 
 
-def _evidence_plot(
-    account: Account, stretches: Sequence[Stretch], span_: float, marks: tuple[tuple[float, str], ...]
-) -> Drawn:
+def _evidence_plot(account: Account, stretches: Sequence[Stretch], axis: Axis) -> Drawn:
     names = [one.name for one in account.signals]
     tracks = [Track("together", "total", tuple((one.end, max(one.total, LOWEST)) for one in stretches))]
     for index, name in enumerate(names):
         points = tuple((one.end, max(dict(one.evidence).get(name, math.nan), LOWEST)) for one in stretches)
-        tracks.append(Track(name, f"s{index % 7}{_DASHES[index % 4]}", points))
+        tracks.append(Track(name, f"s{_COLOURS[index % 7]}{_DASHES[index % 4]}", points))
     plot = Timeline(
         "Evidence against the canary",
         "e-value",
         tuple(tracks),
-        span_,
-        marks,
+        axis,
         limit=(account.limit, f"{account.limit:g} rolls it back"),
         powers=True,
     )
@@ -264,7 +262,11 @@ def _rate(arm: Arm, stretch: Stretch) -> float:
     return arm.requests / stretch.seconds if stretch.seconds > 0 else math.nan
 
 
-def _share(arm: Arm) -> float:
+def _quantile(share: float, arm: Arm, _stretch: Stretch) -> float:
+    return quantile(arm, share)
+
+
+def _share(arm: Arm, _stretch: Stretch) -> float:
     return min(arm.errors, arm.requests) / arm.requests if arm.requests else math.nan
 
 
@@ -313,10 +315,16 @@ def _step(step: Step) -> dict[str, object]:
         "number": step.number,
         "traffic": {"approve": "approval", "pause": f"pause at {step.traffic}"}.get(step.kind, step.traffic),
         "asked": step.asked or "-",
-        "seen": "-" if step.seconds is None else f"{span(step.seconds)}, {figures.things(step.requests or 0, 'request')}",
+        "seen": "-"
+        if step.seconds is None
+        else f"{span(step.seconds)}, {figures.things(step.requests or 0, 'request')}",
         "entered": "-" if step.entered is None else _clock(step.entered),
         "state": {"left": "ended here", "now": "under way"}.get(step.state, step.state),
     }
+
+
+def _requests_of(step: Step) -> str:
+    return figures.things(step.requests or 0, "request")
 
 
 def _event(account: Account, one: Event) -> dict[str, object]:

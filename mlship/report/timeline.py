@@ -1,4 +1,4 @@
-"""Lines over the time of one rollout as SVG: straight or in steps, linear or by powers of ten, with what happened when."""
+"""Lines over the time of one rollout as SVG: straight or in steps, linear or by powers of ten."""
 
 from __future__ import annotations
 
@@ -37,6 +37,21 @@ class Track:
 
 
 @dataclass(frozen=True, slots=True)
+class Axis:
+    """The time that every plot of one rollout covers, in seconds since it began."""
+
+    start: float
+    end: float
+    marks: tuple[tuple[float, str], ...] = ()
+    """(seconds, a short name) of upright lines."""
+
+    @property
+    def span(self) -> float:
+        """Seconds that it covers."""
+        return max(self.end - self.start, 1e-3)
+
+
+@dataclass(frozen=True, slots=True)
 class Timeline:
     """One plot."""
 
@@ -44,17 +59,13 @@ class Timeline:
     y: str
     """Name and unit of the axis."""
     tracks: tuple[Track, ...]
-    span: float
-    """Seconds that the axis covers."""
-    marks: tuple[tuple[float, str], ...] = ()
-    """(seconds, a short name) of vertical lines."""
+    axis: Axis
     limit: tuple[float, str] | None = None
     """A horizontal line, and what it is called."""
     powers: bool = False
     """The axis goes by powers of ten."""
     percent: bool = False
     """Values are shares, and written in percent."""
-    note: str = ""
 
 
 def draw(plot: Timeline) -> Markup:
@@ -64,14 +75,14 @@ def draw(plot: Timeline) -> Markup:
         values.append(plot.limit[0])
     up, ticks, labels = _powers(values) if plot.powers else _straight(values, percent=plot.percent)
     left = 30.0 + 2 * _HALF_LETTER * max(map(len, labels), default=1)
-    across = Scale(0.0, max(plot.span, 1e-3), left, _WIDTH - _RIGHT)
+    across = Scale(plot.axis.start, plot.axis.start + plot.axis.span, left, _WIDTH - _RIGHT)
     place = _power if plot.powers else _itself
     parts = _axes(plot, across, up, list(zip(ticks, labels, strict=True)))
-    parts += [part for at, name in _apart(plot.marks, across) for part in _mark(across(at), name)]
+    parts += [part for at, name in _apart(plot.axis.marks, across) for part in _mark(across(at), name)]
     if plot.limit is not None:
         parts += _limit(place(plot.limit[0]), plot.limit[1], across, up)
     for track in reversed(plot.tracks):  # the first on top
-        points = tuple((x, place(y)) for x, y in track.points)
+        points = tuple((max(x, plot.axis.start), place(y)) for x, y in track.points)
         parts += _track(replace(track, points=points), across, up)
     return element(
         "svg",
@@ -93,7 +104,7 @@ def describe(plot: Timeline) -> str:
             first, last, most = (_said(plot, each) for each in (values[0], values[-1], max(values)))
             said.append(f"{track.name}: from {first} to {last}, at most {most}")
     limit = f" Limit: {_said(plot, plot.limit[0])}, {plot.limit[1]}." if plot.limit else ""
-    return f"{plot.y}, over {unit(plot.span)[0]}. {'; '.join(said)}.{limit}"
+    return f"{plot.y}, over {unit(plot.axis.end)[0]}. {'; '.join(said)}.{limit}"
 
 
 def unit(span: float) -> tuple[str, float]:
@@ -143,8 +154,8 @@ def _axes(plot: Timeline, across: Scale, up: Scale, ticks: list[tuple[float, str
         y = up(tick)
         parts.append(element("line", class_="grid", x1=across.start, x2=across.end, y1=y, y2=y))
         parts.append(element("text", label, class_="tick", x=across.start - 7, y=y + 3.8, text_anchor="end"))
-    name, size = unit(plot.span)
-    times = _times(plot.span / size)
+    name, size = unit(plot.axis.end)
+    times = _times(plot.axis.start / size, (plot.axis.start + plot.axis.span) / size)
     for tick, label in zip(times, tick_labels(times), strict=True):
         x = across(tick * size)
         place = min(x, _WIDTH - 2 - _HALF_LETTER * len(label))
@@ -160,14 +171,13 @@ def _axes(plot: Timeline, across: Scale, up: Scale, ticks: list[tuple[float, str
     return parts
 
 
-def _times(span: float) -> list[float]:
-    """Round times from zero, about six."""
-    if span < 6:
-        return Scale(0.0, max(span, 1e-3), 0, 1).ticks(6)
+def _times(start: float, end: float) -> list[float]:
+    """Round times, about six."""
+    span = end - start
     step = next((each for each in _ROUND if span / each <= 7), None)
-    if step is None:
-        return Scale(0.0, span, 0, 1).ticks(6)
-    return [float(number * step) for number in range(int(span / step) + 1)]
+    if span < 6 or step is None:
+        return Scale(start, end, 0, 1).ticks(6)
+    return [float(number * step) for number in range(math.ceil(start / step - 1e-9), int(end / step + 1e-9) + 1)]
 
 
 def _track(track: Track, across: Scale, up: Scale) -> list[Markup]:
