@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from mlship.cli.common import Format, FormatOption, PolicyArgument, context, emit_json, err, out
+from mlship.cli.common import Format, FormatOption, PolicyArgument, context, drawn, emit_json, out, steps
 from mlship.errors import ModelRefused, UsageError
 from mlship.types import Image, LedgerEntry, ModelVersion
 
@@ -245,8 +245,8 @@ def conclusion(built: Built) -> str:
 @contextmanager
 def told_on_stderr() -> Iterator[Told]:
     """Progress for as long as the build runs: one line a step, and on a terminal a bar below them."""
-    console = err()
-    if not console.is_terminal:
+    console = steps()
+    if not drawn(console):
         yield _Lines(console)
         return
     from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn

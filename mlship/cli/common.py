@@ -1,28 +1,40 @@
-"""What all commands share: output formats, the two consoles, and the one boundary that turns errors into exit codes."""
+"""What all commands share: the options before their name, the consoles, and how much is said."""
 
 from __future__ import annotations
 
-import json
+import os
 import sys
 from dataclasses import dataclass
-from enum import StrEnum
-from itertools import pairwise
+from enum import IntEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from mlship.cli.telling import Format, FormatOption, emit_json
 from mlship.home import Home
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-
-class Format(StrEnum):
-    """How results are written to stdout."""
-
-    TEXT = "text"
-    JSON = "json"
+__all__ = [
+    "Context",
+    "Format",
+    "FormatOption",
+    "Loudness",
+    "ModelArgument",
+    "PolicyArgument",
+    "columns",
+    "context",
+    "drawn",
+    "emit_json",
+    "err",
+    "leave",
+    "loudness",
+    "out",
+    "set_loudness",
+    "steps",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +45,14 @@ class Context:
     debug: bool
 
 
-FormatOption = Annotated[Format, typer.Option("--format", help="How to write the result to stdout.")]
+class Loudness(IntEnum):
+    """How much is said on stderr while a command runs. Errors, warnings and questions are said in any case."""
+
+    QUIET = 0
+    NORMAL = 1
+    VERBOSE = 2
+
+
 PolicyArgument = Annotated[Path, typer.Argument(help="The promotion policy (YAML).", metavar="POLICY")]
 ModelArgument = Annotated[str, typer.Argument(help="Name of the registered model.", metavar="MODEL")]
 
@@ -44,6 +63,19 @@ def context(ctx: typer.Context) -> Context:
     return found if found is not None else Context(Home.find(), debug=False)
 
 
+_loudness = [Loudness.NORMAL]
+
+
+def loudness() -> Loudness:
+    """What was asked for by `--quiet` or `--verbose`."""
+    return _loudness[0]
+
+
+def set_loudness(wanted: Loudness) -> None:
+    """Let it hold for the rest of this process."""
+    _loudness[0] = wanted
+
+
 def out() -> Console:
     """Where results go: stdout."""
     from rich.console import Console  # a command that prints plain lines starts faster without
@@ -52,27 +84,40 @@ def out() -> Console:
 
 
 def err() -> Console:
-    """Where progress and logs go: stderr."""
+    """Where errors, warnings and questions go: stderr, always."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=not sys.stderr.isatty())
 
 
-#: Whether this command has written its one JSON document.
-_emitted: list[bool] = []
+def steps() -> Console:
+    """Where progress goes: stderr, unless nobody wants to see it."""
+    console = err()
+    console.quiet = loudness() is Loudness.QUIET
+    return console
 
 
-def emit_json(document: Any) -> None:
-    """Write one JSON document to stdout, and nothing else there."""
-    _emitted.append(True)
-    sys.stdout.write(json.dumps(document, indent=2, sort_keys=False, default=str, allow_nan=False) + "\n")
+def drawn(console: Console) -> bool:
+    """Whether a picture that moves can be drawn on stderr: a terminal that can go back a line, and has an eye on it.
+
+    Colours that are asked for by FORCE_COLOR make no terminal of a log.
+    """
+    moves = console.is_terminal and not console.is_dumb_terminal and sys.stderr.isatty()
+    return moves and loudness() is Loudness.NORMAL
 
 
-def emit_failure(verdict: str, code: int, reason: str, hint: str = "") -> None:
-    """The JSON document of a command that was asked for one and failed before it could write its own."""
-    wanted = any(a == "--format=json" or (a, b) == ("--format", "json") for a, b in pairwise([*sys.argv, ""]))
-    if wanted and not _emitted:
-        emit_json({"verdict": verdict, "exit_code": int(code), "reason": reason, "hint": hint})
+def columns(*, terminal: bool = True) -> int | None:
+    """The width that a result is wrapped to: what COLUMNS says, else the terminal's; None where nobody says.
+
+    Parameters
+    ----------
+    terminal
+        Whether the result goes to one; a report in a file does not.
+    """
+    said = os.environ.get("COLUMNS", "")
+    if said.isdecimal() and int(said) > 0:
+        return int(said)
+    return os.get_terminal_size(sys.stdout.fileno()).columns if terminal and sys.stdout.isatty() else None
 
 
 def leave(code: int) -> NoReturn:

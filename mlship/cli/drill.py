@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlship.cli.common import Format, FormatOption, PolicyArgument, context, emit_json, err, leave, out
+from mlship.cli.common import Format, FormatOption, PolicyArgument, context, emit_json, err, leave, out, steps
 from mlship.drill.judge import Arm
 from mlship.errors import Exit, UsageError
 from mlship.types import Fault, LedgerEntry, Status
@@ -91,7 +91,7 @@ def run(loaded: LoadedPolicy, home: Home, engine: Engine, exercise: Exercise, en
 
     def say(text: str) -> None:
         told.append(text)
-        err().print(text, markup=False)
+        steps().print(text, markup=False)
 
     def note(reason: str, status: str) -> None:
         evidence = {"status": status, "policy": loaded.digest, "fault": str(exercise.fault), "arm": str(exercise.arm)}

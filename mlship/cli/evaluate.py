@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlship.cli.common import PolicyArgument, context, emit_json, leave, out
+from mlship.cli.common import PolicyArgument, context, leave, out
 from mlship.cli.progress import Progress, told_on_stderr
-from mlship.cli.reports import OutputOption, ReportFormat, ReportsOption
+from mlship.cli.telling import Format, FormatOption, ReportsOption, Told
 from mlship.errors import Exit, UsageError
 from mlship.types import Evaluation, LedgerEntry, Status
 
@@ -63,27 +62,32 @@ def evaluate(
     against: Annotated[
         str | None, typer.Option(help="Compare with this version instead of the champion; lets nobody onto traffic.")
     ] = None,
-    output: OutputOption = ReportFormat.TEXT,
+    output: FormatOption = Format.TEXT,
     report: ReportsOption = None,
 ) -> None:
     """Judge the candidate by every gate of the policy, against the champion.
 
     The result goes to stdout, to MLflow as a run of the experiment `mlship` (with the HTML report among its artifacts),
     and into the ledger. Progress goes to stderr.
+
+    \b
+    Examples:
+      mlship evaluate mlship.yaml
+      mlship evaluate mlship.yaml --only metrics --format json
+      mlship evaluate mlship.yaml --format github --report html=report.html --report junit=junit.xml
     """
-    from mlship.cli.reports import destinations, write
+    from mlship.cli.telling import destinations, tell
     from mlship.policy.load import load_policy
 
     for option, reference in (("--candidate", candidate), ("--against", against)):
         if reference is not None and not reference.strip():  # an unset variable of a script, as a rule
             raise UsageError(f"{option} is empty", hint="name a version: 7, @alias or latest")
-    files = destinations(report or [])
+    files = destinations(report)
     loaded = load_policy(policy)
     asked = Asked(_gates(only, loaded.policy), candidate, against)
     with told_on_stderr() as progress:
         evaluation = run(loaded, context(ctx).home, progress, asked)
-    show(evaluation, output)
-    write(evaluation, files)
+    tell(told(evaluation, loaded), output, files)
     leave(EXITS[evaluation.status])
 
 
@@ -191,23 +195,59 @@ def _gates(only: str | None, policy: Policy) -> tuple[str, ...]:
     return names
 
 
-def show(evaluation: Evaluation, output: ReportFormat) -> None:
-    """Write the evaluation to stdout, coloured when a person looks."""
+def told(evaluation: Evaluation, loaded: LoadedPolicy, command: str = "evaluate", rate: float | None = None) -> Told:
+    """An evaluation in every way in which it can be written; its rules are shown where the policy has them.
+
+    Parameters
+    ----------
+    command
+        Which command has judged: `evaluate` or `latency`.
+    rate
+        Requests per second that were sent, where some were.
+    """
+    from mlship.cli.common import columns
+    from mlship.policy.places import places
+    from mlship.report import render, text
+    from mlship.report.checklist import Checklist, of_evaluation
+
+    def checklist() -> Checklist:
+        place = places(loaded.text)
+        return of_evaluation(evaluation, command=command, policy=str(loaded.path), place=place, rate=rate)
+
+    champion = evaluation.candidate.champion
+    return Told(
+        text=lambda: text.render(evaluation, columns(terminal=False)),
+        document=lambda: render(evaluation, "json"),
+        markdown=lambda: str(render(evaluation, "markdown")),
+        checklist=checklist,
+        html=lambda: str(render(evaluation, "html")),
+        outputs={
+            "candidate-version": evaluation.candidate.version.version,
+            "champion-version": champion.version if champion else "",
+        },
+        show=lambda: _show(evaluation),
+    )
+
+
+def _show(evaluation: Evaluation) -> None:
+    """The text with colours, as wide as the terminal."""
+    from rich.text import Text
+
+    from mlship.cli.common import columns
+    from mlship.report.text import render
+
+    text = Text(render(evaluation, columns()))
+    for pattern, style in _STYLES.items():
+        text.highlight_regex(pattern, style)
+    out().print(text, soft_wrap=True)
+
+
+def show(evaluation: Evaluation, _output: object) -> None:
+    """The text, for `mlship ship`."""
+    from mlship.cli.telling import put
     from mlship.report import render
 
-    report = render(evaluation, output)
-    if output is ReportFormat.JSON:
-        emit_json(report)
-    elif output is ReportFormat.TEXT and sys.stdout.isatty():
-        from rich.text import Text
-
-        text = Text(report)
-        for pattern, style in _STYLES.items():
-            text.highlight_regex(pattern, style)
-        out().print(text, soft_wrap=True)
-    else:
-        encoding = sys.stdout.encoding or "utf-8"  # marks become `?` where a terminal cannot show them
-        sys.stdout.write(f"{report}\n".encode(encoding, "replace").decode(encoding))
+    put(str(render(evaluation, "text")), lambda: _show(evaluation))
 
 
 def _as_json(evaluation: Evaluation) -> str:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlship.cli.common import PolicyArgument, context, leave
-from mlship.cli.evaluate import EXITS, entry, keep, show
+from mlship.cli.evaluate import EXITS, entry, keep, told
 from mlship.cli.progress import Progress, told_on_stderr
-from mlship.cli.reports import OutputOption, ReportFormat, ReportsOption
+from mlship.cli.telling import Format, FormatOption, ReportsOption
 from mlship.errors import PolicyError, UsageError
 from mlship.types import Candidate, Evaluation, ModelVersion
 
@@ -36,26 +36,31 @@ def latency(
         str | None,
         typer.Option("--for", help="How long, instead of the policy's, such as 5s; lets nobody onto traffic."),
     ] = None,
-    output: OutputOption = ReportFormat.TEXT,
+    output: FormatOption = Format.TEXT,
     report: ReportsOption = None,
 ) -> None:
     """Prove the latency budget against the server that ships.
 
     Candidate and champion are loaded in turns in the same run: as containers of their images where the policy builds
     images, else as the local engine's server processes. The result goes to stdout, to MLflow and into the ledger.
+
+    \b
+    Examples:
+      mlship latency mlship.yaml
+      mlship latency mlship.yaml --rate 20/s --for 5s --format markdown
+      mlship latency mlship.yaml --report gitlab-performance=load-performance.json
     """
-    from mlship.cli.reports import destinations, write
+    from mlship.cli.telling import destinations, tell
     from mlship.policy.load import load_policy
 
     if candidate is not None and not candidate.strip():
         raise UsageError("--candidate is empty", hint="name a version: 7, @alias or latest")
     instead = _instead(rate, seconds)
-    files = destinations(report or [])
+    files = destinations(report, load=True)
     loaded = load_policy(policy)
     with told_on_stderr("measuring") as progress:
         evaluation = run(loaded, context(ctx).home, progress, candidate=candidate, instead=instead)
-    show(evaluation, output)
-    write(evaluation, files)
+    tell(told(evaluation, loaded, "latency", sent(loaded, instead)), output, files)
     leave(EXITS[evaluation.status])
 
 
@@ -110,6 +115,14 @@ def run(
         image = images.candidate.id if images else None
         Ledger(home.ledger).append(entry(evaluation, "measured", target=target, image=image))
     return evaluation
+
+
+def sent(loaded: LoadedPolicy, instead: Instead | None = None) -> float | None:
+    """Requests per second that candidate and champion are asked; None where the policy has no latency budget."""
+    section = loaded.policy.gates.latency
+    if section is None:
+        return None
+    return instead.section(section).rate if instead is not None else section.rate
 
 
 def _images(loaded: LoadedPolicy, judged: Candidate, home: Home, progress: Progress) -> Images | None:

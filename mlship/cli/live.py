@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from mlship.cli.common import err
+from mlship.cli.common import drawn, err, steps
 from mlship.rollout.scene import Moment, Tape, of_look
 from mlship.rollout.watch import Look
 from mlship.rollout.words import duration
@@ -62,8 +62,8 @@ def watching() -> Iterator[Viewer]:
 @contextmanager
 def screen() -> Iterator[Screen]:
     """What stderr can show: a picture where it is a terminal that can redraw, else lines."""
-    console = err()
-    if not console.is_terminal or console.is_dumb_terminal:
+    console = steps()
+    if not drawn(console):
         yield Lines(console)
         return
     from rich.live import Live

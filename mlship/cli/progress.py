@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Protocol
 
-from mlship.cli.common import err
+from mlship.cli.common import Loudness, drawn, loudness, steps
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: Seconds after which a gate that is still at work says how far it is, where nobody sees a bar.
 QUIET_SECONDS = 15.0
+#: The same for somebody who wants to know.
+VERBOSE_SECONDS = 1.0
 
 
 class Progress(Protocol):
@@ -31,8 +33,8 @@ class Progress(Protocol):
 @contextmanager
 def told_on_stderr(doing: str = "judging") -> Iterator[Progress]:
     """Progress for as long as the evaluation runs; `doing` is what is done to each thing that is watched."""
-    console = err()
-    if not console.is_terminal:
+    console = steps()
+    if not drawn(console):
         yield _Lines(console, doing)
         return
     from rich.progress import BarColumn, SpinnerColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
@@ -52,14 +54,16 @@ class _Lines:
     def __init__(self, console: Console, doing: str = "judging") -> None:
         self._console = console
         self._doing = doing
-        self._at = time.monotonic()
+        self._began = self._at = time.monotonic()
 
     def __call__(self, step: str) -> None:
         self._at = time.monotonic()
-        self._console.print(f"mlship: {step}", markup=False)
+        when = f"{self._at - self._began:6.1f} s  " if loudness() is Loudness.VERBOSE else ""
+        self._console.print(f"mlship: {when}{step}", markup=False)
 
     def watch(self, gate: str, done: int, total: int) -> None:
-        if 0 < done < total and time.monotonic() - self._at > QUIET_SECONDS:
+        quiet = VERBOSE_SECONDS if loudness() is Loudness.VERBOSE else QUIET_SECONDS
+        if 0 < done < total and time.monotonic() - self._at > quiet:
             self(f"{self._doing} {gate}: {done / total:.0%}")
 
 

@@ -52,6 +52,30 @@ class Told:
     """None: this command has no page."""
     outputs: Mapping[str, str] | None = None
     """What a step of a GitHub workflow may read besides `verdict` and `failed-gates`, which the checklist tells."""
+    show: Callable[[], None] | None = None
+    """How a person at a terminal gets to see the text, where that is more than its letters."""
+
+
+#: What this process was asked to write, and has not written yet.
+_awaited: dict[Path, str] = {}
+#: Whether this command has written its one result to stdout.
+_has_told: list[bool] = []
+
+
+def awaited() -> dict[Path, str]:
+    """The reports that were asked for and are not written yet."""
+    return dict(_awaited)
+
+
+def has_told() -> bool:
+    """Whether stdout has the result already."""
+    return bool(_has_told)
+
+
+def emit_json(document: Any) -> None:
+    """Write one JSON document to stdout, and nothing else there."""
+    _has_told.append(True)
+    sys.stdout.write(json.dumps(document, indent=2, sort_keys=False, default=str, allow_nan=False) + "\n")
 
 
 #: Kinds of reports that every result can be written as.
@@ -74,20 +98,26 @@ ReportsOption = Annotated[
 ]
 
 
-def destinations(wanted: Sequence[str] | None, *, page: bool = True) -> dict[Path, str]:
-    """The kind of each file that was asked for.
+def destinations(wanted: Sequence[str] | None, *, page: bool = True, load: bool = False) -> dict[Path, str]:
+    """The kind of each file that was asked for; they are owed from now on, also when the command fails.
 
     Parameters
     ----------
     page
         Whether the command has an HTML page.
+    load
+        Whether the command sends load: without any, there is no load performance.
 
     Raises ``UsageError`` before anything is done: an unknown kind, or a directory that is not there.
     """
-    kinds = KINDS if page else tuple(kind for kind in KINDS if kind != "html")
+    without = ([] if page else ["html"]) + ([] if load else ["gitlab-performance"])
+    kinds = tuple(kind for kind in KINDS if kind not in without)
     found: dict[Path, str] = {}
     for each in wanted or ():
         kind, equals, name = each.partition("=")
+        if kind in without and name:
+            has = "has no page" if kind == "html" else "sends no load: `mlship latency` does"
+            raise UsageError(f"--report {each}: this command {has}", hint=f"kinds: {', '.join(kinds)}")
         if not equals or kind not in kinds or not name:
             raise UsageError(
                 f"--report {each}: not KIND=FILE", hint=f"such as --report {kinds[0]}=report; kinds: {', '.join(kinds)}"
@@ -99,6 +129,8 @@ def destinations(wanted: Sequence[str] | None, *, page: bool = True) -> dict[Pat
             raise UsageError(f"--report {each}: {path} is a directory", hint="name a file in it")
         if found.setdefault(path, kind) != kind:
             raise UsageError(f"--report {each}: {path} is named for {found[path]} already", hint="name another file")
+    _awaited.clear()
+    _awaited.update(found)
     return found
 
 
@@ -107,8 +139,6 @@ def tell(told: Told, fmt: Format, files: Mapping[Path, str] | None = None) -> No
 
     Raises ``StateError`` when a file cannot be written; what was to be told is on stdout all the same.
     """
-    from mlship.cli.common import emit_json
-
     trouble = None
     try:
         write(told, files or {})
@@ -117,15 +147,33 @@ def tell(told: Told, fmt: Format, files: Mapping[Path, str] | None = None) -> No
     if fmt is Format.JSON:
         emit_json(told.document())
     elif fmt is Format.GITHUB:
-        _to_github(told, files or {})
+        to_github(told, files or {})
+    elif fmt is Format.TEXT:
+        put(told.text(), told.show)
     else:
-        put(told.text() if fmt is Format.TEXT else told.markdown())
+        put(told.markdown())
     if trouble is not None:
         raise trouble
 
 
-def put(text: str) -> None:
-    """Write text to stdout; marks become `?` where a terminal cannot show them."""
+def put(text: str, show: Callable[[], None] | None = None) -> None:
+    """Write text to stdout. A person at a terminal gets it as `show` draws it, or with lines broken between words;
+    everybody else gets each line whole, and `?` for what the encoding does not have.
+    """
+    _has_told.append(True)
+    if show is not None and (sys.stdout.isatty() or os.environ.get("FORCE_COLOR")):
+        show()
+    elif sys.stdout.isatty():
+        from mlship.cli.common import out
+
+        out().print(text.rstrip("\n"), markup=False)
+    else:
+        plain(text)
+
+
+def plain(text: str) -> None:
+    """Write lines to stdout as they are."""
+    _has_told.append(True)
     encoding = sys.stdout.encoding or "utf-8"
     sys.stdout.write((text.rstrip("\n") + "\n").encode(encoding, "replace").decode(encoding))
 
@@ -135,6 +183,7 @@ def write(told: Told, files: Mapping[Path, str]) -> None:
     for path, kind in files.items():
         try:
             _replace(path, render(told, kind).rstrip("\n") + "\n")
+            _awaited.pop(path, None)
         except OSError as error:
             raise StateError(
                 f"the report cannot be written: {error.strerror or error}",
@@ -160,19 +209,37 @@ def render(told: Told, kind: str) -> str:
         "gitlab-metrics": gitlab.metrics,
         "gitlab-performance": gitlab.load_performance,
     }
-    return renderers[kind](told.checklist())
+    return renderers[kind](_placed(told.checklist()))
 
 
-def _to_github(told: Told, files: Mapping[Path, str]) -> None:
+def _placed(checklist: Checklist) -> Checklist:
+    """With its files as they are named from the root of the repository, where those who show findings look for them."""
+    from dataclasses import replace
+
+    here = Path.cwd()
+    said = os.environ.get("GITHUB_WORKSPACE") or os.environ.get("CI_PROJECT_DIR")
+    root = Path(said) if said else next((each for each in (here, *here.parents) if (each / ".git").exists()), here)
+
+    def named(file: str) -> str:
+        if not file:
+            return ""
+        path = Path(os.path.normpath(here / file))
+        return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+    checks = tuple(replace(check, file=named(check.file)) for check in checklist.checks)
+    return replace(checklist, file=named(checklist.file), checks=checks)
+
+
+def to_github(told: Told, files: Mapping[Path, str]) -> None:
     """Annotations and text to the step's log, Markdown to its summary, and its outputs; Markdown to the log where no
     runner asks for a summary.
     """
     from mlship.report import github
 
-    checklist = told.checklist()
+    checklist = _placed(told.checklist())
     page = next((str(path) for kind in ("html", "markdown", "json") for path, one in files.items() if one == kind), "")
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    put("\n".join([*github.commands(checklist), told.text() if summary else told.markdown()]))
+    plain("\n".join([*github.commands(checklist), *github.quoted(told.text() if summary else told.markdown())]))
     if summary:
         before = Path(summary).stat().st_size if Path(summary).exists() else 0
         _append(summary, github.summary(told.markdown(), before, page))
@@ -184,7 +251,7 @@ def _to_github(told: Told, files: Mapping[Path, str]) -> None:
 
 def _append(path: str, text: str) -> None:
     try:
-        with Path(path).open("a", encoding="utf-8") as file:
+        with Path(path).open("a", encoding="utf-8", errors="replace") as file:
             file.write(text)
     except OSError as error:
         hint = "GITHUB_STEP_SUMMARY and GITHUB_OUTPUT name files of the runner"
@@ -195,11 +262,11 @@ def _replace(path: Path, text: str) -> None:
     """Replace a file in one step; write through a link, and into what is no file, such as a device or a pipe."""
     path = path.resolve()
     if path.exists() and not path.is_file():
-        path.write_text(text, encoding="utf-8")
+        path.write_text(text, encoding="utf-8", errors="replace")
         return
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="replace") as file:
             file.write(text)
         umask = os.umask(0)
         os.umask(umask)

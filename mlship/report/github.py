@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from uuid import uuid4
 
-from mlship.report.checklist import Check, Checklist, worst_first
+from mlship.report.checklist import Check, Checklist, complete, worst_first
+from mlship.report.plain import one_line, plain
 from mlship.types import Status
 
 #: A step shows so many annotations of each kind, and drops the rest without a word.
@@ -24,7 +25,7 @@ _COMMANDS = {Status.FAILED: "error", Status.ERROR: "error", Status.INCONCLUSIVE:
 def commands(checklist: Checklist) -> list[str]:
     """A workflow command for each finding, the worst first; the last one of a kind counts those that find no place."""
     found: dict[str, list[Check]] = {"error": [], "warning": []}
-    for check in worst_first(checklist.checks):
+    for check in worst_first(complete(checklist)):
         command = _COMMANDS.get(check.status, "warning" if check.warning else "")
         if command:
             found[command].append(check)
@@ -35,20 +36,28 @@ def _lines(command: str, checks: list[Check], checklist: Checklist) -> Iterator[
     fits = checks if len(checks) <= MOST else checks[: MOST - 1]
     for check in fits:
         place: dict[str, str | int] = {"file": check.file or checklist.file, "line": check.line, "col": check.column}
-        title = f"{check.group} {check.name}".strip()
+        title = one_line(f"{check.group} {check.name}")
         text = f"{check.reason}\nnext: {check.hint}" if check.hint else check.reason
         yield _command(command, {**place, "title": f"mlship {checklist.command}: {title}"}, text)
     if len(checks) > len(fits):
-        others = ", ".join(f"{check.group} {check.name}".strip() for check in checks[len(fits) :])
+        others = ", ".join(one_line(f"{check.group} {check.name}") for check in checks[len(fits) :])
         yield _command(
             command, {"title": f"mlship {checklist.command}"}, f"and {len(checks) - len(fits)} more: {others}"
         )
 
 
 def _command(name: str, properties: Mapping[str, str | int], message: str) -> str:
-    named = ",".join(f"{key}={_escaped(str(value), part=True)}" for key, value in properties.items() if value)
-    short = message if len(message) <= _LONGEST else f"{message[:_LONGEST]} ..."
+    told = {key: one_line(str(value)) for key, value in properties.items() if value}
+    named = ",".join(f"{key}={_escaped(value, part=True)}" for key, value in told.items() if value)
+    text = plain(message) or "see the result"
+    short = text if len(text) <= _LONGEST else f"{text[:_LONGEST]} ..."
     return f"::{name} {named}::{_escaped(short)}" if named else f"::{name}::{_escaped(short)}"
+
+
+def quoted(text: str) -> list[str]:
+    """Lines for the log in which nothing is taken for a command, whatever names and reasons they hold."""
+    end = f"mlship-{uuid4()}"
+    return [f"::stop-commands::{end}", text.rstrip("\n"), f"::{end}::"]
 
 
 def _escaped(value: str, *, part: bool = False) -> str:

@@ -36,11 +36,11 @@ def render(evaluation: Evaluation) -> str:
     open_ones = [result for result in ordered if result.status not in _SETTLED]
     settled = [result for result in ordered if result.status in _SETTLED]
     parts = [
-        f"### {_MARKS[evaluation.status]} {_safe(subject(evaluation), 300)}: {evaluation.status}",
-        f"{_safe(outcome(evaluation), 1000)}.",
+        f"### {_MARKS[evaluation.status]} {safe(subject(evaluation), 300)}: {evaluation.status}",
+        f"{safe(outcome(evaluation), 1000)}.",
     ]
     if evaluation.partial:
-        parts.append(_safe(aside(evaluation), 1000))
+        parts.append(safe(aside(evaluation), 1000))
     room = _Room(_LARGEST - sum(_size(part) for part in parts))
     if open_ones:
         parts.append(_rules(open_ones, room))
@@ -53,7 +53,7 @@ def render(evaluation: Evaluation) -> str:
     if settled:
         title = f"{figures.things(len(settled), 'rule')} passed or skipped"
         parts.append(f"<details><summary>{title}</summary>\n\n{_rules(settled, kept)}\n\n</details>")
-    by = f" by {_safe(evaluation.who, 100)}" if evaluation.who else ""
+    by = f" by {safe(evaluation.who, 100)}" if evaluation.who else ""
     run = f", MLflow run `{_code(evaluation.run_id)}`" if evaluation.run_id else ""
     digest = evaluation.candidate.version.digest.removeprefix("sha256:")[:12]
     ids = f"evaluation `{evaluation.id}`{by}, model `{digest}`{run}, {evaluation.seconds:.1f} s"
@@ -95,7 +95,7 @@ def _rules(results: list[GateResult], room: _Room) -> str:
 def _row(result: GateResult) -> str:
     n = figures.count(result.measured.n) if result.measured and result.measured.n else "-"
     texts = (result.gate, result.rule, measured(result), result.limit, champion(result), n)
-    said = [*[_safe(text, 200) for text in texts], _safe(result.reason, _LONGEST_REASON)]
+    said = [*[safe(text, 200) for text in texts], safe(result.reason, _LONGEST_REASON)]
     return f"| {_MARKS[result.status]} | {' | '.join(said)} |"
 
 
@@ -106,8 +106,8 @@ def _exhibit(result: GateResult, exhibit: Exhibit) -> str:
     match exhibit:
         case Table():
             right = cells.numeric(exhibit)
-            head = [_safe(name, 80) for name in exhibit.columns]
-            rows = [[_safe(text, 160) for text in row] for row in cells.rows_of(exhibit)]
+            head = [safe(name, 80) for name in exhibit.columns]
+            rows = [[safe(text, 160) for text in row] for row in cells.rows_of(exhibit)]
         case Heat():
             head, rows = _grid(exhibit)
             right = [False, *[True] * (len(head) - 1)]
@@ -117,7 +117,7 @@ def _exhibit(result: GateResult, exhibit: Exhibit) -> str:
     lines += [_line(row) for row in rows[:_MOST_ROWS]]
     hidden = len(rows) - _MOST_ROWS
     notes = [f"and {figures.things(hidden, 'more row')}"] if hidden > 0 else []
-    notes += [_safe(exhibit.note, 300)] if exhibit.note else []
+    notes += [safe(exhibit.note, 300)] if exhibit.note else []
     below = f"\n\n{'; '.join(notes)}" if notes else ""
     title = _html(f"{result.gate} {result.rule}: {exhibit.title}")
     table = "\n".join(lines)
@@ -132,10 +132,10 @@ def _grid(heat: Heat) -> tuple[list[str], list[list[str]]]:
 
     first = max(0, len(heat.x) - _MOST_COLUMNS)
     rows = [
-        [_safe(name, 80), *map(figure, row[first:], said[first:])]
+        [safe(name, 80), *map(figure, row[first:], said[first:])]
         for name, row, said in zip(heat.y, heat.values, cells.grid_of(heat), strict=True)
     ]
-    head = [_safe(name, 80) for name in heat.x[first:]]
+    head = [safe(name, 80) for name in heat.x[first:]]
     return [f"last {_MOST_COLUMNS} of {len(heat.x)}" if first else "", *head], rows
 
 
@@ -152,7 +152,7 @@ def _html(text: str) -> str:
     return escape(cells.shortened(cells.plain(text), 200)).replace("@", "@\u200b")
 
 
-def _safe(text: str, most: int) -> str:
+def safe(text: str, most: int) -> str:
     """Text that cannot end a cell, start markup or mention anybody, cut to about `most` characters."""
     text = cells.shortened(cells.plain(text), most)
     for special in "\\`*_<|[~#&":

@@ -11,17 +11,27 @@ from mlship.report.words import MARKS, aside, champion, measured, subject, summa
 from mlship.types import Evaluation, GateResult, Status
 
 _WIDTH = 118
+#: In fewer columns a reason would be a column of words.
+_NARROWEST = 40
 _OPEN = (Status.FAILED, Status.ERROR, Status.INCONCLUSIVE)
 _HEADINGS = ("gate", "rule", "", "measured", "limit", "champion", "n")
 
 
-def render(evaluation: Evaluation) -> str:
-    """Verdict, table, what explains the open rules, and evidence; ends without a newline."""
-    parts = [[summary(evaluation)], table(evaluation.results), *shown(evaluation.results), _evidence(evaluation)]
+def render(evaluation: Evaluation, columns: int | None = None) -> str:
+    """Verdict, table, what explains the open rules, and evidence; ends without a newline.
+
+    Parameters
+    ----------
+    columns
+        Width of the terminal; None: as wide as a page is read well.
+    """
+    width = _WIDTH if columns is None else max(_NARROWEST, min(_WIDTH, columns))
+    results = evaluation.results
+    parts = [[summary(evaluation)], table(results, width), *shown(results, width), _evidence(evaluation)]
     return "\n\n".join("\n".join(part) for part in parts)
 
 
-def table(results: Sequence[GateResult]) -> list[str]:
+def table(results: Sequence[GateResult], width: int = _WIDTH) -> list[str]:
     """One line a rule in aligned columns, the worst first, its reason below it."""
     ordered = worst_first(results)
     rows = [_cells(result) for result in ordered]
@@ -29,18 +39,18 @@ def table(results: Sequence[GateResult]) -> list[str]:
     lines = [_line(_HEADINGS, widths)]
     for result, row in zip(ordered, rows, strict=True):
         lines.append(_line(row, widths))
-        wrapped = textwrap.wrap(result.reason, _WIDTH - 6, break_long_words=False, break_on_hyphens=False)
+        wrapped = textwrap.wrap(result.reason, width - 6, break_long_words=False, break_on_hyphens=False)
         lines += [f"      {part}" for part in wrapped]
     return lines
 
 
-def shown(results: Sequence[GateResult]) -> list[list[str]]:
+def shown(results: Sequence[GateResult], width: int = _WIDTH) -> list[list[str]]:
     """The tables and grids of every rule that is not passed, each as its lines; curves need more than letters."""
     blocks = []
     for result, exhibit in cells.exhibits([each for each in worst_first(results) if each.status in _OPEN]):
-        title, *rest = lines(exhibit, _WIDTH - 2) or [""]
+        title, *rest = lines(exhibit, width - 2) or [""]
         if rest:
-            blocks.append([cells.shortened(f"{result.gate} {result.rule}: {title}", _WIDTH), *[f"  {x}" for x in rest]])
+            blocks.append([cells.shortened(f"{result.gate} {result.rule}: {title}", width), *[f"  {x}" for x in rest]])
     return blocks
 
 
