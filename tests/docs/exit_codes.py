@@ -70,6 +70,10 @@ VERDICTS = {
         Exit.PASSED: "something can be told",
         Exit.UNREACHABLE: "nothing can be told, or a plan was to be kept and there is no candidate",
     },
+    "why": {
+        Exit.PASSED: "told, or nothing is recorded yet",
+        Exit.UNREACHABLE: "told, but digests do not fit together, or the ledger is damaged",
+    },
     "status": {
         Exit.PASSED: "everything could be asked",
         Exit.UNREACHABLE: "an engine does not answer",
