@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from mlship.cli.completion import models, policies
 from mlship.cli.telling import Format, FormatOption, emit_json
 from mlship.home import Home
 
@@ -53,8 +54,12 @@ class Loudness(IntEnum):
     VERBOSE = 2
 
 
-PolicyArgument = Annotated[Path, typer.Argument(help="The promotion policy (YAML).", metavar="POLICY")]
-ModelArgument = Annotated[str, typer.Argument(help="Name of the registered model.", metavar="MODEL")]
+PolicyArgument = Annotated[
+    Path, typer.Argument(help="The promotion policy (YAML).", metavar="POLICY", autocompletion=policies)
+]
+ModelArgument = Annotated[
+    str, typer.Argument(help="Name of the registered model.", metavar="MODEL", autocompletion=models)
+]
 
 
 def context(ctx: typer.Context) -> Context:

@@ -8,7 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlship.cli import handle, orders
-from mlship.cli.common import Format, FormatOption, ModelArgument, context, emit_json, err, out
+from mlship.cli.answers import answer
+from mlship.cli.common import ModelArgument, context, err
+from mlship.cli.completion import champions
+from mlship.cli.telling import Format, FormatOption, tell
 from mlship.errors import StateError, UsageError
 from mlship.ledger import Ledger, who
 from mlship.rollout import journal, lock, offline, rollback
@@ -27,13 +30,22 @@ def command(
     model: ModelArgument,
     to: Annotated[
         str | None,
-        typer.Option(help="An earlier champion; default: the one before the present.", metavar="VERSION"),
+        typer.Option(
+            help="An earlier champion; default: the one before the present.",
+            metavar="VERSION",
+            autocompletion=champions,
+        ),
     ] = None,
     fmt: FormatOption = Format.TEXT,
 ) -> None:
     """Go back to the previous champion, now.
 
     A route change, if its server is still warm. A rollout under way is aborted first.
+
+    \b
+    Examples:
+      mlship rollback flight-delay
+      mlship rollback flight-delay --to 1 --format json
     """
     home, ledger = context(ctx).home, Ledger(context(ctx).home.ledger)
     where = rollback.target(ledger, model, to)
@@ -53,28 +65,23 @@ def command(
             keep_warm=plan.keep_warm,
         )
     route_ms = round(done.seconds * 1000, 1)
-    if fmt is Format.JSON:
-        emit_json(
-            {
-                "model": model,
-                "from_version": where.champion,
-                "to_version": where.version,
-                "verdict": "rolled_back",
-                "exit_code": 0,
-                "reason": done.reason,
-                "verdict_at": done.verdict_at,
-                "route_ms": route_ms,
-                "warm": done.warm,
-            }
-        )
-        _check(ledger)
-        return
+    document = {
+        "model": model,
+        "from_version": where.champion,
+        "to_version": where.version,
+        "verdict": "rolled_back",
+        "exit_code": 0,
+        "reason": done.reason,
+        "verdict_at": done.verdict_at,
+        "route_ms": route_ms,
+        "warm": done.warm,
+    }
     how = "its server was still warm" if done.warm else "its server was started again from the registry"
-    out().print(
-        f"{model}: version {where.version} serves again instead of {where.champion}, "
-        f"{route_ms:g} ms after the decision; {how}",
-        markup=False,
+    said = (
+        f"version {where.version} serves again instead of {where.champion}, {route_ms:g} ms after the decision; {how}"
     )
+    outputs = {"verdict": "rolled_back", "champion-version": where.version}
+    tell(answer("rollback", model, [f"{model}: {said}"], document, outputs=outputs), fmt)
     _check(ledger)
 
 

@@ -87,6 +87,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
 #: The commands below a command: `mlship policy test`.
 BELOW: dict[str, dict[str, tuple[str, str, str]]] = {
     "policy": {
+        "test": (
+            "mlship.cli.policy.test",
+            "command",
+            "Judge figures of your own by the policy, and compare with what you expect.",
+        ),
         "diff": (
             "mlship.cli.policy.diff",
             "diff",

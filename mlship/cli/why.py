@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from mlship.cli.common import context, err, leave
+from mlship.cli.completion import models, rollouts
 from mlship.cli.telling import Format, FormatOption, ReportsOption, Told, destinations, put, tell
 from mlship.errors import Exit, MlshipError, StateError, UsageError
 from mlship.ledger import Ledger
@@ -29,11 +30,14 @@ if TYPE_CHECKING:
 def why(
     ctx: typer.Context,
     model: Annotated[
-        str | None, typer.Argument(help="The registered model; default: the only one.", show_default=False)
+        str | None,
+        typer.Argument(help="The registered model; default: the only one.", show_default=False, autocompletion=models),
     ] = None,
     *,
     version: Annotated[str | None, typer.Option(help="Why this version serves, or does not.", metavar="N")] = None,
-    rollout: Annotated[str | None, typer.Option(help="How this rollout ended, and why.", metavar="ID")] = None,
+    rollout: Annotated[
+        str | None, typer.Option(help="How this rollout ended, and why.", metavar="ID", autocompletion=rollouts)
+    ] = None,
     evaluation: Annotated[str | None, typer.Option(help="What this evaluation decided.", metavar="ID")] = None,
     at: Annotated[
         str | None,

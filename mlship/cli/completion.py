@@ -1,0 +1,162 @@
+"""What the shell offers after Tab: policies, models, versions and rollouts, from files of this machine alone.
+
+Nothing here reaches a network, loads MLflow, or fails: where something cannot be told, nothing is offered.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import wraps
+from pathlib import Path
+
+import typer
+
+from mlship.home import Home
+
+#: Directories below the word typed so far that are looked into for policies; and how many files and directories.
+_DEEP, _MOST = 3, 2000
+#: Bytes of a file that are read, to see whether it is a policy; and of the ledger, its end.
+_HEAD, _TAIL = 8192, 4 << 20
+_POLICY = re.compile(
+    rb"^model\s*:.*?^(?:owner|gates|rollout|data)\s*:|^(?:owner|gates|rollout|data)\s*:.*?^model\s*:", re.M | re.S
+)
+#: How the ledger begins what it says of a model (`"evidence"` has a key of that name, too).
+_ENTRY = re.compile(
+    rb'"action":"(\w+)","model":("(?:[^"\\]|\\.)*"),"from_version":(null|"(?:[^"\\]|\\.)*"),'
+    rb'"to_version":(null|"(?:[^"\\]|\\.)*")'
+)
+#: Directories in which nobody keeps a policy.
+_STRANGE = frozenset({"__pycache__", "node_modules", "mlruns", "mlartifacts", "site-packages"})
+
+Complete = Callable[[typer.Context, str], list[str]]
+
+
+def _quiet(find: Callable[[typer.Context, str], Iterable[str]]) -> Complete:
+    """What begins with the word typed so far, each once; nothing where anything goes wrong: a shell shows no errors."""
+
+    @wraps(find)
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        try:
+            return [name for name in dict.fromkeys(find(ctx, incomplete)) if name.startswith(incomplete)]
+        except Exception:  # noqa: BLE001 - whatever it is, a word that is not completed is the better answer
+            return []
+
+    return complete
+
+
+@_quiet
+def policies(ctx: typer.Context, incomplete: str) -> Iterable[str]:
+    """Policies below the directory typed so far, with their whole path, and the directories too deep to look into.
+
+    Where there are none, nothing: then the shell completes files as ever.
+    """
+    del ctx
+    typed, slash, name = incomplete.rpartition("/")
+    top = Path(os.path.expanduser(typed + slash)) if slash else Path()  # noqa: PTH111 - `~nobody` stays as it is
+    return sorted(typed + slash + found for found in _below(top, name))
+
+
+def _below(top: Path, name: str) -> Iterator[str]:
+    """Paths below `top` that begin with `name`: policies, and directories (with a slash) that were not looked into."""
+    left, waiting = _MOST, [("", 0)]
+    while waiting:
+        prefix, depth = waiting.pop(0)
+        try:
+            entries = sorted(os.scandir(top / prefix), key=lambda entry: entry.name)
+        except OSError:
+            continue
+        for entry in entries:
+            left -= 1
+            if left < 0:
+                return
+            if not depth and not entry.name.startswith(name):
+                continue
+            if entry.name in _STRANGE or (entry.name.startswith(".") and not (name.startswith(".") and not depth)):
+                continue
+            path = f"{prefix}{entry.name}"
+            if entry.is_dir(follow_symlinks=not depth):
+                if depth < _DEEP:
+                    waiting.append((f"{path}/", depth + 1))
+                else:
+                    yield f"{path}/"
+            elif entry.name.endswith((".yaml", ".yml")) and entry.is_file() and _is_policy(top / path):
+                yield path
+
+
+def _is_policy(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return _POLICY.search(file.read(_HEAD)) is not None
+    except OSError:
+        return False
+
+
+@_quiet
+def models(ctx: typer.Context, incomplete: str) -> Iterable[str]:
+    """Models that the ledger or the embedded registry knows; of a remote registry, those that the ledger has seen."""
+    del incomplete
+    home = _home(ctx)
+    return sorted({model for _, model, _, _ in _entries(home)} | set(_registered(home)))
+
+
+@_quiet
+def champions(ctx: typer.Context, incomplete: str) -> Iterable[str]:
+    """Versions of the model that were champion, the latest first."""
+    del incomplete
+    model = ctx.params.get("model")
+    versions = [
+        version
+        for action, name, before, after in _entries(_home(ctx))
+        if name == model and action in ("promoted", "rolled_back")
+        for version in (before, after)
+        if version
+    ]
+    return reversed(versions)
+
+
+@_quiet
+def rollouts(ctx: typer.Context, incomplete: str) -> Iterable[str]:
+    """Ids of the model's rollouts, the latest first."""
+    del incomplete
+    model = ctx.params.get("model")
+    directory = _home(ctx).rollouts(model) if isinstance(model, str) else None
+    names = [path.stem for path in directory.glob("*.jsonl")] if directory is not None else []
+    return sorted(names, reverse=True)
+
+
+def _home(ctx: typer.Context) -> Home:
+    """The state directory that the command would use; what was said before its name is not parsed to the end here."""
+    root = ctx.find_root()
+    named = root.params.get("home")
+    return Home.find(Path(named) if named else None)
+
+
+def _entries(home: Home) -> Iterator[tuple[str, str, str | None, str | None]]:
+    """(action, model, from, to) of the latest entries of the ledger, oldest first."""
+    try:
+        with home.ledger.open("rb") as file:
+            file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
+            content = file.read()
+    except OSError:
+        return
+    for found in _ENTRY.finditer(content):
+        model, before, after = (json.loads(found[number]) for number in (2, 3, 4))
+        yield found[1].decode(), model, before, after
+
+
+def _registered(home: Home) -> list[str]:
+    """Names of the models in the embedded registry, read from its database as it is."""
+    import sqlite3
+    from contextlib import closing
+
+    database = home.registry_dir / "mlflow.db"
+    if not database.is_file():
+        return []
+    try:
+        with closing(sqlite3.connect(f"{database.as_uri()}?mode=ro", uri=True, timeout=0.1)) as connection:
+            return [str(name) for (name,) in connection.execute("SELECT name FROM registered_models LIMIT 1000")]
+    except sqlite3.Error:
+        return []
