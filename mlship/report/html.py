@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 _BUDGET = 700_000
 #: So many rows of one table, and so many of one grid.
 _MOST_ROWS = 60
+#: Points of one line in the table behind a plot, and lines.
+_SAMPLED, _MOST_LINES = 9, 8
 #: Shades of a heat grid.
 _SHADES = 8
 #: Longer names of lines, columns and rows are cut.
@@ -197,8 +199,14 @@ def _draw(exhibit: Exhibit) -> tuple[Any, int]:
                 (colour(exhibit, index), cells.shortened(series.name, _LONG))
                 for index, series in enumerate(exhibit.series)
             ]
-            content = {"picture": picture, "legend": legend, "hidden": "", "broad": False}
-            return content, len(picture) + 200 * len(legend)
+            behind = points(exhibit)
+            content: dict[str, Any] = {"picture": picture, "legend": legend, "hidden": "", "broad": False}
+            content |= {
+                "behind": behind,
+                "x": cells.shortened(exhibit.x, _LONG),
+                "y": cells.shortened(exhibit.y, _LONG),
+            }
+            return content, len(picture) + 200 * len(legend) + 60 * sum(len(row) for row in behind)
         case Table():
             rows = cells.rows_of(exhibit)[:_MOST_ROWS]
             size = 400 + sum(len(text) + 40 for row in [list(exhibit.columns), *rows] for text in row)
@@ -211,6 +219,17 @@ def _draw(exhibit: Exhibit) -> tuple[Any, int]:
             return content, size
         case Heat():
             return _grid(exhibit)
+
+
+def points(plot: Curves) -> list[tuple[str, ...]]:
+    """Rows (line, x, y) of the table behind a plot: some of each line's points, both ends among them."""
+    found: list[tuple[str, ...]] = []
+    for series in plot.series[:_MOST_LINES]:
+        n = len(series.x)
+        kept = range(n) if n <= _SAMPLED else sorted({round(i * (n - 1) / (_SAMPLED - 1)) for i in range(_SAMPLED)})
+        name = cells.shortened(series.name, _LONG)
+        found += [(name, figures.number(series.x[i]), figures.number(series.y[i])) for i in kept]
+    return found
 
 
 def _hidden(rows: int) -> str:

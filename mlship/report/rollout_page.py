@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from mlship.report import figures
@@ -208,8 +209,8 @@ def _compared(
     tracks = tuple(
         Track(name, look, tuple(_broken([(one, value(arm(one), one)) for one in stretches])))
         for name, look, arm in (
-            ("canary", "candidate", lambda one: one.canary),
-            ("stable", "champion dashed", lambda one: one.stable),
+            ("canary", "candidate", attrgetter("canary")),
+            ("stable", "champion dashed", attrgetter("stable")),
         )
     )
     plot = Timeline(title, y, tracks, axis, percent=percent)

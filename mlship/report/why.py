@@ -43,7 +43,7 @@ def markdown(why: Why) -> str:
     """For a job's summary, an issue, a chat."""
     lines = [f"### {_safe(why.model)}: {_safe(why.headline)}", "", _safe(why.reason)]
     if why.at is not None:
-        lines.append(f"Decided {_when(why.at)}{_safe(_by(why.who))}.")
+        lines.append(_safe(f"Decided {_when(why.at)}{_by(why.who)}."))
     if why.beside:
         lines.append(f"{_safe(why.beside)}.")
     if why.breaks:
@@ -56,8 +56,8 @@ def markdown(why: Why) -> str:
     if rules:
         lines += ["", "| rule | status | measured | limit |", "|---|---|---|---|"]
         for rule in rules:
-            cells = (f"{rule.gate} {rule.name}", f"{MARKS[rule.status]} {rule.status}", rule.measured, rule.limit)
-            lines.append(f"| {' | '.join(map(_safe, cells))} |")
+            said = (f"{rule.gate} {rule.name}", f"{MARKS[rule.status]} {rule.status}", rule.measured, rule.limit)
+            lines.append(f"| {' | '.join(map(_safe, said))} |")
     signals = [signal for link in why.links for signal in link.signals]
     if signals:
         lines += ["", "| signal | canary | stable | evidence |", "|---|---|---|---|"]

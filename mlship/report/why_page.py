@@ -18,6 +18,7 @@ def render(why: Why) -> str:
         why=why,
         marks={str(status): mark for status, mark in MARKS.items()},
         status=str(why.status),
+        reason=f"{why.reason[:1].upper()}{why.reason[1:]}",
         headline=f"{why.headline[:1].upper()}{why.headline[1:]}",
         when=rollout_page.when,
     )
