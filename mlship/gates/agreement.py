@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlship.exhibits import Exhibit, Heat, Table
+from mlship.gates import limits
 from mlship.gates.base import FEWEST_ROWS, GateContext, Limit, Predictions, judge, without
 from mlship.gates.metrics.side import Array, Side
 from mlship.gates.slices.segments import segments
@@ -60,12 +61,7 @@ class Agreement:
 
 
 def _asked(rules: AgreementGate) -> list[tuple[str, Limit | None]]:
-    asked: list[tuple[str, Limit | None]] = []
-    if rules.max_changed is not None:
-        asked.append(("max_changed", Limit(rules.max_changed, at_least=False, share=True)))
-    if rules.min_better is not None:
-        asked.append(("min_better", Limit(rules.min_better, at_least=True, share=True)))
-    return asked or [("changed", None)]
+    return [*limits.agreement(rules).items()] or [("changed", None)]
 
 
 def _cannot(context: GateContext, rules: AgreementGate) -> tuple[Status, str] | None:

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from mlship.gates.base import GateContext, Limit, judge, without
+from mlship.gates import limits
+from mlship.gates.base import GateContext, judge, without
 from mlship.gates.rows import repeats, row_keys, times
 from mlship.policy.gates import ColumnRule, ContractGate
 from mlship.report.figures import count, listed, nearest, quoted
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
-
-NONE = Limit(0.0, at_least=False, share=True)
 
 
 class Contract:
@@ -63,7 +62,7 @@ class Contract:
         names = [name for name in context.input_columns(rows) if name in rows.frame.columns]
         own = {name for name, rule in contract.columns.items() if rule.max_missing is not None}
         names = [name for name in dict.fromkeys([*names, *filter(None, [rows.target])]) if name not in own]
-        limit = Limit(contract.max_missing, at_least=False, share=True)
+        limit = limits.contract(contract)["max_missing"]
         if not names:
             return without(self.name, "max_missing", Status.SKIPPED, limit, "every column has a limit of its own")
         shares = {name: float(rows.frame[name].isna().mean()) for name in names}
@@ -79,7 +78,7 @@ class Contract:
         keys = row_keys(rows.frame, list(rows.frame.columns))
         several = repeats(keys)
         again = several[pd.Series(keys[several]).duplicated().to_numpy()]
-        limit = Limit(contract.max_duplicates, at_least=False, share=True)
+        limit = limits.contract(contract)["max_duplicates"]
         share = again.size / len(rows)
         measured = Measurement("share of repeated rows", share, n=len(rows), source=rows.path.name)
         note = ""
@@ -94,7 +93,7 @@ class Contract:
         import numpy as np
         import pandas as pd
 
-        limit = Limit(contract.max_label_conflicts, at_least=False, share=True)
+        limit = limits.contract(contract)["max_label_conflicts"]
         if rows.target is None:
             reason = "data.evaluation names no target column"
             return without(self.name, "max_label_conflicts", Status.INCONCLUSIVE, limit, reason)
@@ -137,7 +136,7 @@ class Contract:
             )
             results.append(self._breaches(f"{name} values", f"in {allowed}", wrong, column))
         if rule.max_missing is not None:
-            limit = Limit(rule.max_missing, at_least=False, share=True)
+            limit = limits.column(name, rule)[f"{name} max_missing"]
             measured = Measurement("missing share", float(column.isna().mean()), n=len(column), source=rows.path.name)
             results.append(judge(self.name, f"{name} max_missing", measured, limit))
         return results
@@ -166,7 +165,7 @@ class Contract:
         if wrong.any():
             at = int(np.flatnonzero(wrong)[0])
             note = f"{count(int(wrong.sum()))} in all, such as {quoted(column.iloc[at])} in data row {at + 1:,}"
-        return replace(judge(self.name, rule, measured, NONE, note=note), limit=promise)
+        return replace(judge(self.name, rule, measured, limits.NONE, note=note), limit=promise)
 
 
 def conflict_columns(context: GateContext, rows: Rows) -> list[str]:

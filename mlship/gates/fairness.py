@@ -1,4 +1,4 @@
-"""The fairness gate: a metric by groups, and how far the groups are apart."""
+"""The fairness gate: a metric by groups, and how far the groups are parts."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlship.exhibits import Table
-from mlship.gates.base import GateContext, Limit, judge, without
+from mlship.gates import limits
+from mlship.gates.base import GateContext, Limit, without
+from mlship.gates.parts import extreme
 from mlship.gates.slices.figures import slices_of
 from mlship.gates.slices.sliced import ERRORS, Grouping, cannot_cut, groupings, measure, told, too_small
 from mlship.policy.gates import FairnessGate
-from mlship.report.figures import number, things
+from mlship.report.figures import number
 from mlship.stats import simultaneous
 from mlship.types import GateResult, Measurement, Status
 
@@ -64,12 +66,7 @@ class Fairness:
 
 
 def _asked(rules: FairnessGate) -> list[tuple[str, Limit | None]]:
-    asked: list[tuple[str, Limit | None]] = []
-    if rules.max_difference is not None:
-        asked.append(("max_difference", Limit(rules.max_difference, at_least=False)))
-    if rules.min_ratio is not None:
-        asked.append(("min_ratio", Limit(rules.min_ratio, at_least=True)))
-    return asked or [("groups", None)]
+    return [*limits.fairness(rules).items()] or [("groups", None)]
 
 
 def _one_group(grouping: Grouping, min_rows: int) -> str:
@@ -119,18 +116,7 @@ class _Groups:
             )
         else:
             measured, theirs = self._ratio(), self._champion("ratio")
-        result = judge("fairness", rule, measured, limit, champion=theirs, note=note)
-        best = measured.low if kind == "max_difference" else measured.high
-        assert best is not None, "both have an interval"
-        if result.status is Status.FAILED and len(codes) > 2 and limit.kept_by(best):
-            # The largest of many differences is large by chance, too: it alone convicts nobody.
-            reason = (
-                f"{measured.metric} is {number(measured.value)} (interval {number(measured.low)} to "
-                f"{number(measured.high)}, {things(measured.n, 'row')}), beyond the limit {limit.figure(limit.value)}, "
-                f"but as the extreme of {things(len(codes), 'group')} it may be chance; {note}"
-            )
-            return replace(result, status=Status.INCONCLUSIVE, reason=reason)
-        return result
+        return extreme(rule, measured, limit, groups=len(codes), champion=theirs, note=note)
 
     def _codes(self) -> NDArray[np.intp]:
         import numpy as np

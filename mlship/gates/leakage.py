@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from mlship.gates import limits
 from mlship.gates.base import FEWEST_ROWS, GateContext, Limit, judge, without
 from mlship.gates.categories import categories
 from mlship.gates.leakage_gain import implausible_gain
@@ -41,14 +42,15 @@ class Leakage:
             reason = "the policy names no evaluation data" if rows is None else "the evaluation data has no rows"
             return [*results, without(self.name, "rows", Status.INCONCLUSIVE, "at least one row", reason)]
         results.append(self._overlap(rules, rows, context.reference))
-        if rules.max_entity_overlap is not None:
-            results.append(self._entities(rules.max_entity_overlap, context, rows))
+        asked = limits.leakage(rules)
+        if "max_entity_overlap" in asked:
+            results.append(self._entities(asked["max_entity_overlap"], context, rows))
         if rules.chronological:
             results.append(self._chronological(rules, rows, context.reference))
-        if rules.max_single_feature_auc is not None:
-            results.append(self._single_feature(rules.max_single_feature_auc, context, rows))
-        if rules.max_gain is not None:
-            results.append(implausible_gain(rules, rules.max_gain, context, rows))
+        if "max_single_feature_auc" in asked:
+            results.append(self._single_feature(asked["max_single_feature_auc"], context, rows))
+        if "max_gain" in asked:
+            results.append(implausible_gain(rules, asked["max_gain"], context, rows))
         return results
 
     def _unavailable(self, rules: LeakageGate, context: GateContext) -> GateResult:
@@ -84,7 +86,7 @@ class Leakage:
 
     def _overlap(self, rules: LeakageGate, rows: Rows, reference: Rows | None) -> GateResult:
         """The share of evaluation rows that are also in the reference, compared in all columns that both files have."""
-        limit = Limit(rules.max_overlap, at_least=False, share=True)
+        limit = limits.leakage(rules)["max_overlap"]
         if reference is None:
             return self._no_reference("max_overlap", limit, asked="max_overlap" in rules.model_fields_set)
         common = [name for name in rows.frame.columns if name in set(reference.frame.columns)]
@@ -102,11 +104,10 @@ class Leakage:
             note = f"compared in the {len(common)} of {len(rows.frame.columns)} columns that both files have"
         return judge(self.name, "max_overlap", measured, limit, note=note)
 
-    def _entities(self, share: float, context: GateContext, rows: Rows) -> GateResult:
+    def _entities(self, limit: Limit, context: GateContext, rows: Rows) -> GateResult:
         """The share of evaluation entities that the reference knows too."""
         import numpy as np
 
-        limit = Limit(share, at_least=False, share=True)
         rule = "max_entity_overlap"
         names = list(context.policy.data.entity) if context.policy.data else []
         if not names:
@@ -170,9 +171,8 @@ class Leakage:
         reason = f"the reference ends at {_moment(last)}, the evaluation begins at {_moment(first)}"
         return GateResult(self.name, rule, Status.PASSED, limit, reason, measured)
 
-    def _single_feature(self, most: float, context: GateContext, rows: Rows) -> GateResult:
+    def _single_feature(self, limit: Limit, context: GateContext, rows: Rows) -> GateResult:
         """The one input that tells the label best, by itself."""
-        limit = Limit(most, at_least=False)
         rule = "max_single_feature_auc"
         if rows.target is None:
             return without(self.name, rule, Status.INCONCLUSIVE, limit, "data.evaluation names no target column")

@@ -29,9 +29,8 @@ _MOST_EACH = 12
 _MOST_CLASSES = 20
 
 
-def implausible_gain(rules: LeakageGate, most: float, context: GateContext, rows: Rows) -> GateResult:
+def implausible_gain(rules: LeakageGate, limit: Limit, context: GateContext, rows: Rows) -> GateResult:
     """Judge how much of the champion's remaining error goes away for columns that the champion does not take."""
-    limit = Limit(most, at_least=False, share=True)
     lacking = _lacking(rules, context, rows)
     if lacking is not None:
         return without(_GATE, _RULE, lacking[0], limit, lacking[1])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from mlship.exhibits import Curves, Exhibit, Series
+from mlship.gates import limits
 from mlship.gates.base import GateContext, Limit, judge, noted, without
 from mlship.gates.labelled import too_little
 from mlship.gates.metrics.side import Array, Side, same
@@ -34,11 +35,7 @@ class Value:
         rules = context.policy.gates.value
         if rules is None:
             return []
-        asked = [
-            (kind, Limit(limit, at_least=True))
-            for kind, limit in (("min", rules.min), ("min_gain", rules.min_gain))
-            if limit is not None
-        ]
+        asked = list(limits.value(rules).items())
 
         def none(status: Status, reason: str) -> list[GateResult]:
             return [without(self.name, kind, status, limit, reason) for kind, limit in asked]

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from mlship.exhibits import Exhibit, Table
+from mlship.gates import limits, parts
 from mlship.gates.base import Limit, judge, without
 from mlship.gates.drift.columns import Moved, Windows
 from mlship.gates.drift.windows import heat, worst_window
@@ -45,20 +46,20 @@ class Side:
 
     def results(self, rules: DriftGate) -> list[GateResult]:
         """Everything that the policy asks about this side; the exhibits stand with what they show."""
-        results = []
+        results, asked = [], limits.drift(rules)
         if rules.features is not None or rules.max_unseen is not None:
             results.append(self._columns())
-        if rules.features is not None and rules.features.psi is not None:
-            results.append(self._furthest("features psi", rules.features.psi, "PSI", lambda moved: moved.psi))
-        if rules.features is not None and rules.features.wasserstein is not None:
-            limit, metric = rules.features.wasserstein, "Wasserstein distance in standard deviations"
+        if limit := asked.get("features psi"):
+            results.append(self._furthest("features psi", limit, "PSI", lambda moved: moved.psi))
+        if limit := asked.get("features wasserstein"):
+            metric = "Wasserstein distance in standard deviations"
             results.append(self._furthest("features wasserstein", limit, metric, lambda moved: moved.wasserstein))
-        if rules.max_unseen is not None:
-            results.append(self._unseen(rules.max_unseen))
-        if rules.predictions is not None:
-            results.append(self._one("predictions psi", rules.predictions.psi, self.predictions, self.no_predictions))
-        if rules.outcomes is not None:
-            results.append(self._one("outcomes psi", rules.outcomes.psi, self.outcomes, self.no_outcomes))
+        if limit := asked.get("max_unseen"):
+            results.append(self._unseen(limit))
+        if limit := asked.get("predictions psi"):
+            results.append(self._one("predictions psi", limit, self.predictions, self.no_predictions))
+        if limit := asked.get("outcomes psi"):
+            results.append(self._one("outcomes psi", limit, self.outcomes, self.no_outcomes))
         if rules.window is not None and self.windows is None:
             reason = f"{self.no_windows} in the {self.name} data that can be cut into windows of one {rules.window}"
             results.append(without(_GATE, self.rule("window"), Status.INCONCLUSIVE, "a time column", reason))
@@ -80,28 +81,29 @@ class Side:
         reason = f"{things(len(self.features), 'column')} hold the same kind of value on both sides"
         return GateResult(_GATE, rule, Status.PASSED, limit, reason, measured)
 
-    def _furthest(self, rule: str, most: float, metric: str, of: Callable[[Moved], Distance | None]) -> GateResult:
+    def _furthest(self, rule: str, limit: Limit, metric: str, of: Callable[[Moved], Distance | None]) -> GateResult:
         """The column that is furthest from the reference by one distance."""
         rule = self.rule(rule)
         found = [(distance, moved) for moved in self.features if (distance := of(moved)) is not None]
         if not found:
-            return without(_GATE, rule, Status.INCONCLUSIVE, Limit(most, at_least=False), "no column could be compared")
+            return without(_GATE, rule, Status.INCONCLUSIVE, limit, "no column could be compared")
+        most = limit.value
         distance, moved = max(found, key=lambda pair: (_beyond(pair[0], most), pair[0].high))
         notes = [f"it moved most of {things(len(found), 'column')}"] if len(found) > 1 else []
         others = [other.column for one, other in found if other is not moved and _beyond(one, most)]
         if others:
             notes.append(f"also beyond it: {listed(others)}")
         measured = self._measured(f"{metric} of column '{moved.column}'", distance)
-        return self._judged(rule, most, measured, distance.chance, [*notes, *self._told(moved, metric)])
+        return parts.distance(rule, limit, measured, distance.chance, [*notes, *self._told(moved, metric)])
 
-    def _one(self, rule: str, most: float, moved: Moved | None, lacking: tuple[Status, str] | None) -> GateResult:
+    def _one(self, rule: str, limit: Limit, moved: Moved | None, lacking: tuple[Status, str] | None) -> GateResult:
         """Predictions or outcomes."""
         rule = self.rule(rule)
         if moved is None:
             status, reason = lacking or (Status.INCONCLUSIVE, "nothing could be compared")
-            return without(_GATE, rule, status, Limit(most, at_least=False), reason)
+            return without(_GATE, rule, status, limit, reason)
         measured = self._measured(f"PSI of the {moved.column}", moved.psi)
-        return self._judged(rule, most, measured, moved.psi.chance, self._told(moved, "PSI"))
+        return parts.distance(rule, limit, measured, moved.psi.chance, self._told(moved, "PSI"))
 
     def _measured(self, metric: str, distance: Distance) -> Measurement:
         source = "binned, against the reference"
@@ -117,20 +119,9 @@ class Side:
             notes.append(f"most in {worst[0]} ({number(worst[1])})")
         return notes
 
-    def _judged(self, rule: str, most: float, measured: Measurement, chance: float, notes: list[str]) -> GateResult:
-        """By the one judge, unless chance alone makes as much of so few rows."""
-        limit = Limit(most, at_least=False)
-        if measured.value is not None and most < measured.value <= chance:
-            reason = (
-                f"{measured.metric} is {limit.figure(measured.value)}, beyond the limit {limit.figure(most)}, but with "
-                f"{things(measured.n, 'row')} chance alone makes up to {limit.figure(chance)}"
-            )
-            return GateResult(_GATE, rule, Status.INCONCLUSIVE, str(limit), "; ".join([reason, *notes]), measured)
-        return judge(_GATE, rule, measured, limit, note="; ".join(notes))
-
-    def _unseen(self, most: float) -> GateResult:
+    def _unseen(self, limit: Limit) -> GateResult:
         """The column with the largest share of rows whose category the reference lacks."""
-        rule, limit = self.rule("max_unseen"), Limit(most, at_least=False, share=True)
+        rule = self.rule("max_unseen")
         texts = [moved for moved in self.features if moved.unseen is not None]
         if not texts:
             return without(_GATE, rule, Status.SKIPPED, limit, "no column that was compared holds categories")

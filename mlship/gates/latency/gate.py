@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from mlship.gates import limits
 from mlship.gates.base import GateContext, Limit, judge, noted, without
 from mlship.gates.latency import exhibits
 from mlship.gates.latency.measured import QUANTILES, Arm, Figure, Measured
@@ -42,15 +43,15 @@ def results(section: LatencyGate, found: Measured, max_size: int | None = None) 
     """
     judged = [*_quantiles(section, found), _errors(section, found), *_ratio(section, found)]
     judged += [*_replicas(section, found), *_cold_start(section, found), *_memory(section, found)]
-    judged += [*_agree(section, found), *_size(found, max_size)]
+    judged += [*_agree(section, found), *_size(section, found, max_size)]
     return _shown(_if_on_time(section, found, judged), section, found)
 
 
 def _quantiles(section: LatencyGate, found: Measured) -> Iterator[GateResult]:
+    asked = limits.latency(section)
     for name in QUANTILES:
-        limit = getattr(section, name)
-        if limit is not None:
-            result = _quantile(section, found.candidate, name, Limit(limit * 1000, at_least=False, unit=" ms"))
+        if name in asked:
+            result = _quantile(section, found.candidate, name, asked[name])
             yield replace(result, champion=_milliseconds(name, found.champion) if found.champion else None)
 
 
@@ -107,7 +108,7 @@ def _requests(section: LatencyGate) -> tuple[str, str]:
 
 def _errors(section: LatencyGate, found: Measured) -> GateResult:
     """No number of requests proves that there are no errors: with a limit of 0 what was seen is judged."""
-    arm, limit = found.candidate, Limit(section.errors, at_least=False, share=True)
+    arm, limit = found.candidate, limits.latency(section)["errors"]
     seen = Figure(arm.errors.value, None, None) if not section.errors else arm.errors
     kinds = listed([f"{things(many, 'request')} {kind}" for kind, many in sorted(arm.kinds.items())], 4)
     theirs = _share(found.champion.errors, found.champion) if found.champion else None
@@ -127,7 +128,7 @@ def _share(figure: Figure, arm: Arm) -> Measurement:
 def _ratio(section: LatencyGate, found: Measured) -> Iterator[GateResult]:
     if section.max_ratio is None:
         return
-    limit = Limit(section.max_ratio, at_least=False, unit="x")
+    limit = limits.latency(section)["ratio"]
     if found.champion is None:
         status = Status.INCONCLUSIVE if found.without_champion else Status.SKIPPED
         yield without(
@@ -177,7 +178,7 @@ def _replicas(section: LatencyGate, found: Measured) -> Iterator[GateResult]:
 def _cold_start(section: LatencyGate, found: Measured) -> Iterator[GateResult]:
     if section.cold_start is None:
         return
-    limit = Limit(section.cold_start, at_least=False, unit=" s")
+    limit = limits.latency(section)["cold_start"]
     ours, theirs = (
         _once("time from start to ready", arm.cold_start, "no start was seen") if arm else None
         for arm in (found.candidate, found.champion)
@@ -189,7 +190,7 @@ def _cold_start(section: LatencyGate, found: Measured) -> Iterator[GateResult]:
 def _memory(section: LatencyGate, found: Measured) -> Iterator[GateResult]:
     if section.memory is None:
         return
-    limit = Limit(section.memory / 1e6, at_least=False, unit=" MB")
+    limit = limits.latency(section)["memory"]
 
     def measurement(arm: Arm) -> Measurement:
         peak = arm.memory.peak / 1e6 if arm.memory else None
@@ -240,10 +241,10 @@ def _agree(section: LatencyGate, found: Measured) -> Iterator[GateResult]:
     yield GateResult(GATE, "agree", Status.FAILED, limit, reason, measured, exhibits=table)
 
 
-def _size(found: Measured, max_size: int | None) -> Iterator[GateResult]:
+def _size(section: LatencyGate, found: Measured, max_size: int | None) -> Iterator[GateResult]:
     if max_size is None or found.image_size is None:
         return
-    limit = Limit(max_size / 1e6, at_least=False, unit=" MB")
+    limit = limits.latency(section, max_size)["size"]
     kept = found.image_size <= max_size
     measured = Measurement("size of the image", found.image_size / 1e6, source="docker image inspect")
     reason = f"the image takes {format_size(found.image_size)}, {'within' if kept else 'beyond'} the limit "

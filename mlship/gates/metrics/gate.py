@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mlship.exhibits import Exhibit
+from mlship.gates import limits
 from mlship.gates.base import GateContext, Limit, Predictions, judge, noted, without
 from mlship.gates.labelled import too_little
 from mlship.policy.gates import MetricRule
-from mlship.policy.scorers import OWN
 from mlship.report.figures import number, quoted, share, things
 from mlship.types import GateResult, Status
 
@@ -47,7 +47,7 @@ class Metrics:
     def _metric(self, metric: str, rule: MetricRule, context: GateContext, rows: _Labelled | str) -> list[GateResult]:
         from mlship.gates.metrics import measure
 
-        asked = _limits(rule, less=metric in OWN if rule.function is None else bool(rule.lower_is_better))
+        asked = list(limits.metric(metric, rule).items())
 
         def none(status: Status, reason: str) -> list[GateResult]:
             return [without(self.name, f"{metric} {kind}", status, limit, reason) for kind, limit in asked]
@@ -125,18 +125,6 @@ class _Labelled:
         except (AttributeError, TypeError, ValueError) as error:
             has_scores = all(model.scores is not None for model in self.models)
             raise ValueError(cannot(metric.name, error, has_scores=has_scores)) from error
-
-
-def _limits(rule: MetricRule, *, less: bool) -> list[tuple[str, Limit]]:
-    asked = []
-    if rule.min is not None:
-        asked.append(("min", Limit(rule.min, at_least=True)))
-    if rule.max is not None:
-        asked.append(("max", Limit(rule.max, at_least=False)))
-    if rule.max_drop is not None:
-        drop = rule.max_drop if less else -rule.max_drop if rule.max_drop else 0.0
-        asked.append(("max_drop", Limit(drop, at_least=not less)))
-    return asked
 
 
 def _note(metric: Metric, rows: _Labelled) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from mlship.gates import limits
 from mlship.gates.base import FEWEST_ROWS, GateContext, without
 from mlship.gates.robustness import perturb
 from mlship.gates.robustness.columns import columns_rule, shuffled_rule, shuffled_tables
@@ -15,9 +16,6 @@ from mlship.types import GateResult, Status
 
 if TYPE_CHECKING:
     import pandas as pd
-
-#: Share of each text column that is replaced by a text never seen.
-UNSEEN_SHARE = 0.1
 
 
 class Robustness:
@@ -64,10 +62,11 @@ def perturbations(rules: RobustnessGate, sample: Sample) -> list[Perturbation]:
     may_miss = tuple(column for column in sample.columns if column.may_miss)
     never = [column.name for column in sample.columns if not column.may_miss]
     refused = f"{listed(never)} {'holds' if len(never) == 1 else 'hold'} whole numbers in the signature"
+    strengths = limits.perturbations(rules)
     known = [
         Perturbation(
             rule="noise",
-            strength=rules.noise,
+            strength=strengths.get("noise", 0),
             words=f"noise of {share(rules.noise)} of a standard deviation",
             axis="noise, in standard deviations",
             touched=numbers,
@@ -76,7 +75,7 @@ def perturbations(rules: RobustnessGate, sample: Sample) -> list[Perturbation]:
         ),
         Perturbation(
             rule="missing",
-            strength=rules.missing,
+            strength=strengths.get("missing", 0),
             words=f"{share(rules.missing)} of the values missing",
             axis="share of values missing",
             touched=may_miss,
@@ -87,7 +86,7 @@ def perturbations(rules: RobustnessGate, sample: Sample) -> list[Perturbation]:
         ),
         Perturbation(
             rule="scale",
-            strength=rules.scale,
+            strength=strengths.get("scale", 0),
             words=f"numbers {share(rules.scale)} too high",
             axis="share by which numbers are too high",
             touched=numbers,
@@ -96,8 +95,8 @@ def perturbations(rules: RobustnessGate, sample: Sample) -> list[Perturbation]:
         ),
         Perturbation(
             rule="unseen_categories",
-            strength=UNSEEN_SHARE if rules.unseen_categories else 0,
-            words=f"{share(UNSEEN_SHARE)} of the texts never seen before",
+            strength=strengths.get("unseen_categories", 0),
+            words=f"{share(limits.UNSEEN_SHARE)} of the texts never seen before",
             axis="share of texts never seen before",
             touched=texts,
             make=lambda frame, strength, columns: perturb.unseen(frame, strength, sample.rng("unseen"), columns),

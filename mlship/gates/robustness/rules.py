@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from mlship.exhibits import Curves, Series
+from mlship.gates import limits
 from mlship.gates.base import Limit, judge, noted, without
 from mlship.gates.robustness.perturb import Column
 from mlship.gates.robustness.perturbed import Answers, Refused, Said, Sample, part
@@ -75,18 +76,15 @@ class Perturbation:
 
     def judged(self, sample: Sample, rules: RobustnessGate, found: Mapping[str, tuple[Said, ...]]) -> list[GateResult]:
         """The result of `max_drop`, and of `max_flipped` where the policy has it."""
-        drop = Limit(rules.max_drop, at_least=False)
-        if sample.metric is None or sample.metric.higher_is_better:
-            drop = Limit(-rules.max_drop if rules.max_drop else 0.0, at_least=True)
-        flips = None if rules.max_flipped is None else Limit(rules.max_flipped, at_least=False, share=True)
-        limits = {"max_drop": drop, **({"max_flipped": flips} if flips else {})}
+        asked = limits.robustness(rules, is_better=sample.metric is None or sample.metric.higher_is_better)
+        drop, flips = asked["max_drop"], asked.get("max_flipped")
 
         def all_of(status: Status, reason: str) -> list[GateResult]:
-            return [without(GATE, f"{self.rule} {kind}", status, limit, reason) for kind, limit in limits.items()]
+            return [without(GATE, f"{self.rule} {kind}", status, limit, reason) for kind, limit in asked.items()]
 
         if not self.touched:
-            asked = self.rule in rules.model_fields_set
-            return all_of(Status.INCONCLUSIVE if asked else Status.SKIPPED, self.nothing)
+            wanted = self.rule in rules.model_fields_set
+            return all_of(Status.INCONCLUSIVE if wanted else Status.SKIPPED, self.nothing)
         ours, *others = found[self.judged_table]
         if isinstance(ours, Refused):
             return all_of(Status.FAILED, self._refused(sample, ours, others))

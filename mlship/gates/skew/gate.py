@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from mlship.gates import limits
 from mlship.gates.base import FEWEST_ROWS, GateContext, Limit, judge, noted, without
 from mlship.gates.skew.causes import causes
 from mlship.gates.skew.columns import as_floats, kind_of, seen_as_text
@@ -87,7 +88,7 @@ class Skew:
 
     def _unmatched(self, rules: SkewGate, sides: Sides, matched: Match) -> GateResult:
         """The share of online rows without an offline row, and why they have none."""
-        limit = Limit(rules.max_unmatched, at_least=False, share=True)
+        limit = limits.skew(rules)["unmatched"]
         alone = (matched.met != Met.MATCHED) & (matched.met != Met.AMBIGUOUS)
         measured = Measurement(
             "share of online rows without an offline row", float(alone.mean()), n=len(alone), source="keys"
@@ -131,7 +132,7 @@ class Skew:
         """The values of the matched rows, column by column: the summary, then each column beyond the limit."""
         import numpy as np
 
-        limit = Limit(rules.max_mismatch, at_least=False, share=True)
+        limit = limits.skew(rules)["mismatch"]
         rows = np.flatnonzero(matched.met == Met.MATCHED)
         if not rows.size or not columns:
             reason = (

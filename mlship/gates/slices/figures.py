@@ -4,30 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from mlship.exhibits import Heat
+from mlship.gates.parts import Gap, Slice
 from mlship.gates.slices.segments import Segments
 from mlship.gates.slices.sliced import Grouping
 from mlship.stats.simultaneous import Estimate, spread
 
 #: Rows and columns of a grid that a person reads.
 _GRID = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """One judged slice with one figure: the metric, or its difference to the champion's."""
-
-    name: str
-    n: int
-    value: float
-    low: float
-    high: float
-    own: float
-    """The candidate's metric."""
-    champion: float | None
-    """The champion's metric."""
 
 
 def slices_of(found: Sequence[Grouping], confidence: float, *, difference: bool) -> list[Slice]:
@@ -64,30 +49,6 @@ def _defined(figure: Estimate | None, *codes: int) -> float | None:
         return None
     value = float(figure.value[codes[0]]) - sum(float(figure.value[code]) for code in codes[1:])
     return value if math.isfinite(value) else None
-
-
-@dataclass(frozen=True, slots=True)
-class Gap:
-    """The difference between two slices of one column."""
-
-    high_name: str
-    high_value: float
-    low_name: str
-    low_value: float
-    low: float
-    high: float
-    """Ends of the interval of the difference."""
-    n: int
-    """Rows of both."""
-    champion: float | None
-    """The champion's difference between the same two slices."""
-    pairs: int
-    """Differences that were looked at."""
-
-    @property
-    def value(self) -> float:
-        """The difference itself, never negative."""
-        return self.high_value - self.low_value
 
 
 def gap_of(found: Sequence[Grouping], errors: float, limit: float) -> Gap | None:

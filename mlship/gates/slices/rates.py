@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 #: Rates of what was predicted, whatever the label.
 WITHOUT_LABELS = ("selection_rate",)
-#: Less is better. (Of a selection rate, neither is.)
-LOWER_IS_BETTER = ("error", "false_negative_rate", "false_positive_rate")
 _ACCURACY = ("accuracy", "f1_micro", "precision_micro", "recall_micro", "recall_weighted")
 _PER_CLASS = ("f1", "jaccard", "precision", "recall")
 #: More classes than this, and a table per slice costs more than it saves.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from mlship.gates import limits
 from mlship.gates.base import Predictions
 from mlship.gates.metrics.side import Array, Side
 from mlship.gates.slices import rates
@@ -74,7 +75,7 @@ def tallies(name: str, label: Labels, models: list[Predictions], threshold: floa
             cell = cell * np.int16(classes) + column[part]
         found[part] = lookup[cell]
     alike = len(columns) == 3 and np.array_equal(columns[1], columns[2])
-    higher = name not in rates.LOWER_IS_BETTER
+    higher = limits.higher_is_better(name)
     return Tallies(name, higher, found, split[0], split[1] if len(split) == 2 else None, alike)
 
 
