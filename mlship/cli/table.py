@@ -81,6 +81,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "down": ("mlship.cli.down", "down", "Stop router and servers; traffic ends. Registry, ledger and journals stay."),
     "history": ("mlship.cli.history", "history", "Show who did what, when, and on which evidence; the newest last."),
     "why": ("mlship.cli.why", "why", "Tell why a version serves or does not, with the evidence behind it."),
+    "doctor": (
+        "mlship.cli.doctor",
+        "doctor",
+        "Find what is missing on this machine, and the one command that mends each.",
+    ),
     "schema": ("mlship.cli.schema", "schema", "Print the policy's JSON Schema, for completion in editors."),
 }
 

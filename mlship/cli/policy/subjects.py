@@ -20,13 +20,22 @@ if TYPE_CHECKING:
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
+class InvalidPolicy(PolicyError):
+    """A policy that has faults."""
+
+    def __init__(self, faults: list[Fault], where: str) -> None:
+        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
+        super().__init__("\n".join([f"the policy has {count}", *map(str, faults)]), where=where)
+        self.faults = tuple(faults)
+
+
 def read(version: Version) -> Subject:
     """The policy in a version.
 
     Variables that are not set stand for themselves: a secret of the pipeline is not at hand where two policies are
     compared, and its name is what matters. A limit or a duration must be known.
 
-    Raises ``PolicyError`` with every fault.
+    Raises ``InvalidPolicy`` with every fault.
     """
     unset = {name for name in _REFERENCE.findall(version.text) if not os.environ.get(name)}
     subject, faults = _examine(version, {**os.environ, **{name: f"${{{name}}}" for name in unset}})
@@ -37,9 +46,7 @@ def read(version: Version) -> Subject:
         _, told = _examine(version, os.environ)
         faults = told or faults
     if subject is None or faults:
-        count = "1 fault" if len(faults) == 1 else f"{len(faults)} faults"
-        listed = "\n".join(str(fault) for fault in faults)
-        raise PolicyError(f"the policy has {count}\n{listed}", where=version.name)
+        raise InvalidPolicy(faults, version.name)
     return subject
 
 
