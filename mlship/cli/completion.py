@@ -106,10 +106,11 @@ def models(ctx: typer.Context, incomplete: str) -> Iterable[str]:
 def champions(ctx: typer.Context, incomplete: str) -> Iterable[str]:
     """Versions of the model that were champion, the latest first."""
     del incomplete
-    model = ctx.params.get("model")
+    entries = list(_entries(_home(ctx)))
+    model = _model(ctx, {name for _, name, _, _ in entries})
     versions = [
         version
-        for action, name, before, after in _entries(_home(ctx))
+        for action, name, before, after in entries
         if name == model and action in ("promoted", "rolled_back")
         for version in (before, after)
         if version
@@ -121,10 +122,19 @@ def champions(ctx: typer.Context, incomplete: str) -> Iterable[str]:
 def rollouts(ctx: typer.Context, incomplete: str) -> Iterable[str]:
     """Ids of the model's rollouts, the latest first."""
     del incomplete
-    model = ctx.params.get("model")
-    directory = _home(ctx).rollouts(model) if isinstance(model, str) else None
-    names = [path.stem for path in directory.glob("*.jsonl")] if directory is not None else []
+    home = _home(ctx)
+    model = _model(ctx, {name for _, name, _, _ in _entries(home)})
+    names = [path.stem for path in home.rollouts(model).glob("*.jsonl")] if model else []
     return sorted(names, reverse=True)
+
+
+def _model(ctx: typer.Context, known: set[str]) -> str:
+    """The model on the command line; an option that still lacks its value hides the arguments from the parser."""
+    found = ctx.params.get("model")
+    if isinstance(found, str):
+        return found
+    words = os.environ.get("COMP_WORDS") or os.environ.get("_TYPER_COMPLETE_ARGS", "")
+    return next((word for word in words.split() if word in known), "")
 
 
 def _home(ctx: typer.Context) -> Home:
@@ -160,3 +170,15 @@ def _registered(home: Home) -> list[str]:
             return [str(name) for (name,) in connection.execute("SELECT name FROM registered_models LIMIT 1000")]
     except sqlite3.Error:
         return []
+
+
+def _plain_help() -> None:
+    """Typer loads rich, which takes longer than all the rest, to clean help texts of markup that ours do not have."""
+    from typer import _completion_classes as classes
+
+    if hasattr(classes, "_sanitize_help_text"):  # private: without it completion is slower, and no worse
+        classes._sanitize_help_text = lambda text: text
+
+
+if "_MLSHIP_COMPLETE" in os.environ:
+    _plain_help()

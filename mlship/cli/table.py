@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 #: name: (module, function, one line for `mlship --help`: the first line of the function's docstring)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -160,6 +160,11 @@ class Commands(TyperGroup):
         """Names in the order of the table."""
         del ctx
         return list(self.table)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        """Names with their lines from the table; looking each command up would import them all."""
+        self.commands = {name: TyperCommand(name, short_help=line) for name, (_, _, line) in self.table.items()}
+        return super().shell_complete(ctx, incomplete)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write the table."""
