@@ -3,86 +3,131 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlship.cli.common import Format, FormatOption, PolicyArgument, context, emit_json, leave, out
+from mlship.cli.common import PolicyArgument, context, leave
+from mlship.cli.planned import AgeOption, PlanOption, planned
+from mlship.cli.telling import Format, FormatOption, ReportsOption, emit_json
 from mlship.types import Status
 
 if TYPE_CHECKING:
     from mlship.home import Home
     from mlship.policy.load import LoadedPolicy
-    from mlship.types import Evaluation, ModelVersion
-
-#: What is said of a candidate that does not get as far as traffic.
-_VERDICTS = {Status.FAILED: "refused", Status.INCONCLUSIVE: "inconclusive", Status.ERROR: "error"}
+    from mlship.rollout.planfile import PlanFile
+    from mlship.rollout.watch import RolloutResult
+    from mlship.types import Candidate, Evaluation, ModelVersion
 
 
 def ship(
     ctx: typer.Context,
     policy: PolicyArgument,
-    fmt: FormatOption = Format.TEXT,
+    *,
+    plan: PlanOption = None,
+    max_age: AgeOption = None,
     interval: Annotated[str, typer.Option(help="Time between two looks.", metavar="DURATION")] = "1s",
+    fmt: FormatOption = Format.TEXT,
+    report: ReportsOption = None,
 ) -> None:
     """The whole job: evaluate, build, prove the latency budget, and roll out.
 
     Each step only when the one before it passed. The image is built where the policy has an `image` section or the
     Docker engine; the budget is proved where it has `gates.latency`. A rollout that was cut short is carried on, and
     none of it is done again.
+
+    With --plan, an alias, model, policy or image that is not the planned one any more ends it with exit code 3: before
+    anything is done, again before the rollout, and at the promotion.
+
+    \b
+    Examples:
+      mlship ship mlship.yaml
+      mlship ship mlship.yaml --format github --report html=ship.html
+      mlship ship mlship.yaml --plan plan.json --max-age 24h
     """
-    from mlship.cli import evaluate, rollout, verdicts
-    from mlship.cli.live import watching
-    from mlship.cli.reports import ReportFormat
+    from mlship.cli import rollout, ship_told
+    from mlship.cli.evaluate import EXITS
+    from mlship.cli.telling import destinations, tell
     from mlship.policy.load import load_policy
 
-    seconds = rollout.parse_interval(interval)
+    seconds, files = rollout.parse_interval(interval), destinations(report)
     loaded, home = load_policy(policy), context(ctx).home
     began = time.monotonic()
+    proofs, result = _run(loaded, home, planned(plan, max_age, loaded), interval=seconds, fmt=fmt)
+    spent = time.monotonic() - began
+    if result is None:
+        tell(ship_told.refused(loaded, home, proofs, spent), fmt, files)
+        leave(EXITS[proofs[-1].status])
+    tell(ship_told.shipped(loaded, home, proofs, result, spent), fmt, files)
+    leave(result.exit_code)
+
+
+def _run(
+    loaded: LoadedPolicy, home: Home, plan: PlanFile | None, *, interval: float, fmt: Format
+) -> tuple[list[Evaluation], RolloutResult | None]:
+    """The proofs that were made, and how the rollout ended; None: it did not begin, for the last proof did not pass."""
+    from mlship.cli import rollout, verdicts
+    from mlship.cli.live import watching
+    from mlship.cli.ship_told import PROOFS, summary
+
     while True:
-        proofs = _proofs(loaded, home) if _wants_evaluation(loaded, home) else []
-        refused = next((proof for proof in proofs if proof.status is not Status.PASSED), None)
-        if refused is not None:
-            if fmt is Format.JSON:
-                emit_json(_refusal(proofs, time.monotonic() - began))
-            else:
-                evaluate.show(refused, ReportFormat.TEXT)
-            leave(evaluate.EXITS[refused.status])
+        proofs = _proofs(loaded, home, plan) if _wants_evaluation(loaded, home, plan) else []
+        if any(proof.status is not Status.PASSED for proof in proofs):
+            return proofs, None
         parting = ""
         try:
             with watching() as view:
-                for name, proof in zip(("gates passed", "latency budget kept"), proofs, strict=False):
-                    view.say(f"{name}: {_summary(proof)}")
+                for name, proof in zip(PROOFS, proofs, strict=False):
+                    view.say(f"{name}: {summary(proof)}")
+                if plan is not None and proofs and (others := _other_rows(plan, proofs[0])):
+                    view.say(f"warning: judged on other rows than when it was planned: {', '.join(others)}")
                 try:
-                    result = rollout.run(loaded, home, interval=seconds, view=view)
+                    result = rollout.run(loaded, home, interval=interval, view=view, planned=plan)
                 finally:
                     parting = view.parting
-                if not rollout.again(loaded, result):
-                    break
+                if plan is not None or not rollout.again(loaded, result):
+                    return proofs, result
                 view.say(f"{result.reason}: beginning with {result.superseded}, as the policy says")
         except KeyboardInterrupt:
             if fmt is Format.JSON:
                 emit_json(verdicts.interrupted(loaded.policy.model, home, parting))
             raise
-    if fmt is Format.JSON:
-        told = verdicts.document(result)
-        outcome = {key: told[key] for key in ("model", "candidate_version", "champion_version", "verdict")}
-        outcome |= {"exit_code": told["exit_code"], "reason": told["reason"], "seconds": time.monotonic() - began}
-        evaluation, latency = [*map(_document, proofs), None, None][:2]
-        emit_json({**outcome, "evaluation": evaluation, "latency": latency, "rollout": told})
-    else:
-        out().print(verdicts.conclusion(result), markup=False)
-    leave(result.exit_code)
 
 
-def _proofs(loaded: LoadedPolicy, home: Home) -> list[Evaluation]:
-    """The evaluation, and after the build the latency budget where there is one; nothing after one that failed."""
+def _hold(plan: PlanFile | None, loaded: LoadedPolicy, home: Home, candidate: Candidate) -> None:
+    """Raise ``MovedError`` when something is not as it was planned any more."""
+    if plan is None:
+        return
+    from mlship.ledger import Ledger
+    from mlship.rollout.pins import pins
+    from mlship.rollout.planfile import hold
+
+    hold(plan, pins(loaded, candidate, Ledger(home.ledger).entries(candidate.model)))
+
+
+def _other_rows(plan: PlanFile, evaluation: Evaluation) -> list[str]:
+    """Roles of the data sets that are others than in the planned evaluation."""
+    then = dict(plan.pins.evaluation.data) if plan.pins.evaluation is not None else {}
+    now = {
+        "evaluation": evaluation.data_digest,
+        "reference": evaluation.reference_digest,
+        "recent": evaluation.recent_digest,
+    }
+    return [role for role, digest in then.items() if now.get(role) != digest]
+
+
+def _proofs(loaded: LoadedPolicy, home: Home, plan: PlanFile | None) -> list[Evaluation]:
+    """The evaluation, and after the build the latency budget where there is one; nothing after one that failed.
+
+    Raises ``MovedError`` as soon as one of them is of something else than what was planned.
+    """
     from mlship.cli import build, evaluate, latency
     from mlship.cli.progress import told_on_stderr
 
     policy = loaded.policy
     with told_on_stderr() as progress:
         proofs = [evaluate.run(loaded, home, progress)]
+    _hold(plan, loaded, home, proofs[0].candidate)
     if proofs[-1].status is not Status.PASSED:
         return proofs
     ships_images = policy.rollout is not None and policy.rollout.engine != "local"
@@ -93,6 +138,7 @@ def _proofs(loaded: LoadedPolicy, home: Home) -> list[Evaluation]:
             if champion is not None and ships_images and not _has_image(champion, loaded, home):
                 told(f"the champion, version {champion.version}, has no image yet")
                 build.run(loaded, home, told, candidate=champion.version)
+        _hold(plan, loaded, home, proofs[0].candidate)
     if policy.gates.latency is not None:
         with told_on_stderr("measuring") as progress:
             proofs.append(latency.run(loaded, home, progress))
@@ -105,51 +151,18 @@ def _has_image(champion: ModelVersion, loaded: LoadedPolicy, home: Home) -> bool
     return bool(serving_image(Ledger(home.ledger).entries(champion.model), champion.digest, loaded.digest))
 
 
-def _wants_evaluation(loaded: LoadedPolicy, home: Home) -> bool:
-    """Not when a rollout is under way (it was let in by its evaluation), and not when the champion is the candidate."""
+def _wants_evaluation(loaded: LoadedPolicy, home: Home, plan: PlanFile | None) -> bool:
+    """Not when a rollout is under way (it was let in by its evaluation), and not when the champion is the candidate.
+
+    Raises ``MovedError`` when something is not as it was planned.
+    """
     from mlship.registry import Registry
     from mlship.rollout import journal
 
     under_way = journal.latest(home, loaded.policy.model)
     if under_way is not None and under_way.phase != "done":
-        return False
+        return False  # what it rests on is looked at by the rollout, before anything else
     registry, policy = Registry.connect(loaded.policy.registry.uri, home), loaded.policy
     candidate = registry.candidate(policy)
+    _hold(plan, loaded, home, candidate)
     return candidate.champion is None or candidate.champion.version != candidate.version.version
-
-
-def _refusal(proofs: list[Evaluation], seconds: float) -> dict[str, Any]:
-    from mlship.cli.evaluate import EXITS
-
-    refused = proofs[-1]
-    candidate = refused.candidate
-    return {
-        "model": candidate.model,
-        "candidate_version": candidate.version.version,
-        "champion_version": candidate.champion.version if candidate.champion else None,
-        "verdict": _VERDICTS[refused.status],
-        "exit_code": int(EXITS[refused.status]),
-        "reason": _worst_reason(refused),
-        "seconds": seconds,
-        "evaluation": _document(proofs[0]),
-        "latency": _document(refused) if len(proofs) > 1 else None,
-        "rollout": None,
-    }
-
-
-def _worst_reason(evaluation: Evaluation) -> str:
-    """What the rules that decided say, named by their gate."""
-    decisive = [result for result in evaluation.results if result.status is evaluation.status]
-    return "; ".join(f"{result.gate} {result.rule}: {result.reason}" for result in decisive) or _summary(evaluation)
-
-
-def _summary(evaluation: Evaluation) -> str:
-    from mlship.report.words import summary
-
-    return summary(evaluation)
-
-
-def _document(evaluation: Evaluation | None) -> Any:
-    from mlship.report import render
-
-    return None if evaluation is None else render(evaluation, "json")

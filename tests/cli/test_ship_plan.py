@@ -1,0 +1,245 @@
+"""`mlship ship --plan`: what was planned is shipped, or nothing is; and how the whole job is told to pipelines."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from mlship.cli import evaluate, planned, ship_told, telling
+from mlship.cli.main import main
+from mlship.engines import state
+from mlship.errors import Exit, UsageError
+from mlship.ledger import Ledger
+from mlship.policy.load import load_policy
+from mlship.registry import Registry
+from mlship.rollout import planfile
+from mlship.rollout.watch import RolloutResult
+from mlship.types import Evaluation
+from tests.conftest import MODEL, RegistryHome
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+POLICY = """\
+version: 1
+model: flight-delay
+owner: {{team: flight-ops, contact: flight-ops@example.com}}
+data: {{evaluation: {{path: rows.csv, target: late}}}}
+gates: {{contract: {{max_duplicates: {most}, max_label_conflicts: 100%}}}}
+endpoint: {{listen: "127.0.0.1:{port}", timeout: 5s}}
+rollout:
+  steps: [{{weight: 20%, bake: {{for: 500ms, requests: 30}}}}]
+"""
+
+
+class Shop:
+    """A directory with a policy and a registry, where commands run in this process."""
+
+    def __init__(
+        self,
+        copy: RegistryHome,
+        rows: pd.DataFrame,
+        directory: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        self.home, self.directory, self._patch, self._capsys = copy.home, directory, monkeypatch, capsys
+        (self.port,) = state.free_ports(1)
+        self.policy()
+        rows[[*copy.features, "late"]].tail(200).to_csv(directory / "rows.csv", index=False)
+        self.registry = Registry.connect(copy.home.registry_uri, copy.home)
+        monkeypatch.chdir(directory)
+        monkeypatch.setenv("MLSHIP_HOME", str(copy.home.path))
+        monkeypatch.setenv("MLSHIP_ACTOR", "tester")
+
+    def policy(self, most: str = "100%") -> None:
+        (self.directory / "mlship.yaml").write_text(POLICY.format(port=self.port, most=most))
+
+    def mlship(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit code, stdout, stderr."""
+        self._capsys.readouterr()
+        telling._has_told.clear()  # a process tells one result
+        telling._awaited.clear()
+        self._patch.setattr("sys.argv", ["mlship", *arguments])
+        with pytest.raises(SystemExit) as end:
+            main()
+        said = self._capsys.readouterr()
+        return int(end.value.code or 0), said.out, said.err
+
+    def move(self, alias: str, to: str) -> None:
+        self.registry.move_alias(MODEL, alias, expected=self.registry.alias(MODEL, alias), to=to)
+
+    def actions(self) -> list[str]:
+        return [entry.action for entry in Ledger(self.home.ledger).entries(MODEL)]
+
+
+@pytest.fixture
+def shop(
+    registry_copy: RegistryHome,
+    flights: pd.DataFrame,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Iterator[Shop]:
+    here = Shop(registry_copy, flights, tmp_path, monkeypatch, capsys)
+    try:
+        yield here
+    finally:
+        here.mlship("down")
+
+
+def files(path: Path) -> dict[str, bytes]:
+    return {str(each.relative_to(path)): each.read_bytes() for each in path.rglob("*") if each.is_file()}
+
+
+def test_what_moved_since_the_plan_is_refused_before_anything_is_done(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, said, _ = shop.mlship("plan", "mlship.yaml", "--out", "plan.json")
+    assert code == 0, said
+    assert said.endswith("written: plan.json\n\nnext: mlship ship mlship.yaml --plan plan.json\n")
+    plan = planfile.read(Path("plan.json"))
+    assert (plan.pins.candidate.version, plan.pins.champion.version, plan.who[:7]) == ("2", "1", "tester@")
+
+    shop.move("champion", "3")
+    before = files(shop.home.path)
+    code, said, errors = shop.mlship("ship", "mlship.yaml", "--plan", "plan.json", "--format", "json")
+    assert code == 3
+    document = json.loads(said)
+    assert (document["verdict"], document["exit_code"]) == ("error", 3)
+    assert document["reason"] == "flight-delay is not as it was planned: @champion moved from version 1 to version 3"
+    assert f"mlship: plan.json: {document['reason']}\n  next: look at what would happen now" in errors
+    assert errors.rstrip().endswith("mlship plan mlship.yaml --out plan.json")
+    after = files(shop.home.path)
+    changed = {name.split("/")[0] for name in before | after if before.get(name) != after.get(name)}
+    assert changed == {"models"}, "the champion of now was fetched, to know its digest"
+
+    shop.move("champion", "1")
+    shop.policy("50%")
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "outputs"))
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    code, said, _ = shop.mlship(
+        "ship", "mlship.yaml", "--plan", "plan.json", "--format", "github", "--report", "junit=junit.xml"
+    )
+    assert code == 3
+    assert "::error title=mlship ship%3A ship error::flight-delay is not as it was planned" in said
+    assert "the policy, or what the environment puts into it, says something else" in (
+        (tmp_path / "summary.md").read_text()
+    )
+    outputs = (tmp_path / "outputs").read_text()
+    assert [value in outputs for value in ("verdict<<", "\nerror\n")] == [True, True]
+    (error,) = ET.parse("junit.xml").getroot().iter("error")
+    assert "the policy, or what the environment puts into it" in str(error.get("message"))
+
+
+def test_an_alias_that_moves_while_gates_are_judged_is_refused_before_the_rollout(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shop.mlship("plan", "mlship.yaml", "--out", "plan.json")[0] == 0
+    real: Callable[..., Evaluation] = evaluate.run
+
+    def run(*arguments: Any) -> Evaluation:
+        evaluation = real(*arguments)
+        shop.move("challenger", "3")
+        return evaluation
+
+    monkeypatch.setattr(evaluate, "run", run)
+    code, said, errors = shop.mlship("ship", "mlship.yaml", "--plan", "plan.json")
+    assert code == 3, errors + said
+    assert "@challenger moved from version 2 to version 3" in errors
+    assert shop.actions() == ["evaluated"], "nothing has been rolled out"
+    assert not shop.home.rollouts(MODEL).exists()
+    evaluation = Ledger(shop.home.ledger).entries(MODEL)[0]
+
+    monkeypatch.setattr(evaluate, "run", real)
+    shop.move("challenger", "2")
+    assert shop.mlship("plan", "mlship.yaml", "--out", "plan.json")[0] == 0
+    plan = planfile.read(Path("plan.json"))
+    assert plan.pins.evaluation is not None
+    assert plan.pins.evaluation.id == evaluation.evidence["evaluation"]
+    assert dict(plan.pins.evaluation.data) == {"evaluation": evaluation.evidence["data"]}
+
+
+def test_a_first_promotion_is_shipped_as_planned_and_not_twice(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real servers, without stages: where there is no champion the candidate gets all traffic at once."""
+    shop.registry.client.delete_registered_model_alias(MODEL, "champion")
+    assert shop.mlship("plan", "mlship.yaml", "--out", "plan.json")[0] == 0
+    monkeypatch.setenv("GITHUB_OUTPUT", str(tmp_path / "outputs"))
+    reports = [f"{kind}=report.{kind}" for kind in ("html", "json", "markdown", "junit", "sarif")]
+    code, said, errors = shop.mlship(
+        "ship", "mlship.yaml", "--plan", "plan.json", "--max-age", "1h", "--format", "github",
+        *(argument for report in reports for argument in ("--report", report)),
+    )  # fmt: skip
+    assert code == 0, said + errors
+    assert "flight-delay 2 (no champion yet): promoted" in said
+    assert "gates passed: " in said
+    document = json.loads(Path("report.json").read_text())
+    assert (document["verdict"], document["evaluation"]["status"], document["latency"]) == ("promoted", "passed", None)
+    rollout_id = document["rollout"]["rollout_id"]
+    outputs = (tmp_path / "outputs").read_text()
+    for value in ("candidate-version", "\n2\n", "has-changes", "\ntrue\n", "report-path", "report.html", rollout_id):
+        assert value in outputs
+    page = Path("report.html").read_text()
+    assert rollout_id in page
+    assert "<html" in page
+    assert ET.parse("report.junit").getroot().get("failures") in (None, "0")
+    assert json.loads(Path("report.sarif").read_text())["version"] == "2.1.0"
+    assert shop.actions() == ["evaluated", "promoted"]
+
+    code, _, errors = shop.mlship("ship", "mlship.yaml", "--plan", "plan.json")
+    assert code == 3
+    assert "@champion moved from nothing to version 2" in errors
+    assert shop.actions() == ["evaluated", "promoted"]
+
+
+def test_a_candidate_that_is_refused_is_told_in_every_format(shop: Shop, tmp_path: Path) -> None:
+    shop.policy("0%")
+    rows = (tmp_path / "rows.csv").read_text().splitlines()
+    (tmp_path / "rows.csv").write_text("\n".join([*rows, *rows[1:40]]) + "\n")
+    code, said, _ = shop.mlship(
+        "ship", "mlship.yaml", "--format", "markdown", "--report", "json=ship.json", "--report", "html=ship.html"
+    )
+    assert code == 1
+    assert "contract" in said
+    document = json.loads((tmp_path / "ship.json").read_text())
+    assert (document["verdict"], document["exit_code"], document["rollout"]) == ("refused", 1, None)
+    assert "contract" in document["reason"]
+    assert "<html" in (tmp_path / "ship.html").read_text()
+
+
+RESULT = RolloutResult(
+    MODEL, "", "2", "1", "rolled_back", Exit.ROLLED_BACK, "errors 20 % > 1 %", 100.0, 5.0, ((0.1, 4.0, 300),)
+)
+
+
+def test_a_rollback_is_a_failure_in_every_report(shop: Shop) -> None:
+    told = ship_told.shipped(load_policy(Path("mlship.yaml")), shop.home, [], RESULT, 6.0)
+    checklist = told.checklist()
+    assert (checklist.command, str(checklist.status)) == ("ship", "failed")
+    assert told.outputs == {
+        "verdict": "rolled_back", "candidate-version": "2", "champion-version": "1", "has-changes": "true",
+        "image-digest": "", "rollout-id": "",
+    }  # fmt: skip
+    assert "flight-delay 2 (champion 1): rolled back" in told.markdown()
+    assert "| 1 | 10 % | 4 s | 300 |" in told.markdown()
+
+
+@pytest.mark.parametrize(
+    ("age", "said"),
+    [("1", "--max-age: "), ("soon", "--max-age: "), ("", "--max-age: ")],
+)
+def test_an_age_that_is_none_is_told(age: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        planned.age(age, Path("plan.json"))
+
+
+def test_an_age_without_a_plan_is_told() -> None:
+    with pytest.raises(UsageError, match="--max-age is the age of a plan, and there is none"):
+        planned.age("1h", None)
