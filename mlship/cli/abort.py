@@ -5,16 +5,23 @@ from __future__ import annotations
 import typer
 
 from mlship.cli import handle, orders
-from mlship.cli.common import ModelArgument, context, out
+from mlship.cli.answers import order
+from mlship.cli.common import ModelArgument, context
+from mlship.cli.telling import Format, FormatOption, tell
 from mlship.ledger import Ledger, who
 from mlship.rollout import offline
 from mlship.rollout.state import Order
 
 
-def abort(ctx: typer.Context, model: ModelArgument) -> None:
+def abort(ctx: typer.Context, model: ModelArgument, fmt: FormatOption = Format.TEXT) -> None:
     """End a rollout before its promotion: all traffic back to stable.
 
     It does so itself when no controller runs.
+
+    \b
+    Examples:
+      mlship abort flight-delay
+      mlship abort flight-delay --format json
     """
     home = context(ctx).home
     answer = orders.send(home, model, Order.ABORT)
@@ -29,4 +36,4 @@ def abort(ctx: typer.Context, model: ModelArgument) -> None:
             ledger=Ledger(home.ledger),
             notifier=handle.LateNotifier(plan),
         ).reason
-    out().print(answer, markup=False)
+    tell(order("abort", model, answer), fmt)

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 import typer
 
-from mlship.cli.common import Format, FormatOption, PolicyArgument, context, drawn, emit_json, out, steps
+from mlship.cli.answers import answer
+from mlship.cli.common import PolicyArgument, context, drawn, steps
+from mlship.cli.telling import Format, FormatOption, tell
 from mlship.errors import ModelRefused, UsageError
 from mlship.types import Image, LedgerEntry, ModelVersion
 
@@ -67,6 +69,11 @@ def build(
     """Build the candidate's serving image, unless it is there already.
 
     Progress goes to stderr; the builder's whole log is kept in the state directory.
+
+    \b
+    Examples:
+      mlship build mlship.yaml
+      mlship build mlship.yaml --push --format json
     """
     from mlship.policy.load import load_policy
 
@@ -75,10 +82,9 @@ def build(
     loaded = load_policy(policy)
     with told_on_stderr() as told:
         built = run(loaded, context(ctx).home, told, candidate=candidate, push=push)
-    if fmt is Format.JSON:
-        emit_json(document(built))
-    else:
-        out().print(conclusion(built), markup=False)
+    outputs = {"candidate-version": built.version.version, "image-digest": built.image.id}
+    lines = conclusion(built).splitlines()
+    tell(answer("build", built.version.model, lines, document(built), outputs=outputs), fmt)
 
 
 def run(loaded: LoadedPolicy, home: Home, told: Told, *, candidate: str | None = None, push: bool = False) -> Built:

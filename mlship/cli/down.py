@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlship.cli.common import context, err, out
+from mlship.cli.answers import answer
+from mlship.cli.common import context, err
+from mlship.cli.completion import models
+from mlship.cli.telling import Format, FormatOption, tell
 from mlship.engines import state, table
 from mlship.errors import MlshipError, StateError, UsageError
 from mlship.home import Home
@@ -25,19 +29,39 @@ def down(
     ctx: typer.Context,
     model: Annotated[
         str | None,
-        typer.Argument(help="Only this registered model; all of them by default.", metavar="MODEL", show_default=False),
+        typer.Argument(
+            help="Only this registered model; all of them by default.",
+            metavar="MODEL",
+            show_default=False,
+            autocompletion=models,
+        ),
     ] = None,
+    fmt: FormatOption = Format.TEXT,
 ) -> None:
     """Stop router and servers; traffic ends. Registry, ledger and journals stay.
 
     A rollout under way is aborted first: its controller ends it, or this does when none runs.
+
+    \b
+    Examples:
+      mlship down
+      mlship down flight-delay --format json
     """
     home = context(ctx).home
     models = [name for name in _models(home) if model in (None, name)]
+    done: dict[str, list[str]] = {}
     for name in models:
-        _end(home, name)
+        try:
+            done[name] = _end(home, name)
+        except MlshipError:
+            for line in itertools.chain.from_iterable(done.values()):  # those are down all the same
+                err().print(line, markup=False)
+            raise
+    lines = [line for said in done.values() for line in said]
     if not models:
-        out().print(f"nothing to stop{f' for {model}' if model else ''}: no engine in {home.path}", markup=False)
+        lines = [f"nothing to stop{f' for {model}' if model else ''}: no engine in {home.path}"]
+    document = {"models": [{"model": name, "done": said} for name, said in done.items()]}
+    tell(answer("down", model or ", ".join(models) or "mlship", lines, document), fmt)
 
 
 def _models(home: Home) -> list[str]:
@@ -53,15 +77,15 @@ def _unfinished(home: Home, model: str) -> bool:
     return view is not None and view.phase != "done"
 
 
-def _end(home: Home, model: str) -> None:
+def _end(home: Home, model: str) -> list[str]:
+    """End it all; the sentences that say what was done."""
     try:
         views.latest(home, model)
     except StateError as error:  # what it says cannot be ended; what runs can
         err().print(f"mlship: {error}", markup=False)
-    if _unfinished(home, model):
-        _tell_controller(home, model)
+    said = _tell_controller(home, model) if _unfinished(home, model) else []
     engine = _engine(home, model)
-    said = [_stopped(engine, model)] if engine is not None else []
+    said += [_stopped(engine, model)] if engine is not None else []
 
     def take_down() -> None:
         if engine is not None:
@@ -71,27 +95,24 @@ def _end(home: Home, model: str) -> None:
         take_down()
     else:
         said.append(_end_rollout(home, model, take_down))
-    for line in said:
-        out().print(line, markup=False)
+    return said
 
 
-def _tell_controller(home: Home, model: str) -> None:
+def _tell_controller(home: Home, model: str) -> list[str]:
     """Where a controller runs it gives all traffic back to stable, stops the canary and ends.
 
     Raises ``StateError`` when it does not: then nothing has been stopped.
     """
     directory = home.rollouts(model)
     if lock.holder(directory) is None:
-        return
+        return []
     from mlship.cli import orders
     from mlship.rollout.state import Order
 
     try:
-        answer = orders.send(home, model, Order.ABORT)
+        said = orders.send(home, model, Order.ABORT)
     except UsageError:
-        answer = None  # it has ended by itself this very moment
-    if answer is not None:
-        out().print(f"told the controller of {model} to end: {answer}", markup=False)
+        said = None  # it has ended by itself this very moment
     until = time.monotonic() + ABORT_SECONDS
     while (holder := lock.holder(directory)) is not None:
         if time.monotonic() > until:
@@ -101,6 +122,7 @@ def _tell_controller(home: Home, model: str) -> None:
                 hint=f"end that process, then `mlship down {model}` again; nothing has been stopped",
             )
         time.sleep(0.05)
+    return [f"told the controller of {model} to end: {said}"] if said is not None else []
 
 
 def _end_rollout(home: Home, model: str, take_down: Callable[[], None]) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlship.cli.common import Format, FormatOption, PolicyArgument, context, emit_json, err, leave, out, steps
+from mlship.cli.common import PolicyArgument, context, err, leave, steps
+from mlship.cli.telling import Format, FormatOption, ReportsOption, Told, destinations, tell
 from mlship.drill.judge import Arm
 from mlship.errors import Exit, UsageError
 from mlship.types import Fault, LedgerEntry, Status
@@ -49,16 +50,23 @@ def drill(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where nobody can answer.")] = False,
     fmt: FormatOption = Format.TEXT,
+    report: ReportsOption = None,
 ) -> None:
     """Take the model away for a moment, and see what callers get.
 
     This touches live traffic. Whatever becomes of the command, the servers come back by themselves.
+
+    \b
+    Examples:
+      mlship drill mlship.yaml --yes
+      mlship drill mlship.yaml --yes --how hang --for 3s --report junit=drill.xml
     """
     from mlship.drill.run import Exercise, targets
     from mlship.engines import table
     from mlship.engines.front import front
     from mlship.policy.load import load_policy
 
+    files = destinations(report, page=False)
     loaded, home = load_policy(policy), context(ctx).home
     resolved = front(loaded.policy.endpoint, loaded.resolve)
     exercise = Exercise(
@@ -74,10 +82,7 @@ def drill(
     _confirm(loaded.policy.model, engine, exercise, versions, yes=yes)
     result = run(loaded, home, engine, exercise, _endpoint(loaded, engine, resolved, token_env))
     code = _EXITS.get(result.verdict.status, Exit.INCONCLUSIVE)
-    if fmt is Format.JSON:
-        emit_json(document(loaded.policy.model, exercise, result, code))
-    else:
-        out().print("\n".join(lines(loaded.policy.model, exercise, result)), markup=False)
+    tell(_told(str(policy), loaded.policy.model, exercise, result, code), fmt, files)
     leave(code)
 
 
@@ -117,6 +122,18 @@ def run(loaded: LoadedPolicy, home: Home, engine: Engine, exercise: Exercise, en
         raise
     note(result.verdict.reason, str(result.verdict.status))
     return result
+
+
+def _told(policy: str, model: str, exercise: Exercise, result: Result, code: int) -> Told:
+    from mlship.cli import drill_views as views
+
+    found = document(model, exercise, result, code)
+    return Told(
+        lambda: "\n".join(lines(model, exercise, result)),
+        lambda: found,
+        lambda: views.markdown(found, result.verdict.status),
+        lambda: views.checklist(found, result.verdict.status, policy),
+    )
 
 
 def document(model: str, exercise: Exercise, result: Result, code: int) -> dict[str, Any]:

@@ -6,13 +6,20 @@ import time
 
 import typer
 
-from mlship.cli.common import Format, FormatOption, PolicyArgument, context, emit_json, out
+from mlship.cli.answers import answer
+from mlship.cli.common import PolicyArgument, context
+from mlship.cli.telling import Format, FormatOption, tell
 
 
 def endpoint(ctx: typer.Context, policy: PolicyArgument, fmt: FormatOption = Format.TEXT) -> None:
     """Apply the endpoint section to the running router: keys, certificates, limits.
 
     Nothing is restarted and no request is lost. When it returns, a key that is gone lets nobody in any more.
+
+    \b
+    Examples:
+      mlship endpoint mlship.yaml
+      mlship endpoint mlship.yaml --format json
     """
     from mlship.engines import table
     from mlship.engines.changes import changes, credentials
@@ -31,9 +38,7 @@ def endpoint(ctx: typer.Context, policy: PolicyArgument, fmt: FormatOption = For
     later = []
     if wanted.timeout > before.timeout or wanted.max_body > before.max_body:
         later.append("servers that run keep their own timeout and largest body until they are started again")
-    if fmt is Format.JSON:
-        document = {"model": model, "endpoint": wanted.url, "callers": credentials(wanted), "changed": changed}
-        emit_json({**document, "notes": later})
-        return
     lines = [f"{model}  {wanted.url}  for {credentials(wanted)}", *(f"  {line}" for line in changed or ["no change"])]
-    out().print("\n".join([*lines, *(f"  note: {line}" for line in later)]), markup=False)
+    lines += [f"  note: {line}" for line in later]
+    document = {"model": model, "endpoint": wanted.url, "callers": credentials(wanted), "changed": changed}
+    tell(answer("endpoint", model, lines, {**document, "notes": later}), fmt)

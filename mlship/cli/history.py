@@ -2,46 +2,83 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlship.cli.common import Format, FormatOption, context, emit_json, err, leave, out
+from mlship.cli.common import context, err, leave, out
+from mlship.cli.completion import models
+from mlship.cli.telling import Format, FormatOption, Told, tell
 from mlship.ledger import Ledger
-from mlship.types import LedgerEntry
+from mlship.types import LedgerEntry, Status
+
+if TYPE_CHECKING:
+    from mlship.errors import StateError
+    from mlship.report.checklist import Checklist
 
 #: What a person can look further with; `--format json` has all of the evidence.
 _SHOWN = ("evaluation", "rollout", "model")
+_HEADER = ("time", "model", "action", "version", "who", "reason", "evidence")
 
 
 def history(
     ctx: typer.Context,
     model: Annotated[
-        str | None, typer.Argument(help="Only this registered model.", metavar="MODEL", show_default=False)
+        str | None,
+        typer.Argument(help="Only this registered model.", metavar="MODEL", show_default=False, autocompletion=models),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Show only the newest entries.", metavar="N", show_default=False)
     ] = None,
     fmt: FormatOption = Format.TEXT,
 ) -> None:
-    """Show who did what, when, and on which evidence; the newest last."""
+    """Show who did what, when, and on which evidence; the newest last.
+
+    \b
+    Examples:
+      mlship history
+      mlship history flight-delay --limit 20 --format json
+    """
     home = context(ctx).home
     reading = Ledger(home.ledger).read()
     entries = [entry for entry in reading.entries if model is None or entry.model == model]
     entries = entries[-limit:] if limit else entries
-    if fmt is Format.JSON:
-        emit_json({"entries": [_document(entry) for entry in entries]})
-    elif entries:
-        _show(entries)
-    else:
-        of = f" of {model}" if model else ""
-        out().print(f"no history{of} yet: nothing has been recorded in {home.ledger}", markup=False)
+    of = f" of {model}" if model else ""
+    nothing = f"no history{of} yet: nothing has been recorded in {home.ledger}"
+    tell(_told(entries, nothing, model or "all models", reading.damage), fmt)
     if reading.damage is not None:
         err().print(f"mlship: {reading.damage}", markup=False)
         leave(reading.damage.exit_code)
+
+
+def _told(entries: list[LedgerEntry], nothing: str, title: str, damage: StateError | None) -> Told:
+    def markdown() -> str:
+        from mlship.report import blocks
+
+        head = blocks.heading(_status(damage), f"History of {title}")
+        rows = [_row(entry) for entry in entries]
+        said = blocks.sentence(str(damage)) if damage else "" if rows else blocks.sentence(nothing)
+        return blocks.joined(head, said, blocks.table(_HEADER, rows))
+
+    def checklist() -> Checklist:
+        from mlship.report.checklist import Checklist
+
+        summary = str(damage) if damage else f"{len(entries):,} entries" if entries else nothing
+        return Checklist("history", title, _status(damage), summary, ())
+
+    return Told(
+        lambda: "\n".join(_aligned(entries)) if entries else nothing,
+        lambda: {"entries": [_document(entry) for entry in entries]},
+        markdown,
+        checklist,
+        show=(lambda: _show(entries)) if entries else None,
+    )
+
+
+def _status(damage: StateError | None) -> Status:
+    return Status.PASSED if damage is None else Status.ERROR
 
 
 def _document(entry: LedgerEntry) -> dict[str, Any]:
@@ -74,23 +111,21 @@ def _short(value: str) -> str:
     return value[: len("sha256:") + 12] if value.startswith("sha256:") else value
 
 
+def _aligned(entries: list[LedgerEntry]) -> list[str]:
+    """One line an entry in aligned columns, so that grep sees whole lines."""
+    rows = [_HEADER, *(_row(entry) for entry in entries)]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
 def _show(entries: list[LedgerEntry]) -> None:
-    """A table for a person; without a terminal, one line an entry in aligned columns, so that grep sees whole lines."""
-    console = out()
-    header = ("time", "model", "action", "version", "who", "reason", "evidence")
-    rows = [_row(entry) for entry in entries]
-    if not sys.stdout.isatty():
-        widths = [max(len(row[column]) for row in (header, *rows)) for column in range(len(header))]
-        for row in (header, *rows):
-            line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-            console.print(line.rstrip(), markup=False)
-        return
+    """A table for a person."""
     from rich.table import Table
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for name in header[:-1]:
+    for name in _HEADER[:-1]:
         table.add_column(name, overflow="fold", no_wrap=name in ("time", "action", "version"))
-    for *cells, reason, evidence in rows:
+    for *cells, reason, evidence in map(_row, entries):
         table.add_row(*map(Text, cells), Text(reason + "\n" if evidence else reason).append(evidence, "dim"))
-    console.print(table)
+    out().print(table)

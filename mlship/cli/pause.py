@@ -5,16 +5,23 @@ from __future__ import annotations
 import typer
 
 from mlship.cli import orders
-from mlship.cli.common import ModelArgument, context, out
+from mlship.cli.answers import order
+from mlship.cli.common import ModelArgument, context
+from mlship.cli.telling import Format, FormatOption, tell
 from mlship.ledger import Ledger, who
 from mlship.rollout import offline
 from mlship.rollout.state import Order
 
 
-def pause(ctx: typer.Context, model: ModelArgument) -> None:
+def pause(ctx: typer.Context, model: ModelArgument, fmt: FormatOption = Format.TEXT) -> None:
     """Hold a rollout at its weight.
 
     Evidence against the canary still rolls it back, as long as a controller runs.
+
+    \b
+    Examples:
+      mlship pause flight-delay
+      mlship pause flight-delay --format json
     """
     home = context(ctx).home
     answer = orders.send(home, model, Order.PAUSE)
@@ -29,4 +36,4 @@ def pause(ctx: typer.Context, model: ModelArgument) -> None:
         answer = "; ".join(filter(None, (said, "no controller runs", becomes, goes_on)))
     else:
         answer = f"{answer}; `mlship resume {model}` goes on"
-    out().print(answer, markup=False)
+    tell(order("pause", model, answer), fmt)

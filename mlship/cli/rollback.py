@@ -77,11 +77,9 @@ def command(
         "warm": done.warm,
     }
     how = "its server was still warm" if done.warm else "its server was started again from the registry"
-    said = (
-        f"version {where.version} serves again instead of {where.champion}, {route_ms:g} ms after the decision; {how}"
-    )
+    said = f"version {where.version} serves again instead of {where.champion}, {route_ms:g} ms after the decision"
     outputs = {"verdict": "rolled_back", "champion-version": where.version}
-    tell(answer("rollback", model, [f"{model}: {said}"], document, outputs=outputs), fmt)
+    tell(answer("rollback", model, [f"{model}: {said}; {how}"], document, outputs=outputs), fmt)
     _check(ledger)
 
 

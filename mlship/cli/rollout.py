@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlship.cli.common import Format, FormatOption, PolicyArgument, context, emit_json, leave, out
+from mlship.cli.common import PolicyArgument, context, leave
+from mlship.cli.planned import AgeOption, PlanOption, planned
+from mlship.cli.telling import Format, FormatOption, ReportsOption, emit_json, tell, write
 from mlship.errors import EngineError, GateFailed, Inconclusive, PolicyError, UsageError
 from mlship.policy.units import parse_duration
 
@@ -26,40 +28,54 @@ if TYPE_CHECKING:
 def rollout(
     ctx: typer.Context,
     policy: PolicyArgument,
+    *,
     fmt: FormatOption = Format.TEXT,
     interval: Annotated[str, typer.Option(help="Time between two looks.", metavar="DURATION")] = "1s",
+    report: ReportsOption = None,
+    plan: PlanOption = None,
+    max_age: AgeOption = None,
 ) -> None:
     """Let the candidate onto traffic step by step; promote it, or go back by itself.
 
     The same command carries on after a crash, a Ctrl-C or a pause.
+
+    \b
+    Examples:
+      mlship rollout mlship.yaml
+      mlship rollout mlship.yaml --format github --report html=rollout.html --report junit=rollout.xml
     """
     from mlship.cli import verdicts
+    from mlship.cli.ended import Ended
     from mlship.cli.live import watching
+    from mlship.cli.telling import destinations
     from mlship.policy.load import load_policy
 
-    seconds = parse_interval(interval)
-    loaded = load_policy(policy)
+    seconds, files = parse_interval(interval), destinations(report)
+    loaded, home = load_policy(policy), context(ctx).home
+    wanted = planned(plan, max_age, loaded)
     viewer: Viewer | None = None
     try:
         with watching() as view:
             viewer = view
-            result = run(loaded, context(ctx).home, interval=seconds, view=view)
-            while again(loaded, result):
+            result = run(loaded, home, interval=seconds, view=view, planned=wanted)
+            while wanted is None and again(loaded, result):
                 view.say(f"{result.reason}: beginning with {result.superseded}, as the policy says")
-                result = run(loaded, context(ctx).home, interval=seconds, view=view)
+                result = run(loaded, home, interval=seconds, view=view)
     except GateFailed as refused:
-        if fmt is Format.JSON:
-            emit_json({"model": loaded.policy.model, "verdict": "refused", "exit_code": 1, "reason": refused.what})
+        document = {"model": loaded.policy.model, "verdict": "refused", "exit_code": 1, "reason": refused.what}
+        told = Ended("rollout", document, f"refused: {refused.what}", str(policy), home).told()
+        if fmt in (Format.JSON, Format.GITHUB):
+            tell(told, fmt, files)
+        else:  # for a person the error says it all
+            write(told, files)
         raise
     except KeyboardInterrupt:
         if fmt is Format.JSON:
             parting = viewer.parting if viewer is not None else ""
-            emit_json(verdicts.interrupted(loaded.policy.model, context(ctx).home, parting))
+            emit_json(verdicts.interrupted(loaded.policy.model, home, parting))
         raise
-    if fmt is Format.JSON:
-        emit_json(verdicts.document(result))
-    else:
-        out().print(verdicts.conclusion(result), markup=False)
+    ended = Ended("rollout", verdicts.document(result), verdicts.conclusion(result), str(policy), home)
+    tell(ended.told(), fmt, files)
     leave(result.exit_code)
 
 

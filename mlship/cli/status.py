@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlship.cli.common import Format, FormatOption, context, emit_json, leave, out
+from mlship.cli.common import context, leave
+from mlship.cli.completion import models
+from mlship.cli.telling import Format, FormatOption, Told, tell
 from mlship.engines import table
 from mlship.errors import Exit, MlshipError
 from mlship.home import Home
@@ -18,6 +20,7 @@ from mlship.rollout.words import became
 
 if TYPE_CHECKING:
     from mlship.engines.base import Engine
+    from mlship.report.checklist import Checklist
     from mlship.rollout.views import RolloutView
     from mlship.types import Routes, Server
 
@@ -32,25 +35,45 @@ _MISSED = {
 def status(
     ctx: typer.Context,
     model: Annotated[
-        str | None, typer.Argument(help="Only this registered model.", metavar="MODEL", show_default=False)
+        str | None,
+        typer.Argument(help="Only this registered model.", metavar="MODEL", show_default=False, autocompletion=models),
     ] = None,
     fmt: FormatOption = Format.TEXT,
 ) -> None:
     """Show what runs: endpoint, versions, weights, servers, and the rollout under way.
 
     Exits with 3 when something of it could not be read: an engine out of reach, a router that is dead, a damaged file.
+
+    \b
+    Examples:
+      mlship status
+      mlship status flight-delay --format json
     """
     home = context(ctx).home
     models = table.running(home) if model is None else [model]
     documents = [describe(home, name) for name in models]
-    if fmt is Format.JSON:
-        emit_json({"models": documents})
-    elif not documents:
-        out().print(f"nothing runs here: no engine in {home.path}", markup=False)
-    else:
-        for document in documents:
-            out().print("\n".join(_lines(document)), markup=False)
+    tell(_told(documents, f"nothing runs here: no engine in {home.path}"), fmt)
     leave(Exit.UNREACHABLE if any(document["fault"] for document in documents) else Exit.PASSED)
+
+
+def _told(documents: list[dict[str, Any]], nothing: str) -> Told:
+    def markdown() -> str:
+        from mlship.cli.status_views import markdown
+
+        return markdown(documents, nothing, _traffic)
+
+    def checklist() -> Checklist:
+        from mlship.cli.status_views import checklist
+
+        return checklist(documents, nothing, _traffic)
+
+    lines = [line for document in documents for line in _lines(document)] or [nothing]
+    return Told(
+        lambda: "\n".join(lines),
+        lambda: {"models": documents},
+        markdown,
+        checklist,
+    )
 
 
 def describe(home: Home, model: str) -> dict[str, Any]:

@@ -172,10 +172,12 @@ def put(text: str, show: Callable[[], None] | None = None) -> None:
 
 
 def plain(text: str) -> None:
-    """Write lines to stdout as they are."""
+    """Write lines to stdout as they are; where its encoding has no such mark there is a `?`, for a letter its code."""
     _has_told.append(True)
     encoding = sys.stdout.encoding or "utf-8"
-    sys.stdout.write((text.rstrip("\n") + "\n").encode(encoding, "replace").decode(encoding))
+    if encoding.lower().replace("-", "") != "utf8":
+        text = "".join(char if char.isalnum() else char.encode(encoding, "replace").decode(encoding) for char in text)
+    sys.stdout.write(text.rstrip("\n").encode(encoding, "backslashreplace").decode(encoding) + "\n")
 
 
 def write(told: Told, files: Mapping[Path, str]) -> None:

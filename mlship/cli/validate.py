@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlship.cli.common import Format, FormatOption, emit_json, leave
+from mlship.cli.common import leave
+from mlship.cli.completion import policies
+from mlship.cli.telling import Format, FormatOption, ReportsOption, Told, destinations, plain, tell
 from mlship.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from mlship.policy.load import Checked
+    from mlship.report.checklist import Checklist
 
 _DEFAULT = Path("mlship.yaml")
 
@@ -20,14 +22,25 @@ _DEFAULT = Path("mlship.yaml")
 def validate(
     policies: Annotated[
         list[Path] | None,
-        typer.Argument(metavar="POLICY", help="Promotion policies (YAML); default: mlship.yaml."),
+        typer.Argument(
+            metavar="POLICY", help="Promotion policies (YAML); default: mlship.yaml.", autocompletion=policies
+        ),
     ] = None,
     output: FormatOption = Format.TEXT,
+    report: ReportsOption = None,
 ) -> None:
-    """Check policies offline: syntax, units, references, contradictions."""
+    """Check policies offline: syntax, units, references, contradictions.
+
+    \b
+    Examples:
+      mlship validate
+      mlship validate mlship.yaml --format github
+      mlship validate mlship.yaml --report sarif=validate.sarif --report gitlab-codequality=quality.json
+    """
     from mlship.policy.load import examine
     from mlship.rollout.outlook import lint
 
+    files = destinations(report, page=False)
     paths = policies or [_DEFAULT]
     if not policies and not _DEFAULT.exists():
         raise UsageError(
@@ -35,11 +48,31 @@ def validate(
         )
     results = [(path, examine(path, also=lint)) for path in paths]
     valid = all(checked.loaded is not None for _, checked in results)
-    if output is Format.JSON:
-        emit_json({"files": [_as_dict(path, checked) for path, checked in results], "valid": valid})
-    else:
-        sys.stdout.write("".join(_as_text(path, checked) for path, checked in results))
+    tell(_told(results, valid), output, files)
     leave(Exit.PASSED if valid else Exit.USAGE)
+
+
+def _told(results: list[tuple[Path, Checked]], valid: bool) -> Told:
+    def text() -> str:
+        return "".join(_as_text(path, checked) for path, checked in results)
+
+    def markdown() -> str:
+        from mlship.cli.validate_views import markdown  # needs more than text does, which is to be there at once
+
+        return markdown(results)
+
+    def checklist() -> Checklist:
+        from mlship.cli.validate_views import checklist
+
+        return checklist(results)
+
+    return Told(
+        text,
+        lambda: {"files": [_as_dict(path, checked) for path, checked in results], "valid": valid},
+        markdown,
+        checklist,
+        show=lambda: plain(text()),  # a caret stands below a column
+    )
 
 
 def _as_dict(path: Path, checked: Checked) -> dict[str, object]:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlship.cli.common import context, emit_json, leave, out
+from mlship.cli.common import context, leave
+from mlship.cli.telling import Format, ReportsOption, destinations, tell, write
 from mlship.errors import Exit, MlshipError, StateError, UsageError
 from mlship.policy.units import parse_duration
 
 if TYPE_CHECKING:
+    from mlship.cli.ended import Ended
     from mlship.cli.following import Following, News, Signs, Stop
     from mlship.cli.live import Screen
     from mlship.home import Home
@@ -37,6 +39,7 @@ def watch(
         str | None,
         typer.Argument(help="The registered model; default: the one that has a rollout.", show_default=False),
     ] = None,
+    *,
     until: Annotated[
         str | None,
         typer.Option(
@@ -51,17 +54,24 @@ def watch(
     fmt: Annotated[
         WatchFormat, typer.Option("--format", help="How to write the result to stdout; ndjson: a line for each look.")
     ] = WatchFormat.TEXT,
+    report: ReportsOption = None,
 ) -> None:
     """Watch a rollout from any terminal; exit with its verdict's code.
 
     Reads the journal and changes nothing: 0 promoted, 5 rolled back, 4 paused or aborted. When no controller runs it
     says so and exits with 4; with --until or --timeout it waits for one.
+
+    \b
+    Examples:
+      mlship watch flight-delay
+      mlship watch flight-delay --until step:2 --timeout 10m
+      mlship watch flight-delay --timeout 1h --format github --report html=rollout.html
     """
     from mlship.cli.following import Following, Lease, engine_of
     from mlship.cli.until import parse
     from mlship.rollout import lines
 
-    seconds = _seconds(timeout)
+    seconds, files = _seconds(timeout), destinations(report)
     home = context(ctx).home
     name = model if model is not None else _only(home)
     path = lines.latest(home, name)
@@ -79,7 +89,13 @@ def watch(
         following = _follow(following, home, lease, fmt, until)
     finally:
         lease.close()
-    leave(_told(following, fmt, until, timeout))
+    ended = _ended(following, home, until or "", timeout or "")
+    if fmt is WatchFormat.NDJSON:
+        _line({"event": "end", **ended.document})
+        write(ended.told(), files)
+    else:
+        tell(ended.told(), Format(fmt.value), files)
+    leave(ended.document["exit_code"])
 
 
 def _follow(following: Following, home: Home, signs: Signs, fmt: WatchFormat, until: str | None) -> Following:
@@ -143,24 +159,22 @@ def _show(shown: Screen, following: Following, news: News) -> None:
     shown.refresh(following.tape)
 
 
-def _told(following: Following, fmt: WatchFormat, until: str | None, timeout: str | None) -> int:
-    """Write the result to stdout; the exit code."""
+def _ended(following: Following, home: Home, until: str, timeout: str) -> Ended:
+    """The result, to be told in every format."""
+    from mlship.cli.drawing.markdown import summary
+    from mlship.cli.ended import Ended
+
     stop = following.stop
     assert stop is not None, "nobody else ends it"
-    document = _document(following, stop, until or "", timeout or "")
-    if fmt is WatchFormat.JSON:
-        emit_json(document)
-    elif fmt is WatchFormat.NDJSON:
-        _line({"event": "end", **document})
-    elif fmt is WatchFormat.MARKDOWN:
-        from mlship.cli.drawing.markdown import summary
-
-        out().print(summary(following.tape, document), markup=False, soft_wrap=True)
-    elif fmt is WatchFormat.GITHUB:
-        out().print(_annotation(document), markup=False, soft_wrap=True)
-    else:
-        out().print(_conclusion(document, stop), markup=False)
-    return int(document["exit_code"])
+    document = _document(following, stop, until, timeout)
+    return Ended(
+        "watch",
+        document,
+        _conclusion(document, stop),
+        following.plan.policy_path,
+        home,
+        lambda: summary(following.tape, document),
+    )
 
 
 def _document(following: Following, stop: Stop, until: str, timeout: str) -> dict[str, Any]:
@@ -215,20 +229,6 @@ def _conclusion(document: dict[str, Any], stop: Stop) -> str:
     if stop is Stop.ENDED:
         return f"{name} {became(document['verdict'], document['reason'])}"
     return f"{name}: {document['reason']}"
-
-
-def _annotation(document: dict[str, Any]) -> str:
-    """A workflow command of GitHub Actions: the verdict on the run's page."""
-    kind = {0: "notice", 5: "error"}.get(int(document["exit_code"]), "warning")
-    verdict = str(document["verdict"]).replace("_", " ")
-    title = _escaped(f"{document['model']} version {document['candidate_version']} {verdict}")
-    title = title.replace(":", "%3A").replace(",", "%2C")
-    return f"::{kind} title={title}::{_escaped(str(document['reason']))}"
-
-
-def _escaped(text: str) -> str:
-    """As GitHub's toolkit writes the data of a command."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
 
 
 def _stream(news: News) -> None:

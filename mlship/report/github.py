@@ -23,13 +23,17 @@ _COMMANDS = {Status.FAILED: "error", Status.ERROR: "error", Status.INCONCLUSIVE:
 
 
 def commands(checklist: Checklist) -> list[str]:
-    """A workflow command for each finding, the worst first; the last one of a kind counts those that find no place."""
+    """A workflow command for each finding, the worst first; the last one of a kind counts those that find no place.
+
+    Where nothing was found, one that tells the verdict.
+    """
     found: dict[str, list[Check]] = {"error": [], "warning": []}
     for check in worst_first(complete(checklist)):
         command = _COMMANDS.get(check.status, "warning" if check.warning else "")
         if command:
             found[command].append(check)
-    return [line for command, checks in found.items() for line in _lines(command, checks, checklist)]
+    lines = [line for command, checks in found.items() for line in _lines(command, checks, checklist)]
+    return lines or [_command("notice", {"title": f"mlship {checklist.command}"}, checklist.summary)]
 
 
 def _lines(command: str, checks: list[Check], checklist: Checklist) -> Iterator[str]:

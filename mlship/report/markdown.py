@@ -16,7 +16,7 @@ _LONGEST_REASON = 700
 #: Rows of one exhibit, and columns of a grid; the others are counted.
 _MOST_ROWS, _MOST_COLUMNS = 12, 14
 
-_MARKS = {
+MARKS = {
     Status.PASSED: "✅",
     Status.FAILED: "❌",
     Status.INCONCLUSIVE: "❔",
@@ -36,7 +36,7 @@ def render(evaluation: Evaluation) -> str:
     open_ones = [result for result in ordered if result.status not in _SETTLED]
     settled = [result for result in ordered if result.status in _SETTLED]
     parts = [
-        f"### {_MARKS[evaluation.status]} {safe(subject(evaluation), 300)}: {evaluation.status}",
+        f"### {MARKS[evaluation.status]} {safe(subject(evaluation), 300)}: {evaluation.status}",
         f"{safe(outcome(evaluation), 1000)}.",
     ]
     if evaluation.partial:
@@ -96,7 +96,7 @@ def _row(result: GateResult) -> str:
     n = figures.count(result.measured.n) if result.measured and result.measured.n else "-"
     texts = (result.gate, result.rule, measured(result), result.limit, champion(result), n)
     said = [*[safe(text, 200) for text in texts], safe(result.reason, _LONGEST_REASON)]
-    return f"| {_MARKS[result.status]} | {' | '.join(said)} |"
+    return f"| {MARKS[result.status]} | {' | '.join(said)} |"
 
 
 def _exhibit(result: GateResult, exhibit: Exhibit) -> str:

@@ -167,6 +167,8 @@ def test_what_to_do_after_an_interruption_stands_below_the_picture(monkeypatch: 
     """It was written above it once, where a terminal of 24 lines had scrolled it away."""
     console = Console(file=io.StringIO(), width=80, height=24, force_terminal=True, color_system=None)
     monkeypatch.setattr(live, "err", lambda: console)
+    monkeypatch.setattr(live, "steps", lambda: console)
+    monkeypatch.setattr(live, "drawn", lambda _: True)
 
     def interrupted() -> None:
         with live.watching() as view:

@@ -13,7 +13,7 @@ from mlship.cli import progress
 def test_without_a_terminal_each_step_is_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """And a gate that takes long says how far it is, now and then, not at every tick."""
     written = io.StringIO()
-    monkeypatch.setattr(progress, "err", lambda: Console(file=written, width=200))
+    monkeypatch.setattr(progress, "steps", lambda: Console(file=written, width=200))
     clock = iter([0.0, 1.0, 20.0, 20.0, 21.0])
     monkeypatch.setattr("mlship.cli.progress.time.monotonic", lambda: next(clock))
     with progress.told_on_stderr() as told:
@@ -29,7 +29,8 @@ def test_on_a_terminal_each_gate_has_a_bar_that_leaves_nothing_behind(monkeypatc
     """The bar moves with what the gate tells, and the result has the screen for itself."""
     written = io.StringIO()
     console = Console(file=written, width=100, force_terminal=True, color_system=None)
-    monkeypatch.setattr(progress, "err", lambda: console)
+    monkeypatch.setattr(progress, "steps", lambda: console)
+    monkeypatch.setattr(progress, "drawn", lambda _: True)
     with progress.told_on_stderr() as told:
         told("reading rows.parquet")
         told("judging slices")

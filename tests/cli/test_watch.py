@@ -332,10 +332,10 @@ def test_a_finished_rollout_shows_how_it_ended_in_every_format(
     assert "| 1 | weight | 5 % |" in markdown
     assert "| errors | " in markdown
     github = watch(stage.home, MODEL, "--format", "github").stdout
-    kind = "notice" if code == 0 else "error"
-    assert github.startswith(f"::{kind} title=flight-delay version 2 {result.verdict.replace('_', ' ')}::")
-    assert "%25" in github
-    assert len(github.splitlines()) == 1
+    said = "notice title=mlship watch" if code == 0 else "error file=/project/mlship.yaml,title=mlship watch%3A signals"
+    assert github.startswith(f"::{said}")
+    assert "%25" in github.splitlines()[0]
+    assert "::stop-commands::" in github
 
 
 def test_reached_timed_out_and_unattended_have_codes_and_sentences(stage: Stage) -> None:

@@ -13,7 +13,7 @@ from mlship.report.checklist import Check, Checklist
 from mlship.types import Status
 from tests.report.checks import LIST, TEXTS, checklists
 
-_COMMAND = re.compile(r"::(error|warning)( [a-z]+=[^:,\r\n]+(,[a-z]+=[^:,\r\n]+)*)?::[^\r\n]*")
+_COMMAND = re.compile(r"::(error|warning|notice)( [a-z]+=[^:,\r\n]+(,[a-z]+=[^:,\r\n]+)*)?::[^\r\n]*")
 
 
 def test_the_worst_is_first_and_at_its_line() -> None:
@@ -47,7 +47,13 @@ def test_each_annotation_is_one_command_on_one_line(checklist: Checklist) -> Non
     for kind in ("error", "warning"):
         assert sum(line.startswith(f"::{kind}") for line in lines) <= github.MOST
     if checklist.status not in (Status.PASSED, Status.SKIPPED):
-        assert lines
+        assert not lines[0].startswith("::notice")
+
+
+def test_a_pass_is_told_as_a_notice() -> None:
+    """The verdict is on the run's page, whatever it is."""
+    passed = replace(LIST, status=Status.PASSED, checks=LIST.checks[:2], summary="PASSED  all 1 rule passed")
+    assert github.commands(passed) == ["::notice title=mlship evaluate::PASSED  all 1 rule passed"]
 
 
 def test_text_in_the_log_gives_no_commands() -> None:

@@ -1,0 +1,39 @@
+"""Pieces of Markdown that any text can be put into: headings, tables, lists."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mlship.report.markdown import MARKS, safe
+from mlship.types import Status
+
+#: A cell, a sentence or a heading of more characters is cut; JSON has all of it.
+_CELL, _SENTENCE = 300, 3000
+
+
+def heading(status: Status, text: str) -> str:
+    """The verdict first: its mark, and what it is about."""
+    return f"### {MARKS[status]} {safe(text, _CELL)}"
+
+
+def sentence(text: str) -> str:
+    """One paragraph."""
+    return safe(text, _SENTENCE)
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table; nothing when it has no rows."""
+    if not rows:
+        return ""
+    lines = [head, ["---"] * len(head), *([safe(cell, _CELL) for cell in row] for row in rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def bullets(lines: Sequence[str]) -> str:
+    """A list; nothing when it is empty."""
+    return "\n".join(f"- {safe(line, _SENTENCE)}" for line in lines)
+
+
+def joined(*blocks: str) -> str:
+    """The blocks below one another, without those that are empty."""
+    return "\n\n".join(block for block in blocks if block)
