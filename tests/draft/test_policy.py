@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -61,7 +62,7 @@ def test_every_number_says_where_it_comes_from() -> None:
     lines = text.splitlines()
     bare = [
         line
-        for above, line in zip(lines, lines[1:], strict=False)
+        for above, line in pairwise(lines)
         if any(char.isdigit() for char in line.partition("#")[0])
         and "#" not in line
         and not above.strip().startswith("#")
@@ -107,7 +108,7 @@ def test_without_a_rate_the_stages_have_no_warning_either(tmp_path: Path) -> Non
     assert checked(draft(Facts("m", Owner("a", "b@c"), DAY)), tmp_path / "mlship.yaml")[1] == ()
 
 
-NAMES = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=30).filter(str.strip)
+NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).filter(str.strip)
 
 
 @settings(max_examples=25)
