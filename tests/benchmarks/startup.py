@@ -1,4 +1,4 @@
-"""How long `mlship --help` and `mlship validate` take, beside `import mlflow` and `mlflow --help` in the same run.
+"""How long what checks a policy takes to start, beside `import mlflow` and `mlflow --help` in the same run.
 
     python tests/benchmarks/startup.py [--runs 9]
 
@@ -17,7 +17,14 @@ import tempfile
 import time
 from pathlib import Path
 
-LIMIT = 0.4
+#: Seconds that each command may take, by its name.
+LIMITS = {
+    "mlship --help": 0.4,
+    "mlship validate": 0.4,
+    "mlship status --help": 0.5,
+    "mlship policy test": 0.5,
+    "mlship policy diff": 0.5,
+}
 PEER_RUNS = 3
 
 POLICY = """
@@ -34,6 +41,16 @@ rollout:
   steps:
     - {weight: 1%, bake: {for: 10m, requests: 500}}
     - {weight: 50%, bake: {for: 10m, requests: 5000}}
+"""
+TESTS = """
+policy: policy.yaml
+tests:
+  - name: a candidate that finds too few
+    given: {metrics: {recall min: 0.2}}
+    expect: {verdict: failed}
+  - name: a canary that fails
+    rollout: {stable: {requests: 99000, errors: 495}, canary: {requests: 1000, errors: 60}}
+    expect: {rollout: rollback}
 """
 
 
@@ -59,6 +76,9 @@ def main() -> None:
     ours = {
         "mlship --help": [str(scripts / "mlship"), "--help"],
         "mlship validate": [str(scripts / "mlship"), "validate", "policy.yaml"],
+        "mlship status --help": [str(scripts / "mlship"), "status", "--help"],
+        "mlship policy test": [str(scripts / "mlship"), "policy", "test", "policy.test.yaml"],
+        "mlship policy diff": [str(scripts / "mlship"), "policy", "diff", "policy.yaml", "looser.yaml"],
     }
     peers = {
         "import mlflow": [sys.executable, "-c", "import mlflow"],
@@ -67,17 +87,19 @@ def main() -> None:
     results: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory() as directory:
         (Path(directory) / "policy.yaml").write_text(POLICY, encoding="utf-8")
+        (Path(directory) / "looser.yaml").write_text(POLICY.replace("min: 0.80", "min: 0.70"), encoding="utf-8")
+        (Path(directory) / "policy.test.yaml").write_text(TESTS, encoding="utf-8")
         (Path(directory) / "flights.csv").write_text("late,time_hour,distance\n0,2013-07-01,1400\n", encoding="utf-8")
         for name, command in {**ours, **peers}.items():
             taken = seconds(command, directory, runs if name in ours else PEER_RUNS)
             results[name] = {"median": round(statistics.median(taken), 3), "fastest": round(min(taken), 3)}
-            print(f"{name:<18} median {results[name]['median']:.3f} s, fastest {results[name]['fastest']:.3f} s")
-    reached = all(results[name]["median"] <= LIMIT for name in ours)
+            print(f"{name:<21} median {results[name]['median']:.3f} s, fastest {results[name]['fastest']:.3f} s")
+    reached = all(results[name]["median"] <= LIMITS[name] for name in ours)
     report = {
         "benchmark": "startup",
         "unit": "s",
         "runs": runs,
-        "limit": LIMIT,
+        "limit": LIMITS,
         "reached": reached,
         "load": [round(value, 2) for value in os.getloadavg()],
         "results": results,

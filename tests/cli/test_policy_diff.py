@@ -112,7 +112,7 @@ def test_machine_formats_name_the_line_of_the_new_policy(
         (["other.yaml"], "other.yaml: there is no such file"),
         (["main:mlship.yaml", "bad.yaml"], "bad.yaml: the policy has 1 fault\nbad.yaml:7:3: unknown key 'metrik'"),
         (["main:mlship.yaml"], "with what is it compared?"),
-        (["--report", "html=page.html"], "--report html=page.html: not KIND=FILE"),
+        (["--report", "html=page.html"], "--report html=page.html"),
     ],
 )
 def test_misuse_is_one_message_and_exit_code_two(
@@ -140,3 +140,17 @@ def test_outside_of_a_repository_two_files_can_be_compared(
     assert run(monkeypatch, "a.yaml", "b.yaml") == 0
     assert run(monkeypatch, "a.yaml") == 2
     assert "this is not a git repository" in capsys.readouterr().err
+
+
+def test_the_reference_page_shows_what_the_command_says(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "policy-diff.md").read_text(encoding="utf-8")
+    rollout = "rollout: {steps: [{weight: 1%, bake: {requests: 500}}]}\n"
+    (here / "mlship.yaml").write_text(OLD.replace("min: 0.6", "min: 0.6, max_drop: 0.01") + rollout)
+    git("add", "mlship.yaml")
+    git("-c", "user.name=t", "-c", "user.email=t@example.com", "commit", "-q", "-m", "second")
+    new = OLD.replace("min: 0.6", "min: 0.5, max_drop: 0.005").replace("july", "august")
+    (here / "mlship.yaml").write_text(new + rollout.replace("1%", "5%"))
+    assert run(monkeypatch, "main:mlship.yaml", "mlship.yaml") == 0
+    assert f"```text\n{capsys.readouterr().out}```" in page

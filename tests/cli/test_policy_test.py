@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -149,3 +150,18 @@ def test_no_tests_at_all_are_no_pass(
     assert "there is no *.test.yaml in this directory" in said
     assert "mlship policy test --draft mlship.yaml" in said
     assert run(monkeypatch, "nowhere.test.yaml") == 2
+
+
+def test_the_reference_page_shows_what_its_example_says(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "policy-test.md").read_text(encoding="utf-8")
+    policy, tests = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    expected, failed = re.findall(r"```text\n(.*?)```", page, re.DOTALL)
+    (here / "mlship.yaml").write_text(policy)
+    (here / "mlship.test.yaml").write_text(tests)
+    assert run(monkeypatch) == 0
+    assert capsys.readouterr().out == expected
+    (here / "mlship.yaml").write_text(policy.replace("min: 0.6", "min: 0.5"))
+    assert run(monkeypatch) == 1
+    assert failed in capsys.readouterr().out
