@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from mlship.cli.common import context, err, leave
+from mlship.cli.common import context, emit_json, err, leave
 from mlship.cli.completion import models, rollouts
 from mlship.cli.telling import Format, FormatOption, ReportsOption, Told, destinations, put, tell
 from mlship.errors import Exit, MlshipError, StateError, UsageError
@@ -72,11 +72,11 @@ def why(
     reading = Ledger(home.ledger).read()
     name = _model(model, reading.entries, home)
     if name is None:
-        put(f"nothing is recorded yet in {home.path}: no evaluation and no rollout")
+        _nothing(fmt, None, f"nothing is recorded yet in {home.path}: no evaluation and no rollout")
         _end(reading, 0)
     found = _why(_Asked(name, version, rollout, evaluation, at or "", until, registry), reading, home)
     if found is None:
-        put(f"{name}: nothing was decided {f'before {at}' if at else 'yet'}")
+        _nothing(fmt, name, f"{name}: nothing was decided {'by then' if at else 'yet'}")
         _end(reading, 0)
     told = Told(
         text=lambda: telling.text(found),
@@ -109,6 +109,14 @@ def _end(reading: Reading, code: int) -> NoReturn:
         err().print(f"mlship: {reading.damage}", markup=False)
         leave(reading.damage.exit_code)
     leave(code)
+
+
+def _nothing(fmt: Format, model: str | None, text: str) -> None:
+    """There is no decision to tell; nor is any report written."""
+    if fmt is Format.JSON:
+        emit_json({"model": model, "version": None, "status": None, "headline": text, "whole": True, "links": []})
+    else:
+        put(text)
 
 
 def _page(found: Why) -> str:
@@ -227,7 +235,7 @@ def _subject(asked: _Asked, entries: Sequence[LedgerEntry], heads: list[_Head], 
 
 
 def _pick(option: str, wanted: str, known: Sequence[str], *, whole: bool = False) -> str:
-    """The one that is meant: by its whole name, or by how it begins. Raises ``UsageError`` when there is no such one."""
+    """The one that is meant, by its name or how that begins. Raises ``UsageError`` when there is no such one."""
     names = list(dict.fromkeys(name for name in known if name))
     found = [wanted] if wanted in names else [name for name in names if not whole and name.startswith(wanted)]
     if len(found) == 1:

@@ -21,13 +21,17 @@ from mlship.types import LATENCY_BOUNDS_MS, Status
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-#: Points of a line; quantiles of fewer requests each would be noise.
-_POINTS = 60
+#: Points of a line: about one for so many requests of the canary, for of fewer a share or a quantile is noise.
+_POINTS, _FEWEST, _REQUESTS = 60, 8, 50
 #: Rows of the table behind a plot.
 _ROWS = 20
 #: Colours of signals: red is the limit's.
 _COLOURS = (0, 1, 2, 3, 5, 6, 4)
 _DASHES = ("", " dashed", " dotted", " mixed")
+_LATENCY = (
+    "Upper bound of the histogram's bucket. A failed request counts as slower than everything: where the line breaks, "
+    "the quantile lies above the last bound, or nothing was counted."
+)
 _WORDS = {
     "promoted": "promoted",
     "rolled_back": "rolled back",
@@ -103,7 +107,8 @@ def sentence(account: Account) -> str:
 def plots(account: Account) -> list[Drawn]:
     """Every plot that there is something to draw for."""
     stretches = list(account.stretches)
-    coarse = grouped(stretches, _POINTS)
+    seen = sum(one.canary.requests for one in stretches)
+    coarse = grouped(stretches, min(_POINTS, max(_FEWEST, seen // _REQUESTS)))
     axis = _axis(account)
     what = "users" if account.users else "requests"
     steps_note = "Upright lines: where a step begins, by its number." if axis.marks else ""
@@ -135,7 +140,7 @@ def plots(account: Account) -> list[Drawn]:
                     coarse,
                     axis,
                     partial(_quantile, share),
-                    note="Upper bound of the histogram's bucket; a failed request counts as slower than everything.",
+                    note=_LATENCY,
                 )
             )
     return found

@@ -101,7 +101,7 @@ def test_axe_finds_what_is_there_to_find(browser: Browser, pages: dict[str, Path
 
 def violations(browser: Browser, path: Path, size: tuple[int, int], scheme: str) -> list[tuple[str, str, list[str]]]:
     """(rule, impact, where) of everything that axe finds, of any impact; what is folded away is opened first."""
-    from axe_playwright_python.sync_playwright import Axe
+    from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]  # it has no stubs
 
     with opened(browser, path, size, color_scheme=scheme) as page:
         page.evaluate("document.querySelectorAll('details').forEach((e, i) => e.open = i < 2)")

@@ -236,6 +236,7 @@ def test_nothing_recorded_is_a_friendly_line(tmp_path: Path) -> None:
     result = ask(home)
     assert result.exit_code == 0
     assert "nothing is recorded yet" in result.stdout
+    assert document(home)["links"] == []
     assert not home.path.exists(), "looking leaves nothing behind"
 
 
