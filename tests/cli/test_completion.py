@@ -168,16 +168,21 @@ def test_nothing_heavy_is_loaded(shop: Path) -> None:
     code = (
         "import sys, atexit, json\n"
         "heavy = ('mlflow', 'pandas', 'numpy', 'sklearn', 'docker', 'yaml', 'rich', 'mlship.registry')\n"
+        "heavy += (() if sys.argv[1:] else ('mlship.cli.plan', 'mlship.cli.rollback'))\n"
         "atexit.register(lambda: sys.stderr.write(json.dumps([name for name in heavy if name in sys.modules])))\n"
         "sys.argv = ['mlship']\n"
         "from mlship.cli.main import main\n"
         "main()\n"
     )
     for words in ("mlship ", "mlship plan ", "mlship status ", "mlship rollback flight-delay --to "):
-        number = str(len(words.split()))
-        done = run(sys.executable, "-c", code, _MLSHIP_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=number)
+        number, loads = str(len(words.split())), words.split()[1:]
+        done = run(
+            sys.executable, "-c", code, *loads, _MLSHIP_COMPLETE="complete_bash", COMP_WORDS=words, COMP_CWORD=number
+        )
         assert (json.loads(done.stderr), bool(done.stdout)) == ([], True), words
-    done = run(sys.executable, "-c", code, _MLSHIP_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS="mlship plan --")
+    done = run(
+        sys.executable, "-c", code, "plan", _MLSHIP_COMPLETE="complete_zsh", _TYPER_COMPLETE_ARGS="mlship plan --"
+    )
     assert (json.loads(done.stderr), "Requests a second" in done.stdout) == ([], True)
 
 

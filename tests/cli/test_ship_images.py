@@ -18,6 +18,7 @@ import pytest
 from mlship.engines import state
 from mlship.ledger import Ledger
 from mlship.registry import Registry
+from mlship.rollout import planfile
 from tests.conftest import MODEL, RegistryHome
 from tests.docker import base_image, docker_client
 
@@ -135,7 +136,8 @@ def test_from_the_registry_to_containers_on_live_traffic_and_back(shop: Shop) ->
     assert unproved.returncode == 4
     assert "has not been measured against its latency budget" in unproved.stderr
 
-    shipped = shop.mlship("ship", "mlship.yaml", "--format", "json")
+    assert shop.mlship("plan", "mlship.yaml", "--out", "plan.json").returncode == 0
+    shipped = shop.mlship("ship", "mlship.yaml", "--plan", "plan.json", "--format", "json")
     assert shipped.returncode == 0, shipped.stderr + shipped.stdout
     document = said(shipped)
     assert (document["verdict"], document["evaluation"]["status"], document["latency"]["status"]) == (
@@ -150,6 +152,8 @@ def test_from_the_registry_to_containers_on_live_traffic_and_back(shop: Shop) ->
     measured = [entry for entry in entries if entry.action == "measured"][-1]
     image = built.evidence["image"]
     assert (promoted.evidence["image"], measured.evidence["image"]) == (image, image)
+    pins = planfile.read(shop.directory / "plan.json").pins
+    assert (pins.candidate.image, bool(pins.champion.image)) == (image, True)
     running = docker_client().containers.list(filters={"label": "mlship.role=server"})
     assert image in {container.image.id for container in running}
 

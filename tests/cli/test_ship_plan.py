@@ -118,6 +118,8 @@ def test_what_moved_since_the_plan_is_refused_before_anything_is_done(
     after = files(shop.home.path)
     changed = {name.split("/")[0] for name in before | after if before.get(name) != after.get(name)}
     assert changed == {"models"}, "the champion of now was fetched, to know its digest"
+    code, _, errors = shop.mlship("rollout", "mlship.yaml", "--plan", "plan.json")
+    assert (code, document["reason"] in errors) == (3, True)
 
     shop.move("champion", "1")
     shop.policy("50%")
