@@ -127,33 +127,27 @@ class Ended:
     def _page(self) -> str:
         """The rollout over time; of one that never began there is the verdict."""
         from mlship.report import rollout_page
-        from mlship.report.account import Account
         from mlship.rollout import account
 
-        document = self.document
-        path = self.home.rollouts(str(document["model"])) / f"{document.get('rollout_id')}.jsonl"
-        if path.is_file():
-            return rollout_page.render(account.of_journal(path))
-        at = float(document.get("verdict_at") or 0)
-        nothing = Account(
-            model=str(document["model"]),
-            rollout_id="",
-            candidate=str(document.get("candidate_version") or ""),
-            champion=document.get("champion_version"),
-            began=at,
-            ended=at,
-            outcome=str(document["verdict"]),
-            sentence=str(document["reason"]),
-            limit=1.0,
-            total=1.0,
-            weights=(),
-            steps=(),
-            stretches=(),
-            signals=(),
-            events=(),
-            ids=(),
+        path = self.home.rollouts(str(self.document["model"])) / f"{self.document.get('rollout_id')}.jsonl"
+        return rollout_page.render(account.of_journal(path)) if path.is_file() else self._bare()
+
+    def _bare(self) -> str:
+        """The verdict alone: no traffic has moved."""
+        from html import escape
+
+        from mlship.report.page import clean
+
+        said = [f"{self._title}: {self.document['verdict']}", *self.conclusion.splitlines()]
+        title, *lines = (escape(clean(text)) for text in said)
+        return (
+            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+            '<meta name="color-scheme" content="light dark">\n'
+            f"<title>{title}</title>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
+            + "".join(f"<p>{line}</p>\n" for line in lines)
+            + "</main>\n</body>\n</html>\n"
         )
-        return rollout_page.render(nothing)
 
 
 def _count(found: dict[str, int]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import pty
 import signal
@@ -26,6 +25,7 @@ from mlship.rollout.plan import PlanStep
 from mlship.types import Routes, ServerState
 from tests.engines.support import behave, local_engine, pid_of, release, routed
 from tests.rollout.worker import make_plan
+from tests.schemas import conforms
 
 pytestmark = pytest.mark.slow
 
@@ -70,7 +70,7 @@ class Place:
     def document(self, *arguments: str, code: int = 0) -> dict[str, Any]:
         status, text, errors = self.drill("--yes", "--format", "json", *arguments)
         assert status == code, text + errors
-        found: dict[str, Any] = json.loads(text)
+        found = conforms("drill", text)
         assert found["exit_code"] == code
         return found
 

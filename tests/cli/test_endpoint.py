@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import subprocess
 import sys
@@ -18,6 +17,7 @@ from mlship.engines.front import Front
 from mlship.ledger import Ledger
 from mlship.types import Routes
 from tests.engines.support import Callers, ask, free_port, local_engine, release, routed
+from tests.schemas import conforms
 
 POLICY = """\
 version: 1
@@ -90,7 +90,7 @@ def test_keys_are_given_replaced_and_withdrawn_while_callers_ask(shop: Shop) -> 
         assert done.stdout.splitlines() == [f"{head} 2 API keys", "  2 API keys: +1 -1"]
         assert [shop.status(key) for key in ["", *KEYS]] == [401, 401, 200, 200]
         again = shop.mlship("endpoint", "mlship.yaml", "--format", "json", keys=KEYS[1:])
-        assert json.loads(again.stdout)["changed"] == []
+        assert conforms("endpoint", again.stdout)["changed"] == []
         shop.write("rate_limit: 100000/s, max_body: 64MB", timeout="8s")
         done = shop.mlship("endpoint", "mlship.yaml")
         assert done.stdout.splitlines() == [

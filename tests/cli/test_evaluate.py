@@ -9,13 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jsonschema
 import pandas as pd
 import pytest
 
 from mlship.ledger import Ledger
 from tests.conftest import RegistryHome
-from tests.report.test_reports import _schema
+from tests.schemas import conforms
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +60,7 @@ def test_a_good_candidate_passes_and_leaves_its_evidence(place: Path, registry_h
     done = _mlship(place, registry_home, "good.yaml", "--format", "json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
-    jsonschema.validate(document, _schema())
+    conforms("evaluate", document)
     assert (document["status"], document["candidate"]["version"]) == ("passed", "2")
     assert document["champion"]["version"] == "1"
     assert "judging metrics" in done.stderr

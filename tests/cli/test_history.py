@@ -18,6 +18,7 @@ from mlship.cli.history import history
 from mlship.home import Home
 from mlship.ledger import Ledger
 from mlship.types import LedgerEntry
+from tests.schemas import conforms
 
 app = typer.Typer()
 app.command()(history)
@@ -49,7 +50,7 @@ def test_nothing_recorded_yet_is_a_friendly_line_and_an_empty_document(tmp_path:
     text = run(home)
     assert text.exit_code == 0
     assert "no history yet" in text.output
-    assert json.loads(run(home, "--format", "json").stdout) == {"entries": []}
+    assert conforms("history", run(home, "--format", "json").stdout) == {"entries": []}
     assert not home.path.exists(), "looking leaves nothing behind"
 
 
@@ -76,7 +77,7 @@ def test_on_a_terminal_it_is_a_table_that_fits_with_the_evidence_below_the_reaso
 
 
 def test_json_holds_whole_entries_and_limit_keeps_the_newest(full: Home) -> None:
-    document = json.loads(run(full, "--format", "json", "--limit", "2").stdout)
+    document = conforms("history", run(full, "--format", "json", "--limit", "2").stdout)
     assert [one["action"] for one in document["entries"]] == ["refused", "rolled_back"]
     assert document["entries"][1]["evidence"]["model"] == "sha256:" + "a" * 64
     assert document["entries"][1]["time"].startswith("2025-11-2")

@@ -15,6 +15,7 @@ import pytest
 from mlship.ledger import Ledger
 from tests.conftest import RegistryHome
 from tests.report.test_reports import _schema
+from tests.schemas import conforms
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +56,7 @@ def test_a_budget_that_is_kept_is_proved_and_recorded(place: Path, registry_home
     """Exit 0: quantiles with intervals of candidate and champion, cold start, memory, the last mile; ledger, MLflow."""
     kept = "p50: 2s, p95: 4s, errors: 20%, cold_start: 2m, memory: 4GB"
     done = _mlship(place, registry_home, "latency", _policy(place, "good.yaml", kept), "--format", "json")
-    document = json.loads(done.stdout)
+    document = conforms("latency", done.stdout)
     assert done.returncode == 0, {result["rule"]: result["reason"] for result in document["results"]}
     jsonschema.validate(document, _schema())
     assert document["status"] == "passed"

@@ -22,6 +22,7 @@ from mlship.rollout.scene import Moment, Tape
 from mlship.rollout.words import became
 from tests.fakes.engine import Behaviour
 from tests.fakes.rollout import MODEL, Stage, release
+from tests.schemas import conforms
 
 
 def lines_of(stage: Stage) -> list[str]:
@@ -208,6 +209,7 @@ def test_an_interrupted_command_tells_a_program_how_to_go_on(tmp_path: Path, mon
     done = CliRunner().invoke(app, ["--home", str(stage.home.path), "rollout", "mlship.yaml", "--format", "json"])
     assert done.exit_code in (1, 130)  # outside of main, click gives an interruption a code of its own
     (document,) = documents
+    conforms("rollout", document)
     assert (document["model"], document["verdict"], document["exit_code"]) == (MODEL, "interrupted", 130)
     assert document["rollout_id"] == stage.audience.looks[-1].plan.rollout_id
     assert said[-1] == f"interrupted: {document['hint']}"

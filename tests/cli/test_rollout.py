@@ -18,6 +18,7 @@ import pytest
 from mlship.engines import state
 from mlship.registry import Registry
 from tests.conftest import MODEL, RegistryHome
+from tests.schemas import conforms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,8 +96,8 @@ def shop(registry_copy: RegistryHome, tmp_path: Path, flights: pd.DataFrame) -> 
 
 
 def last_json(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
+    """What a command has written, which is what its schema says."""
+    return conforms(str(done.args[done.args.index("--format") - 2]), done.stdout)
 
 
 @pytest.mark.slow

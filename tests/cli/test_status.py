@@ -23,6 +23,7 @@ from mlship.rollout.plan import PlanStep, StepKind
 from mlship.rollout.state import Order, Phase
 from mlship.types import Routes
 from tests.fakes.rollout import MODEL, Stage
+from tests.schemas import conforms
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def call(stage: Stage, *arguments: str) -> Result:
 
 
 def told(stage: Stage) -> dict[str, Any]:
-    (document,) = json.loads(call(stage, "status", "--format", "json").stdout)["models"]
+    (document,) = conforms("status", call(stage, "status", "--format", "json").stdout)["models"]
     found: dict[str, Any] = document
     return found
 

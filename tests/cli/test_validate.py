@@ -15,6 +15,7 @@ import pytest
 from jsonschema import Draft7Validator
 
 from mlship.cli.table import COMMANDS
+from tests.schemas import conforms
 
 POLICY = """version: 1
 model: flight-delay
@@ -73,7 +74,7 @@ def test_every_fault_of_every_file_comes_in_one_run_with_exit_code_2(here: Path)
 def test_json_is_one_document_on_stdout_and_nothing_else(here: Path) -> None:
     done = mlship(here, "validate", "bad.yaml", "mlship.yaml", "--format", "json")
     assert (done.returncode, done.stderr) == (2, "")
-    document = json.loads(done.stdout)
+    document = conforms("validate", done.stdout)
     assert document["valid"] is False
     bad, good = document["files"]
     assert (bad["file"], bad["valid"], bad["digest"]) == ("bad.yaml", False, None)

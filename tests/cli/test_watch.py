@@ -23,6 +23,7 @@ from mlship.rollout.state import Order, Phase
 from mlship.types import Lease
 from tests.fakes.engine import Behaviour
 from tests.fakes.rollout import MODEL, Stage, release
+from tests.schemas import conforms
 
 
 @dataclass
@@ -311,7 +312,7 @@ def test_a_finished_rollout_shows_how_it_ended_in_every_format(
     assert (text.exit_code, text.stdout.startswith(sentence)) == (code, True)
     assert len(text.stdout.splitlines()) == 1
     as_json = watch(stage.home, MODEL, "--format", "json")
-    document = json.loads(as_json.stdout)
+    document = conforms("watch", as_json.stdout)
     assert (as_json.exit_code, document["exit_code"], document["verdict"]) == (code, code, result.verdict)
     assert document["steps"][0]["requests"] == result.steps[0][2]
     assert document["seconds"] == pytest.approx(result.seconds, abs=1.0)
@@ -341,7 +342,7 @@ def test_a_finished_rollout_shows_how_it_ended_in_every_format(
 def test_reached_timed_out_and_unattended_have_codes_and_sentences(stage: Stage) -> None:
     halfway(stage)
     reached = watch(stage.home, MODEL, "--until", "step:1", "--format", "json")
-    assert (reached.exit_code, json.loads(reached.stdout)["verdict"]) == (0, "reached")
+    assert (reached.exit_code, conforms("watch", reached.stdout)["verdict"]) == (0, "reached")
     late = watch(stage.home, MODEL, "--until", "promoted", "--timeout", "10ms")
     assert late.exit_code == 4
     assert late.stdout.startswith("flight-delay version 2: promoted not reached after 10ms: holding at 5 %")

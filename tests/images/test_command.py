@@ -18,6 +18,7 @@ from mlship.ledger import Ledger
 from mlship.types import Image, LedgerEntry, ModelVersion
 from tests.docker import docker_client
 from tests.images.conftest import MODEL, Workshop
+from tests.schemas import conforms
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +42,7 @@ def test_what_was_built_is_recorded_everywhere(workshop: Workshop, image: Image)
     for _ in range(2):
         done = mlship(workshop, "build", str(loaded.path), "--candidate", "1", "--format", "json")
         assert done.returncode == 0, done.stderr
-        documents.append(json.loads(done.stdout))
+        documents.append(conforms("build", done.stdout))
     first, again = documents
     try:
         assert {key: first[key] for key in ("model", "version", "exit_code")} == {

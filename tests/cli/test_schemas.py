@@ -1,0 +1,131 @@
+"""The shipped schemas of what commands write: each is one, is on the reference page, and is printed by its name."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+from typer.testing import CliRunner
+
+from mlship import schemas
+from mlship.cli import telling
+from mlship.cli.ended import Ended
+from mlship.cli.main import app
+from mlship.cli.verdicts import conclusion, document
+from mlship.home import Home
+from mlship.report import github, gitlab, junit, sarif
+from mlship.schemas.page import markdown
+from mlship.types import Status
+from tests.fakes.engine import Behaviour
+from tests.report.test_reports import EVALUATION
+from tests.report.test_reports import _schema as evaluation_schema
+from tests.schemas import conforms
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("name", schemas.names())
+def test_each_is_a_schema_and_printed_by_its_name(name: str) -> None:
+    """Draft 7, with a title."""
+    done = CliRunner().invoke(app, ["schema", name])
+    assert done.exit_code == 0, done.output
+    schema = json.loads(done.stdout)
+    jsonschema.Draft7Validator.check_schema(schema)
+    assert schema["title"].startswith("The JSON of ")
+    assert schema == schemas.load(name)
+
+
+def test_the_reference_page_is_the_generated_one() -> None:
+    """Each schema is on it."""
+    written = (ROOT / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
+    assert written == markdown(), "run: python -m mlship.schemas.page > docs/reference/json.md"
+    assert re.findall(r"(?m)^## (.*)$", written) == schemas.names()
+
+
+def test_an_evaluation_is_described_once() -> None:
+    """On its page, and in what is shipped."""
+    shipped = schemas.load("evaluate")
+    assert {key: value for key, value in evaluation_schema().items() if key != "$schema"} == {
+        key: value for key, value in shipped.items() if key not in ("$schema", "title")
+    }
+    from mlship.report import render
+
+    conforms("evaluate", render(EVALUATION, "json"))
+    conforms("latency", render(EVALUATION, "json"))
+
+
+def test_orders_are_what_their_schema_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Done, and refused."""
+    from mlship.cli.answers import order
+    from mlship.errors import Exit
+
+    for name in ("promote", "pause", "resume", "abort"):
+        telling.tell(order(name, "m", "so it is"), telling.Format.JSON)
+        assert conforms("order", capsys.readouterr().out)["verdict"] == "done"
+    telling.tell(order("promote", "m", "not promoted: no", Exit.INCONCLUSIVE), telling.Format.JSON)
+    assert conforms("order", capsys.readouterr().out)["verdict"] == "refused"
+    done = CliRunner().invoke(app, ["--home", str(tmp_path), "down", "--format", "json"])
+    assert conforms("down", done.stdout) == {"models": []}
+    conforms("failure", {"verdict": "error", "exit_code": 3, "reason": "away", "hint": ""})
+
+
+@pytest.mark.parametrize(
+    ("errors", "verdict", "status"), [(0.3, "rolled_back", Status.FAILED), (0.0, "promoted", Status.PASSED)]
+)
+def test_a_rollouts_end_is_told_in_every_format(tmp_path: Path, errors: float, verdict: str, status: Status) -> None:
+    """What decided has the verdict's status; a signal that counted nothing has not passed."""
+    from tests.fakes.rollout import Stage
+
+    stage = Stage(tmp_path, v2=Behaviour(errors=errors))
+    result = stage.run()
+    found = conforms("rollout", document(result))
+    told = Ended("rollout", found, conclusion(result), "mlship.yaml", stage.home).told()
+    checklist = told.checklist()
+    assert (found["verdict"], checklist.status) == (verdict, status)
+    checks = {(check.group, check.name): check for check in checklist.checks}
+    assert checks["signals", "errors"].status is status
+    for signal in found["signals"]:
+        counted = checks["signals", signal["name"]].status is not Status.SKIPPED
+        assert counted is (signal["canary"]["counted"] > 0)
+    assert any(group == "steps" for group, _ in checks)
+    assert told.markdown().startswith(f"### {'✅' if status is Status.PASSED else '❌'} flight-delay 2 (champion 1): ")
+    assert "| errors | " in told.markdown()
+    assert told.html is not None
+    assert "<html" in told.html()
+    assert ("<failure" in junit.render(checklist)) is (status is Status.FAILED)
+    assert bool(json.loads(sarif.render(checklist))["runs"][0]["results"]) is (status is Status.FAILED)
+    assert 'mlship_evidence{signal="errors"}' in gitlab.metrics(checklist)
+    assert github.commands(checklist)[0].startswith("::error" if status is Status.FAILED else "::notice")
+    assert told.outputs is not None
+    assert told.outputs["rollout-id"] == result.rollout_id
+
+
+def test_a_rollout_that_never_began_has_a_page_too(tmp_path: Path) -> None:
+    """Of a candidate that was refused, and says so."""
+    refused = {"model": "m", "verdict": "refused", "exit_code": 1, "reason": "its gates failed"}
+    conforms("rollout", refused)
+    told = Ended("rollout", refused, "refused: its gates failed", "mlship.yaml", Home(tmp_path)).told()
+    assert told.html is not None
+    assert "its gates failed" in told.html()
+    assert "<failure" in junit.render(told.checklist())
+
+
+@pytest.mark.parametrize("fmt", ["text", "json", "markdown", "github"])
+@pytest.mark.parametrize("command", ["status", "history", "down"])
+def test_a_home_without_anything_says_so_in_every_format(
+    tmp_path: Path, command: str, fmt: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No format fails where there is nothing to tell."""
+    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
+    monkeypatch.delenv("GITHUB_OUTPUT", raising=False)
+    done = CliRunner().invoke(app, ["--home", str(tmp_path), command, "--format", fmt])
+    assert done.exit_code == 0, done.output
+    if fmt == "json":
+        conforms(command, done.stdout)
+    else:
+        assert {"status": "nothing runs here", "history": "no history yet", "down": "nothing to stop"}[
+            command
+        ] in done.stdout
