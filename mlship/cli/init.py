@@ -69,9 +69,8 @@ def init(
 
     \b
     Examples:
-      mlship init flight-delay --data july.parquet --target late --time time_hour
-      mlship init flight-delay --rate 50/s --ci none --no-pre-commit --policy draft.yaml --yes
       mlship init flight-delay --dry-run
+      mlship init flight-delay --policy draft.yaml --rate 50/s --ci none --no-pre-commit --yes
     """
     from mlship.cli.init_questions import Asking
     from mlship.cli.init_views import Outcome, told
@@ -105,11 +104,12 @@ def init(
             policy,
             owner=owner,
             registry=_written(registry),
+            secret=registry is not None and _written(registry) is None,
             rate=per_second,
             today=date.today(),  # noqa: DTZ011 - a day on the calendar of whoever owns the model
             progress=progress,
         )
-    files, kept = _files(draft, policy, top or here, ci, hooks=hooks, force=force)
+    files, kept = _files(draft, policy, top or here, ci, hooks=hooks, force=force, shown=dry_run)
     if not dry_run:
         place(files)
     tell(told(Outcome(draft, tuple(files), tuple(kept), written=not dry_run, policy=policy), here), output)
@@ -196,9 +196,12 @@ def _rows(
 
 
 def _files(
-    draft: Drafted, policy: Path, top: Path, ci: str, *, hooks: bool, force: bool
+    draft: Drafted, policy: Path, top: Path, ci: str, *, hooks: bool, force: bool, shown: bool
 ) -> tuple[list[File], list[Kept]]:
-    """The policy and what stands around it. Raises ``UsageError`` for a file that is in the way."""
+    """The policy and what stands around it.
+
+    Raises ``UsageError`` for a file that is in the way, unless they are only `shown`.
+    """
     from mlship.draft.around import around
     from mlship.draft.find import path_in
     from mlship.draft.place import File
@@ -216,7 +219,7 @@ def _files(
         force=force,
     )
     for file in files:
-        if not file.replaces:
+        if not file.replaces and not shown:
             _free(file.path, "--force replaces it; --ci none and --no-pre-commit leave it alone")
     return [File(policy, draft.loaded.text, replaces=force), *files], kept
 
@@ -235,10 +238,8 @@ def _text(path: Path) -> str | None:
 
 
 def _written(registry: str | None) -> str | None:
-    """How the policy names the registry; what may hold a password is named by its variable."""
+    """How the policy names the registry; None where the URI may hold a password: MLFLOW_TRACKING_URI is the default."""
     from mlship.draft.layout import quoted
     from mlship.registry.connection import safe
 
-    if registry is None:
-        return None
-    return quoted(registry) if safe(registry) == registry else '"${MLFLOW_TRACKING_URI}"'
+    return None if registry is None or safe(registry) != registry else quoted(registry)

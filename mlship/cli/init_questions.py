@@ -66,9 +66,10 @@ class Asking:
         """Whose workflow is written."""
         if not self.waits:
             return default
-        import click
-
-        return kinds(_prompt("Workflow for", default=default.value, type=click.Choice([one.value for one in kinds])))
+        names = [one.value for one in kinds]
+        while (said := str(_prompt(f"Workflow for ({', '.join(names)})", default=default.value)).strip()) not in names:
+            typer.echo(f"  one of {', '.join(names)}", err=True)
+        return kinds(said)
 
     def hooks(self, *, default: bool) -> bool:
         """Whether the pre-commit hooks are added."""

@@ -44,6 +44,7 @@ def drafted(
     *,
     owner: Owner,
     registry: str | None,
+    secret: bool = False,
     rate: float | None,
     today: date,
     progress: Callable[[str], None],
@@ -56,12 +57,16 @@ def drafted(
         Where the file will be: paths in it are relative to its directory.
     registry
         What the policy says about the registry, as a YAML scalar; None: nothing.
+    secret
+        The registry's URI must not stand in a file.
 
     Raises ``DataError`` when the rows cannot be read, ``PolicyError`` when no valid policy comes out.
     """
     progress(f"looking for {model} in the registry")
     listed, found_by, version, trouble = world.to_measure(seen, model)
     unknown = [trouble] if trouble else []
+    if secret:
+        unknown.append("the registry's URI may hold a password, so it is not written: set MLFLOW_TRACKING_URI to it")
     unknown += _owner(owner)
     facts = Facts(model, owner, today, registry, _version(version, found_by), _aliases(listed), rate=rate)
     measured = None
