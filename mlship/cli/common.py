@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 import typer
 
 from mlship.cli.completion import models, policies
-from mlship.cli.telling import Format, FormatOption, emit_json
+from mlship.cli.telling import emit_json
 from mlship.home import Home
 
 if TYPE_CHECKING:
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Context",
-    "Format",
-    "FormatOption",
     "Loudness",
     "ModelArgument",
     "PolicyArgument",

@@ -242,14 +242,6 @@ def _show(evaluation: Evaluation) -> None:
     out().print(text, soft_wrap=True)
 
 
-def show(evaluation: Evaluation, _output: object) -> None:
-    """The text, for `mlship ship`."""
-    from mlship.cli.telling import put
-    from mlship.report import render
-
-    put(str(render(evaluation, "text")), lambda: _show(evaluation))
-
-
 def _as_json(evaluation: Evaluation) -> str:
     import json
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from junitparser import JUnitXml
 
 from mlship.ledger import Ledger
 from tests.conftest import RegistryHome
@@ -87,12 +88,21 @@ def test_a_good_candidate_passes_and_leaves_its_evidence(place: Path, registry_h
     }
 
 
-def test_a_leaking_candidate_fails_by_name(place: Path, registry_home: RegistryHome) -> None:
-    """Exit 1; the first rule shown is the one that failed, with the column."""
-    done = _mlship(place, registry_home, "leaking.yaml")
+def test_a_leaking_candidate_fails_by_name(place: Path, registry_home: RegistryHome, tmp_path: Path) -> None:
+    """Exit 1; the first rule shown is the one that failed, with the column; reports name its line in the policy."""
+    reports = [f"--report={kind}={tmp_path / kind}" for kind in ("junit", "sarif", "gitlab-metrics")]
+    done = _mlship(place, registry_home, "leaking.yaml", *reports)
     assert done.returncode == 1, done.stderr
     assert done.stdout.startswith("FAILED  flight-delay 3 (champion 1): 1 of ")
     assert "the candidate takes arr_time as input, which does not exist when the model is asked" in done.stdout
+    (found,) = json.loads((tmp_path / "sarif").read_text())["runs"][0]["results"]
+    assert found["ruleId"] == "evaluate/leakage/unavailable"
+    region = found["locations"][0]["physicalLocation"]["region"]
+    line = (place / "leaking.yaml").read_text().splitlines()[region["startLine"] - 1]
+    assert line[region["startColumn"] - 1 :].startswith("unavailable:")
+    junit = JUnitXml.fromfile(str(tmp_path / "junit"))
+    assert (junit.failures, junit.errors) == (1, 0)
+    assert 'mlship_checks{status="failed"} 1' in (tmp_path / "gitlab-metrics").read_text()
 
 
 def test_a_limit_out_of_reach_fails_in_markdown_too(place: Path, registry_home: RegistryHome) -> None:

@@ -101,6 +101,10 @@ def test_a_rollouts_end_is_told_in_every_format(tmp_path: Path, errors: float, v
     assert github.commands(checklist)[0].startswith("::error" if status is Status.FAILED else "::notice")
     assert told.outputs is not None
     assert told.outputs["rollout-id"] == result.rollout_id
+    from mlship.cli import ship_told
+
+    conforms("ship", ship_told._document([EVALUATION, EVALUATION], result, 1.0))
+    conforms("ship", ship_told._refusal([EVALUATION], 1.0))
 
 
 def test_a_rollout_that_never_began_has_a_page_too(tmp_path: Path) -> None:
