@@ -133,7 +133,9 @@ def report_options(command: str, reports: Path, told: str) -> list[str]:
 def run(words: list[str], directory: Path) -> int:
     """Run mlship in the step's own log; whoever cancels the step reaches it."""
     say("$ mlship " + shlex.join(words[1:]))
-    with subprocess.Popen(words, cwd=directory) as process:
+    # What mlship starts outlives the job: the runner ends every process that has this mark when a job is over.
+    environment = {name: value for name, value in os.environ.items() if name != "RUNNER_TRACKING_ID"}
+    with subprocess.Popen(words, cwd=directory, env=environment) as process:
         for name in (signal.SIGINT, signal.SIGTERM):
             signal.signal(name, lambda number, _: process.send_signal(number))
         code = process.wait()
