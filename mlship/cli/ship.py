@@ -71,7 +71,9 @@ def _run(
     from mlship.cli.ship_told import PROOFS, summary
 
     while True:
-        proofs = _proofs(loaded, home, plan) if _wants_evaluation(loaded, home, plan) else []
+        proofs: list[Evaluation] = []
+        if _wants_evaluation(loaded, home, plan):
+            proofs, plan = _proofs(loaded, home, plan)
         if any(proof.status is not Status.PASSED for proof in proofs):
             return proofs, None
         parting = ""
@@ -116,9 +118,10 @@ def _other_rows(plan: PlanFile, evaluation: Evaluation) -> list[str]:
     return [role for role, digest in then.items() if now.get(role) != digest]
 
 
-def _proofs(loaded: LoadedPolicy, home: Home, plan: PlanFile | None) -> list[Evaluation]:
+def _proofs(loaded: LoadedPolicy, home: Home, plan: PlanFile | None) -> tuple[list[Evaluation], PlanFile | None]:
     """The evaluation, and after the build the latency budget where there is one; nothing after one that failed.
 
+    An image names its evaluation, so another is built here of what was planned; the plan that is returned has it.
     Raises ``MovedError`` as soon as one of them is of something else than what was planned.
     """
     from mlship.cli import build, evaluate, latency
@@ -129,20 +132,31 @@ def _proofs(loaded: LoadedPolicy, home: Home, plan: PlanFile | None) -> list[Eva
         proofs = [evaluate.run(loaded, home, progress)]
     _hold(plan, loaded, home, proofs[0].candidate)
     if proofs[-1].status is not Status.PASSED:
-        return proofs
+        return proofs, plan
     ships_images = policy.rollout is not None and policy.rollout.engine != "local"
     if policy.image is not None or ships_images:
         with build.told_on_stderr() as told:
-            build.run(loaded, home, told, candidate=proofs[0].candidate.version.version)
+            built = build.run(loaded, home, told, candidate=proofs[0].candidate.version.version)
             champion = proofs[0].candidate.champion
             if champion is not None and ships_images and not _has_image(champion, loaded, home):
                 told(f"the champion, version {champion.version}, has no image yet")
                 build.run(loaded, home, told, candidate=champion.version)
+        plan = _rebuilt(plan, built.image.id)
         _hold(plan, loaded, home, proofs[0].candidate)
     if policy.gates.latency is not None:
         with told_on_stderr("measuring") as progress:
             proofs.append(latency.run(loaded, home, progress))
-    return proofs
+    return proofs, plan
+
+
+def _rebuilt(plan: PlanFile | None, image: str) -> PlanFile | None:
+    """The plan with the image that this very command has built of the planned model under the planned policy."""
+    if plan is None:
+        return None
+    import dataclasses
+
+    candidate = dataclasses.replace(plan.pins.candidate, image=image)
+    return dataclasses.replace(plan, pins=dataclasses.replace(plan.pins, candidate=candidate))
 
 
 def _has_image(champion: ModelVersion, loaded: LoadedPolicy, home: Home) -> bool:

@@ -6,20 +6,23 @@ import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlship.cli import evaluate, planned, ship_told, telling
+from mlship.cli import build, evaluate, planned, ship, ship_told, telling
 from mlship.cli.main import main
 from mlship.engines import state
-from mlship.errors import Exit, UsageError
+from mlship.errors import Exit, MovedError, UsageError
 from mlship.ledger import Ledger
 from mlship.policy.load import load_policy
 from mlship.registry import Registry
 from mlship.rollout import planfile
+from mlship.rollout.pins import pins
+from mlship.rollout.planfile import PlanFile
 from mlship.rollout.watch import RolloutResult
-from mlship.types import Evaluation
+from mlship.types import Evaluation, GateResult, LedgerEntry, ModelVersion, Status
 from tests.conftest import MODEL, RegistryHome
 
 if TYPE_CHECKING:
@@ -214,6 +217,43 @@ def test_a_candidate_that_is_refused_is_told_in_every_format(shop: Shop, tmp_pat
     assert (document["verdict"], document["exit_code"], document["rollout"]) == ("refused", 1, None)
     assert "contract" in document["reason"]
     assert "<html" in (tmp_path / "ship.html").read_text()
+
+
+def test_the_image_that_ship_builds_itself_takes_the_place_of_the_planned_one(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = shop.directory / "mlship.yaml"
+    path.write_text(path.read_text().replace("rollout:\n", "rollout:\n  engine: docker\n"))
+    loaded = load_policy(path)
+    candidate = shop.registry.candidate(loaded.policy)
+
+    def built(image: str, version: ModelVersion) -> None:
+        evidence = {"model": version.digest, "policy": loaded.digest, "image": image}
+        Ledger(shop.home.ledger).append(
+            LedgerEntry(1.0, "tester", "built", MODEL, None, version.version, "because", evidence)
+        )
+
+    def build_again(*_arguments: Any, **_options: Any) -> Any:
+        built("sha256:again", candidate.version)
+        return SimpleNamespace(image=SimpleNamespace(id="sha256:again"))
+
+    def judged(*_arguments: Any) -> Evaluation:
+        return Evaluation(
+            "e", candidate, loaded.digest, "", (GateResult("contract", "a", Status.PASSED, "", ""),), 1.0, 1.0
+        )
+
+    assert candidate.champion is not None
+    built("sha256:champion", candidate.champion)
+    built("sha256:planned", candidate.version)
+    plan = PlanFile(pins(loaded, candidate, Ledger(shop.home.ledger).entries(MODEL)), 1.0, "tester", "1")
+    assert (plan.pins.candidate.image, plan.pins.champion.image) == ("sha256:planned", "sha256:champion")
+    monkeypatch.setattr(evaluate, "run", judged)
+    monkeypatch.setattr(build, "run", build_again)
+    proofs, now = ship._proofs(loaded, shop.home, plan)
+    assert now is not None
+    assert (len(proofs), now.pins.candidate.image) == (1, "sha256:again")
+    with pytest.raises(MovedError, match="the image of the candidate, version 2, is another: sha256:again now"):
+        ship._wants_evaluation(loaded, shop.home, plan)
 
 
 RESULT = RolloutResult(
