@@ -86,7 +86,8 @@ def play(
     values |= inputs
     by_id: dict[str, Step] = {}
     steps: dict[str, Step] = {}
-    failed, paths = False, []
+    failed = False
+    paths: list[str] = []
     for number, each in enumerate(document["runs"]["steps"]):
         if not _wanted(each.get("if", ""), values, by_id, failed):
             continue

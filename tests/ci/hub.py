@@ -88,9 +88,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(401, {"message": "Bad credentials"})
             return
         status, document, headers = self._done(method, body)
-        for each in self.hub.lost:
-            if line.startswith(each):
-                self.hub.lost.remove(each)
+        for beginning in self.hub.lost:
+            if line.startswith(beginning):
+                self.hub.lost.remove(beginning)
                 status, document = 502, {"message": "Server Error"}
                 break
         self._send(status, document, headers)

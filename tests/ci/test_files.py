@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
-from check_jsonschema.cli import main as check_jsonschema
+from check_jsonschema.cli import main as check_jsonschema  # type: ignore[import-untyped]  # it ships no types
 from click.testing import CliRunner
 
 from mlship.cli.table import COMMANDS
