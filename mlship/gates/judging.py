@@ -50,7 +50,7 @@ def judge(
     - There is no value: **inconclusive**, for the measurement's own reason.
 
     `note` is added to the reason: a name or an example that helps to act on it. `counted` says what was
-    measured: one of it, and many.
+    measured: one of it, and many. A measurement whose `n` is 0 does not say on how many, and neither does its reason.
     """
 
     def result(status: Status, reason: str) -> GateResult:
@@ -62,28 +62,32 @@ def judge(
     has_interval = measured.low is not None and measured.high is not None
     figure = f"{measured.metric} is {said(measured.value)}"
     bound = f"the limit {said(limit.value)}"
+    many = figures.things(measured.n, *counted) if measured.n else ""
     if not has_interval:
         kept = limit.kept_by(measured.value)
         return result(
             Status.PASSED if kept else Status.FAILED,
-            f"{figure}, {'within' if kept else 'beyond'} {bound} ({figures.things(measured.n, *counted)})",
+            f"{figure}, {'within' if kept else 'beyond'} {bound}" + (f" ({many})" if many else ""),
         )
     end = measured.low if limit.at_least else measured.high
     assert end is not None, "has_interval has looked"
     side = "lower" if limit.at_least else "upper"
-    figure += f" (95 % interval {said(measured.low)} to {said(measured.high)}, {figures.things(measured.n, *counted)})"
+    figure += f" (95 % interval {said(measured.low)} to {said(measured.high)}{many and ', '}{many})"
     if limit.kept_by(end):
         return result(Status.PASSED, f"{figure}: its {side} end keeps {bound}")
     if not limit.kept_by(measured.value):
         return result(Status.FAILED, f"{figure}: the value itself is beyond {bound}")
+    wanted = _how_many(measured, end, limit, counted)
     return result(
         Status.INCONCLUSIVE,
-        f"{figure}: the value keeps {bound} but its {side} end does not; {_how_many(measured, end, limit, counted)}",
+        f"{figure}: the value keeps {bound} but its {side} end does not" + (f"; {wanted}" if wanted else ""),
     )
 
 
 def _how_many(measured: Measurement, end: float, limit: Limit, counted: tuple[str, str]) -> str:
     assert measured.value is not None, "the judge has looked"
+    if not measured.n:
+        return ""  # nobody knows how many there were, let alone how many there should be
     rows = rows_needed(measured.n, measured.value, end, limit.value)
     if rows is None:
         return f"the value sits on the limit, so no number of {counted[1]} would settle it"

@@ -47,6 +47,15 @@ def test_without_an_interval_the_value_is_judged() -> None:
     assert failed.reason == "share is 1.1%, beyond the limit 1% (1 row); column 'x'"
 
 
+def test_what_nobody_counted_is_not_counted() -> None:
+    """A custom gate may give a value and no `n`: zero rows would be a claim."""
+    assert judge("g", "r", Measurement("size", 0.01), AT_MOST).reason == "size is 1%, within the limit 1%"
+    within = judge("g", "r", Measurement("size", 0.005, 0.001, 0.01), AT_MOST)
+    assert within.reason == "size is 0.5% (95 % interval 0.1% to 1%): its upper end keeps the limit 1%"
+    open_ = judge("g", "r", Measurement("size", 0.005, 0.001, 0.02), AT_MOST)
+    assert open_.reason.endswith("the value keeps the limit 1% but its upper end does not")
+
+
 def test_no_value_is_inconclusive_for_its_own_reason() -> None:
     """No data is never a pass."""
     result = judge("g", "r", Measurement("recall", None, reason="nothing there"), AT_LEAST)
