@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import string
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,21 +27,33 @@ class Home:
         """The directory given, else `MLSHIP_HOME`, else the nearest `.mlship/` upwards, else a new one here.
 
         Nothing is created until something is written.
+        Raises ``StateError`` when it is no directory and cannot become one, or when the working directory is gone.
         """
-        if explicit is not None:
-            return cls(explicit.absolute())
-        if named := os.environ.get("MLSHIP_HOME"):
-            return cls(Path(named).absolute())
-        here = Path.cwd()
+        named = explicit or os.environ.get("MLSHIP_HOME")
+        if named and Path(named).is_absolute():
+            return cls(_usable(Path(named)))
+        try:
+            here = Path.cwd()
+        except FileNotFoundError as error:
+            raise StateError(
+                "the directory that this runs in has been deleted", hint="cd to one that is there, and try again"
+            ) from error
+        if named:
+            return cls(_usable(here / named))
         for directory in (here, *here.parents):
             if (directory / NAME).is_dir():
                 return cls(directory / NAME)
-        return cls(here / NAME)
+        return cls(_usable(here / NAME))
 
     @property
     def ledger(self) -> Path:
         """The append-only ledger."""
         return self.path / "ledger.jsonl"
+
+    @property
+    def begun(self) -> bool:
+        """Whether anything about a model has been recorded here: an entry in the ledger, or a rollout."""
+        return self.ledger.exists() or (self.path / "rollouts").is_dir()
 
     @property
     def registry_uri(self) -> str:
@@ -99,6 +112,19 @@ class Home:
                 hint="free space or permissions, or point MLSHIP_HOME at a writable directory",
             ) from error
         return directory
+
+
+def _usable(path: Path) -> Path:
+    """The path, which is a directory or may become one."""
+    try:
+        if stat.S_ISDIR(path.stat().st_mode):
+            return path
+        what = "this is a file, and the state directory is to be a directory"
+    except FileNotFoundError:
+        return path
+    except OSError as error:
+        what = f"the state directory cannot be reached: {error.strerror}"
+    raise StateError(what, where=str(path), hint="name a directory by --home or MLSHIP_HOME")
 
 
 def slug(name: str) -> str:

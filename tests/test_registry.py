@@ -22,14 +22,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from mlship.errors import MlshipError, MovedError, RegistryError, StateError
+from mlship.home import Home
 from mlship.policy.schema import Policy
 from mlship.registry import Registry, connection, files
 from mlship.types import Candidate, Evaluation, GateResult, Measurement, Status
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from mlship.home import Home
 
 pytestmark = pytest.mark.slow
 
@@ -352,7 +351,7 @@ def test_a_registry_that_is_not_there_is_one_clear_error_within_seconds(
     assert "secret" not in str(error)
     says("does not answer", lambda: Registry.connect(broken_server, home))
     says("not an MLflow URI", lambda: Registry.connect("ftp://somewhere", home), hint="sqlite:///")
-    says("no such registry database", lambda: Registry.connect(f"sqlite:///{tmp_path}/typo/mlflow.db", home))
+    says("no registry database", lambda: Registry.connect(f"sqlite:///{tmp_path}/typo/mlflow.db", home))
     assert not (tmp_path / "typo").exists(), "looking for a registry does not make one"
     (tmp_path / "text.db").write_text("this is no database at all")
     says("not a SQLite database", lambda: Registry.connect(f"sqlite:///{tmp_path}/text.db", home))
@@ -389,6 +388,39 @@ def test_the_policy_names_the_registry_first_then_the_environment_then_the_state
     monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://b")
     assert connection.choose(None, home) == ("http://a", "http://b", False)
     assert connection.choose("http://c", home) == ("http://c", "http://c", False)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "sqlite:////{0}/wrong/mlflow.db",
+        "sqlite:////{0}/wrong.db?timeout=3",
+        "sqlite+pysqlite:////{0}/wrong.db",
+        "sqlite:///file:/{0}/wrong.db?uri=true",
+        "sqlite:///file:///{0}/wr%6Fng.db?mode=rwc&uri=true",
+    ],
+)
+def test_a_path_that_is_typed_wrongly_is_named_and_nothing_is_created(home: Home, tmp_path: Path, uri: str) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(RegistryError, match="there is no registry database") as caught:
+        Registry.connect(uri.format(str(tmp_path).lstrip("/")), home)
+    assert f"{tmp_path}/wrong" in caught.value.what
+    assert "registry.uri" in caught.value.hint
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("trace", ["ledger.jsonl", "rollouts"])
+def test_an_embedded_registry_that_is_gone_is_not_made_anew(tmp_path: Path, trace: str) -> None:
+    """Whatever has been recorded here came from a registry: an empty one in its place would be a lie."""
+    home = Home(tmp_path / ".mlship")
+    home.ensure(home.path / trace if trace == "rollouts" else home.path)
+    if trace != "rollouts":
+        (home.path / trace).write_text("")
+    for uri in (None, home.registry_uri):
+        with pytest.raises(RegistryError, match="there is no registry database") as caught:
+            Registry.connect(uri, home)
+        assert str(home.registry_dir / "mlflow.db") in caught.value.what
+    assert not home.registry_dir.exists()
 
 
 def test_connecting_prints_nothing_and_leaves_mlflow_globals_alone(tmp_path: Path) -> None:

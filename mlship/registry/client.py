@@ -40,14 +40,19 @@ class Registry:
 
     @classmethod
     def connect(cls, uri: str | None, home: Home) -> Registry:
-        """Reach the registry at `uri`, else at `MLFLOW_TRACKING_URI`, else the embedded one (made on first use).
+        """Reach the registry at `uri`, else at `MLFLOW_TRACKING_URI`, else the embedded one.
 
-        Raises ``RegistryError`` when it does not answer within seconds, or `uri` cannot be a registry.
+        The embedded one is made on first use: while nothing has been recorded in this state directory. Later a file
+        that is not there is a registry that is gone, or another one than is meant.
+
+        Raises ``RegistryError`` when it does not answer within seconds, is a file that is not there, or `uri` cannot be
+        a registry.
         """
         tracking, registry, embedded = connection.choose(uri, home)
-        if embedded:
+        first = embedded and not home.begun
+        if first:
             home.ensure(home.registry_dir)
-        client = connection.open_client(tracking, registry, create=embedded)
+        client = connection.open_client(tracking, registry, create=first)
         return cls(client, tracking, registry, home)
 
     @property

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, unquote, urlsplit
 
 from mlship.errors import RegistryError
 from mlship.home import Home
@@ -154,20 +155,28 @@ def _cause(text: str) -> str:
 
 
 def _database(uri: str) -> Path | None:
-    """The file of a SQLite registry."""
-    match = re.fullmatch(r"sqlite:///(?P<path>[^?]+)(\?.*)?", uri)
-    return None if match is None or match["path"].startswith((":memory:", "file:")) else Path(match["path"])
+    """The file of a SQLite registry; None for every other one, and for one in memory."""
+    match = re.fullmatch(r"sqlite(\+\w+)?:///(?P<path>[^?]+)(\?(?P<query>.*))?", uri)
+    if match is None or match["path"].startswith(":memory:"):
+        return None
+    query = parse_qs(match["query"] or "")
+    if not (match["path"].startswith("file:") and query.get("uri") == ["true"]):
+        return Path(match["path"])
+    path = unquote(urlsplit(match["path"]).path)
+    return None if query.get("mode") == ["memory"] or path.startswith(":memory:") else Path(path)
 
 
 def _check_database(uri: str, *, create: bool) -> None:
+    """Raise ``RegistryError`` when `uri` names a SQLite file that is not there (unless it may be made), or is none."""
     path = _database(uri)
-    if path is None or create:
+    if path is None or (create and not path.exists()):
         return
     if not path.is_file():
         raise RegistryError(
-            "there is no such registry database",
+            f"there is no registry database {path.absolute()}",
             where=uri,
-            hint="check registry.uri and MLFLOW_TRACKING_URI; a SQLite path is absolute after four slashes",
+            hint="registry.uri or MLFLOW_TRACKING_URI names it, and a SQLite path is absolute after four slashes; or "
+            "bring the file back. Nothing was created",
         )
     with path.open("rb") as file:
         header = file.read(16)
