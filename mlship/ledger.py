@@ -140,26 +140,6 @@ class Ledger:
             os.close(descriptor)
 
 
-def champions(entries: list[LedgerEntry]) -> list[str]:
-    """The stack of one model's champions, the present one last; the one before it is where a rollback goes.
-
-    `promoted` (from the champion of that moment, to the new one) pushes. `rolled_back` says where traffic went: from
-    the version that was left, to the one that serves now. It pops when the version left was the champion, that is
-    after a promotion; a rollback during a rollout leaves a version that never was champion, and changes nothing.
-    """
-    stack: list[str] = []
-    for entry in entries:
-        if entry.action == "promoted" and entry.to_version is not None:
-            _push(stack, entry.from_version)
-            _push(stack, entry.to_version)
-        elif entry.action == "rolled_back" and stack and entry.from_version == stack[-1] and entry.to_version:
-            if entry.to_version in stack:
-                del stack[len(stack) - stack[::-1].index(entry.to_version) :]
-            else:
-                stack[-1:] = [entry.to_version]
-    return stack
-
-
 def evaluations(entries: list[LedgerEntry]) -> list[LedgerEntry]:
     """The entries that record an evaluation, oldest first."""
     return [entry for entry in entries if entry.action == "evaluated"]
@@ -204,11 +184,6 @@ def who() -> str:
         except (KeyError, OSError):  # a container may run as a user id that has no name
             name = f"uid{os.getuid()}"
     return f"{name}@{socket.gethostname()}"
-
-
-def _push(stack: list[str], version: str | None) -> None:
-    if version is not None and (not stack or stack[-1] != version):
-        stack.append(version)
 
 
 def _encode(entry: LedgerEntry, seq: int, before: bytes | None) -> bytes:

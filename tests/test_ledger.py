@@ -16,7 +16,7 @@ import pytest
 
 from mlship import ledger as room
 from mlship.errors import StateError
-from mlship.ledger import Ledger, built_image, champions, evaluations, serving_image, who
+from mlship.ledger import Ledger, built_image, evaluations, serving_image, who
 from mlship.types import LedgerEntry
 
 
@@ -225,20 +225,6 @@ def test_a_path_that_cannot_be_a_ledger_is_a_state_error(tmp_path: Path) -> None
     for path in (tmp_path, tmp_path / "file" / "ledger.jsonl"):
         with pytest.raises(StateError, match="cannot use the ledger"):
             Ledger(path).append(entry())
-
-
-def test_champions_are_a_stack_that_only_a_rollback_after_promotion_pops() -> None:
-    first = [entry("promoted", old=None, new="1"), entry("promoted", old="1", new="2")]
-    assert champions([]) == []
-    assert champions(first) == ["1", "2"]
-    assert champions([entry("promoted", old="1", new="2")]) == ["1", "2"], "what served before the ledger began counts"
-    assert champions([*first, entry("rolled_back", old="4", new="2")]) == ["1", "2"], "during a rollout"
-    assert champions([*first, entry("rolled_back", old="2", new="1")]) == ["1"]
-    assert champions([*first, entry("promoted", old="5", new="6")]) == ["1", "2", "5", "6"], "moved by hand to 5"
-    three = [*first, entry("promoted", old="2", new="3")]
-    assert champions([*three, entry("rolled_back", old="3", new="1")]) == ["1"], "two back at once"
-    assert champions([*three, entry("rolled_back", old="3", new="9")]) == ["1", "2", "9"]
-    assert champions([*first, entry("evaluated", old=None, new="3"), entry("refused", new="3")]) == ["1", "2"]
 
 
 def test_who_acts_is_named_by_the_environment_first(monkeypatch: pytest.MonkeyPatch) -> None:

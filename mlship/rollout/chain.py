@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mlship.ledger import champions
+from mlship.champions import champions
 from mlship.report.account import Account, Why
 from mlship.rollout import links
 from mlship.rollout.links import Chain, short

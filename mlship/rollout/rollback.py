@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from mlship.champions import champions
 from mlship.engines.base import Engine
 from mlship.errors import MovedError, UsageError
-from mlship.ledger import Ledger, champions, serving_image
+from mlship.ledger import Ledger, serving_image
 from mlship.rollout import warm
 from mlship.rollout.hands import READY_SECONDS, Aliases, apply
 from mlship.types import LedgerEntry, Release, Routes, ServerState
