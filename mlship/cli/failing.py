@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from itertools import pairwise
 from typing import Any
 
-from mlship.errors import MlshipError
+import typer
+
+from mlship.errors import MlshipError, UsageError
 from mlship.types import Status
+
+#: What typer raises for a command line that it does not understand. Its own name has moved between versions of typer.
+MISUSE: type[Exception] = typer.BadParameter.__mro__[2]
+#: What typer says of what was probably meant, in two ways.
+_MEANT = re.compile(r"\.? Did you mean (?P<one>.*)\?$| \(Possible options: (?P<other>.*)\)$")
+#: Words of the libraries below that help nobody.
+_NOISE = (("Value error, ", ""), ("Input should be ", "must be "), ("Got unexpected extra", "unexpected"))
+
+
+def misused(error: Exception) -> MlshipError:
+    """What typer says of a command line, in the form of every other error."""
+    message = str(getattr(error, "format_message", error.__str__)())
+    context = getattr(error, "ctx", None)
+    for noise, better in _NOISE:
+        message = message.replace(noise, better)
+    meant = _MEANT.search(message)
+    what = message[: meant.start()] if meant else message.rstrip(".")
+    names = re.findall(r"[\w-]+", (meant["one"] or meant["other"]) if meant else "")
+    guess = f"did you mean {' or '.join(map(repr, names))}? " if names else ""
+    what = what[:1].lower() + what[1:]
+    if context is None:
+        return UsageError(what, hint=f"{guess}`mlship COMMAND --help` tells more")
+    usage = " ".join(context.get_usage().removeprefix("Usage: ").split())
+    where = context.command_path.partition(" ")[2]
+    return UsageError(what, where=where, hint=f"{guess}`{context.command_path} --help` tells more: {usage}")
+
+
+def is_help(error: Exception) -> bool:
+    """Whether typer only wants help to be shown, since a group was called without a command."""
+    return type(error).__name__ == "NoArgsIsHelpError"
 
 
 def tell_failure(verdict: str, code: int, reason: str, hint: str = "") -> None:

@@ -15,7 +15,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "init": (
         "mlship.cli.init",
         "init",
-        "Draft a policy from the champion's own figures, with a workflow and pre-commit hooks.",
+        "Draft a policy from the champion's own figures, with a workflow and hooks.",
     ),
     "validate": (
         "mlship.cli.validate",
@@ -146,6 +146,15 @@ class Commands(TyperGroup):
     def __init__(self, **settings: Any) -> None:
         super().__init__(**settings)
         self.commands = _Loaded(self.table)  # type: ignore[assignment]  # only ever read here, where typer declares a mutable one
+
+    def make_context(self, *arguments: Any, **settings: Any) -> Any:
+        """Read the command line; help is written here, and may be interrupted like a result."""
+        try:
+            return super().make_context(*arguments, **settings)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+        except BrokenPipeError:
+            raise NobodyReads from None
 
     def invoke(self, ctx: Any) -> Any:
         """Let an interruption through to the boundary, which tells it; typer would end with 130 and no word."""

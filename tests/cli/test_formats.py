@@ -31,7 +31,9 @@ def _as_it_was() -> Iterator[None]:
     [
         (["evaluate", "p.yaml", "-q"], ["-q", "evaluate", "p.yaml"]),
         (["evaluate", "--debug", "p.yaml", "--verbose"], ["--debug", "--verbose", "evaluate", "p.yaml"]),
-        (["--home", "h", "status", "-v"], ["-v", "--home", "h", "status"]),
+        (["--home", "h", "status", "-v"], ["--home", "h", "-v", "status"]),
+        (["status", "--home", "h", "m"], ["--home", "h", "status", "m"]),
+        (["status", "--home=h", "--home"], ["--home=h", "--home", "status"]),
         (["status", "--", "-q"], ["status", "--", "-q"]),
         (["plan", "-quiet"], ["plan", "-quiet"]),
     ],

@@ -122,7 +122,7 @@ def test_schema_prints_a_json_schema_that_accepts_the_policy(here: Path) -> None
 def test_an_unknown_command_is_answered_with_the_nearest(here: Path) -> None:
     done = mlship(here, "valdate")
     assert done.returncode == 2
-    assert "Did you mean 'validate'" in done.stderr
+    assert "mlship: no such command 'valdate'\n  next: did you mean 'validate'" in done.stderr
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["validate"], ["validate", "bad.yaml"], ["validate", "--help"]])
