@@ -20,7 +20,7 @@ from mlship.engines.options import ServerOptions
 from mlship.errors import EngineError
 from mlship.telemetry.windows import observe
 from mlship.types import Fault, Routes, ServerState
-from tests.engines.docker_support import docker_engine, ended, release
+from tests.engines.docker_support import MODEL, docker_engine, ended, release
 from tests.engines.support import Callers
 from tests.waiting import until
 
@@ -119,6 +119,9 @@ def test_a_container_whose_first_process_is_killed_is_started_again(world: World
         until(world.ready)
     assert not callers.lost
     assert int(world.inspect(world.canary)["State"]["Pid"]) != pid
+    assert int(world.inspect(world.canary)["RestartCount"]) > 0
+    again = DockerEngine(world.engine.site.home, MODEL)
+    again.wait_ready(again.deploy(release("2")), 20)  # that it was killed earlier is no death while it starts
 
 
 def test_a_canary_that_hangs_is_answered_by_stable(world: World) -> None:

@@ -221,3 +221,7 @@ def test_names_are_unique_for_a_home_and_a_model_and_good_for_docker() -> None:
 def test_a_memory_limit_is_named_as_the_cause() -> None:
     assert "serving: {memory" in look.cause({"State": {"OOMKilled": True, "ExitCode": 137}})
     assert look.cause({"State": {"ExitCode": 3}}) == "ended with exit code 3"
+    assert look.cause({"State": {"Running": True, "ExitCode": 0}, "RestartCount": 1}).startswith(
+        "ended, and began again"
+    )
+    assert look.cause({}) == "was removed"

@@ -51,6 +51,7 @@ class DockerEngine:
         self._model = model
         self._wanted = Wanted(setup.front, setup.servers, setup.router) if setup else Wanted(None, ServerOptions())
         self._told: dict[str, Said] = {}
+        self._begun: set[str] = set()  # servers that this object has started, and not yet seen ready
 
     @property
     def address(self) -> str:
@@ -72,24 +73,28 @@ class DockerEngine:
             )
         self.site.home.ensure(self.directory)
         with state.locked(self.directory, "engine"):
-            start.deploy(self.site, release, self._wanted)
+            if start.deploy(self.site, release, self._wanted):
+                self._begun.add(release.server)
         return release.server
 
     # Looking
 
     def wait_ready(self, server: str, timeout: float) -> None:
-        """Return when the server answers `/ping` with 200; its first death while it starts is final."""
+        """Return when the server answers `/ping` with 200; its first death while it starts is final.
+
+        A server that was there before may have been killed, and begun again: that it did so earlier is no death now.
+        """
         deadline = time.monotonic() + timeout
-        first: int | None = None
+        first = 0 if server in self._begun else None
         while True:
             found = self.site.containers()
             one = one_server(found, server, self._model)
             if look.ready(self.site.hands(found), [one])[server]:
+                self._begun.discard(server)
                 return
             inspected = world.inspect(self.site.client, one)
             restarts = int(inspected.get("RestartCount", 0))
-            if first is None:
-                first = 0 if look.is_new(inspected) else restarts
+            first = restarts if first is None else first
             died = look.is_over(inspected) or restarts > first
             if died or time.monotonic() > deadline:
                 what = f"{look.cause(inspected)} while it started" if died else f"is not ready after {timeout:g} s"

@@ -84,8 +84,11 @@ def is_new(inspected: Mapping[str, Any]) -> bool:
 
 
 def is_over(inspected: Mapping[str, Any]) -> bool:
-    """Whether a container's run has ended, by its own record: a list of containers may be a moment old."""
-    return inspected.get("State", {}).get("Status") not in ("created", "running")
+    """Whether a container has ended for good, by its own record: a list of containers may be a moment old.
+
+    One that is about to begin again is told by its count of restarts.
+    """
+    return inspected.get("State", {}).get("Status") not in ("created", "running", "restarting")
 
 
 def cause(inspected: Mapping[str, Any]) -> str:

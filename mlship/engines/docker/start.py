@@ -32,22 +32,23 @@ class Wanted:
     """Empty: built."""
 
 
-def deploy(site: Site, release: Release, wanted: Wanted) -> None:
+def deploy(site: Site, release: Release, wanted: Wanted) -> bool:
     """Start router and server unless they run; what this call started is removed again when it fails.
 
-    Callers hold the lock `engine`.
+    Callers hold the lock `engine`. Returns whether the server is one that this call has started.
     """
     before, found = kept.load(site.directory), site.containers()
     try:
         known = _known(site, before, found, wanted.front)
         last.check(known.front)
         kept.save(site.directory, known)
-        _start_server(site, release, wanted.options, found)
+        started = _start_server(site, release, wanted.options, found)
         _start_router(site, release, known.front, wanted.router_image)
     except BaseException:
         with suppress(EngineError):
             _undo(site, before, found, release.server)
         raise
+    return started
 
 
 def end(site: Site, server: Container, grace: int = world.DRAIN) -> None:
@@ -84,7 +85,8 @@ def _known(site: Site, known: Kept | None, found: list[Container], front: Front 
     return replace(known, front=front)
 
 
-def _start_server(site: Site, release: Release, options: ServerOptions, found: list[Container]) -> None:
+def _start_server(site: Site, release: Release, options: ServerOptions, found: list[Container]) -> bool:
+    """Returns whether it had to be started."""
     there = next((one for one in found if one.name == release.server), None)
     with faults(f"start the server of version {release.version}", model=site.model):
         subnet = network.ensure(site.client, site.names)
@@ -93,8 +95,11 @@ def _start_server(site: Site, release: Release, options: ServerOptions, found: l
             nonce = secrets.token_hex(3)
             made = containers.create_server(site.client, site.names, release, options, nonce=nonce, address=address)
             site.client.api.start(made)
-        elif there.state in ("created", "exited"):
+            return True
+        if there.state in ("created", "exited"):
             site.client.api.start(there.id)
+            return True
+    return False
 
 
 def _start_router(site: Site, release: Release, front: Front, given: str) -> None:
