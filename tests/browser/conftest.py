@@ -18,7 +18,7 @@ def browser() -> Iterator[Browser]:
     """A headless browser; skips where there is none."""
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
     if found is None:
-        pytest.skip("needs a browser: no chromium on the PATH (`bash .ci/browser` installs Debian's)")
+        pytest.skip("needs a browser: no chromium on the PATH (`bash .ci/tools` installs Debian's)")
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
