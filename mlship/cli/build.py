@@ -61,9 +61,12 @@ def build(
     policy: PolicyArgument,
     *,
     candidate: Annotated[
-        str | None, typer.Option(help="Build this version (7, @alias or latest) instead of the policy's candidate.")
+        str | None,
+        typer.Option(
+            help="Build this version (7, @alias or latest) instead of the policy's candidate.", metavar="VERSION"
+        ),
     ] = None,
-    push: Annotated[bool, typer.Option("--push", help="Push it to the repository of the policy.")] = False,
+    push: Annotated[bool, typer.Option("--push", help="Push it to the repository that the policy names.")] = False,
     fmt: FormatOption = Format.TEXT,
 ) -> None:
     """Build the candidate's serving image, unless it is there already.
@@ -73,7 +76,7 @@ def build(
     \b
     Examples:
       mlship build mlship.yaml
-      mlship build mlship.yaml --push --format json
+      mlship build mlship.yaml --candidate @champion --format json
     """
     from mlship.policy.load import load_policy
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from dataclasses import dataclass
 from enum import IntEnum
@@ -13,6 +14,7 @@ import typer
 
 from mlship.cli.completion import models, policies
 from mlship.cli.telling import emit_json
+from mlship.errors import UsageError
 from mlship.home import Home
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ __all__ = [
     "Loudness",
     "ModelArgument",
     "PolicyArgument",
+    "a_model",
     "columns",
     "context",
     "drawn",
@@ -52,11 +55,41 @@ class Loudness(IntEnum):
     VERBOSE = 2
 
 
+def a_model(value: str | None) -> str | None:
+    """What is given as a model's name, unless it is a file or an address: then the name that was meant is told.
+
+    Raises ``UsageError``.
+    """
+    if value is None:
+        return None
+    named = _POLICYS.search(_head(value)) if value.endswith((".yaml", ".yml")) else None
+    model = named["model"].decode() if named else ""
+    if named or "/" in value or ":" in value:  # MLflow allows neither of the two in a name
+        what = "a policy" if named else "a path or an address"
+        hint = f"say `{model}`, as the policy does" if model else "`mlship status` lists the models that run"
+        raise UsageError(f"{what}, where the name of a registered model is wanted", where=value, hint=hint)
+    if not value.strip():
+        raise UsageError("the model's name is empty", hint="is a variable of the script not set?")
+    return value
+
+
+_POLICYS = re.compile(rb"""^model\s*:\s*["']?(?P<model>[\w. -]*\w)""", re.MULTILINE)
+
+
+def _head(file: str) -> bytes:
+    """How a file begins; nothing where it cannot be read."""
+    try:
+        with Path(file).open("rb") as opened:
+            return opened.read(8192)
+    except OSError:
+        return b""
+
+
 PolicyArgument = Annotated[
     Path, typer.Argument(help="The promotion policy (YAML).", metavar="POLICY", autocompletion=policies)
 ]
 ModelArgument = Annotated[
-    str, typer.Argument(help="Name of the registered model.", metavar="MODEL", autocompletion=models)
+    str, typer.Argument(help="Name of the registered model.", metavar="MODEL", autocompletion=models, callback=a_model)
 ]
 
 

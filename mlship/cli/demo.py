@@ -25,17 +25,26 @@ _MARK = {"promoted": "[green]promoted[/]", "refused": "[red]refused[/]", "rolled
 
 def command(
     ctx: typer.Context,
-    directory: Annotated[Path, typer.Option(help="Where the demo lives; made anew each time it runs there.")] = Path(
-        "mlship-demo"
-    ),
-    report: Annotated[Path | None, typer.Option(help="Write what happened as JSON to this file.")] = None,
+    directory: Annotated[
+        Path, typer.Option(help="Where the demo lives; made anew each time it runs there.", metavar="DIR")
+    ] = Path("mlship-demo"),
+    report: Annotated[
+        Path | None, typer.Option(help="Write what happened as JSON to this file.", metavar="FILE")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Leave servers and router running, to play with.")] = False,
-    rate: Annotated[float, typer.Option(min=10, max=300, help="Requests a second that the callers send.")] = 110,
+    rate: Annotated[
+        float, typer.Option(min=10, max=300, help="Requests a second that the callers send.", metavar="N")
+    ] = 110,
 ) -> None:
     """Watch real models, on real flights, be promoted, refused and rolled back (about two minutes).
 
     A registry, a policy and four models are made from the flights that left New York in 2013. Callers ask an endpoint
     whether each of July's flights will be more than 15 minutes late. Every process is real, every request is HTTP.
+    Needs no registry, no Docker and no network.
+
+    \b
+    Examples:
+      mlship demo --directory demo --report demo.json
     """
     del ctx
     started = time.monotonic()

@@ -25,9 +25,7 @@ def doctor(
     ctx: typer.Context,
     policy: Annotated[
         Path | None,
-        typer.Argument(
-            metavar="[POLICY]", help="What is needed depends on it; default: mlship.yaml, where it is there."
-        ),
+        typer.Argument(metavar="POLICY", help="What is needed depends on it; default: mlship.yaml, if there is one."),
     ] = None,
     *,
     output: FormatOption = Format.TEXT,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlship.cli.answers import answer
-from mlship.cli.common import context, err
+from mlship.cli.common import a_model, context, err
 from mlship.cli.completion import models
 from mlship.cli.telling import Format, FormatOption, tell
 from mlship.engines import state, table
@@ -30,10 +30,11 @@ def down(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="Only this registered model; all of them by default.",
+            help="Only this registered model; default: all of them.",
             metavar="MODEL",
             show_default=False,
             autocompletion=models,
+            callback=a_model,
         ),
     ] = None,
     fmt: FormatOption = Format.TEXT,

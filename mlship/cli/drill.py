@@ -43,7 +43,7 @@ def drill(
             "--for", metavar="DURATION", help="How long it hangs; default: twice the timeout and a second more."
         ),
     ] = None,
-    rate: Annotated[str, typer.Option(help="Requests that the drill sends.", metavar="RATE")] = "20/s",
+    rate: Annotated[str, typer.Option(help="Requests that the drill sends a second.", metavar="RATE")] = "20/s",
     token_env: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="The environment variable with a token, where callers need one."),
@@ -56,10 +56,12 @@ def drill(
 
     This touches live traffic. Whatever becomes of the command, the servers come back by themselves.
 
+    Ends with 0 when callers got what the policy promises, 1 when they did not, 4 when too few called to tell.
+
     \b
     Examples:
       mlship drill mlship.yaml --yes
-      mlship drill mlship.yaml --yes --how hang --for 3s --report junit=drill.xml
+      mlship drill mlship.yaml --yes --how hang --report junit=drill.xml
     """
     from mlship.drill.run import Exercise, targets
     from mlship.engines import table

@@ -54,13 +54,20 @@ def evaluate(
     policy: PolicyArgument,
     *,
     only: Annotated[
-        str | None, typer.Option(help="Judge these gates only, such as metrics,slices; lets nobody onto traffic.")
+        str | None,
+        typer.Option(help="Judge these gates only, such as metrics,slices; lets nobody onto traffic.", metavar="GATES"),
     ] = None,
     candidate: Annotated[
-        str | None, typer.Option(help="Judge this version (7, @alias or latest) instead of the policy's candidate.")
+        str | None,
+        typer.Option(
+            help="Judge this version (7, @alias or latest) instead of the policy's candidate.", metavar="VERSION"
+        ),
     ] = None,
     against: Annotated[
-        str | None, typer.Option(help="Compare with this version instead of the champion; lets nobody onto traffic.")
+        str | None,
+        typer.Option(
+            help="Compare with this version instead of the champion; lets nobody onto traffic.", metavar="VERSION"
+        ),
     ] = None,
     output: FormatOption = Format.TEXT,
     report: ReportsOption = None,
@@ -70,11 +77,14 @@ def evaluate(
     The result goes to stdout, to MLflow as a run of the experiment `mlship` (with the HTML report among its artifacts),
     and into the ledger. Progress goes to stderr.
 
+    Ends with 0 when every rule passed, 1 when one failed, 3 when one could not be measured, and 4 when there is not
+    enough data to tell.
+
     \b
     Examples:
       mlship evaluate mlship.yaml
       mlship evaluate mlship.yaml --only metrics --format json
-      mlship evaluate mlship.yaml --format github --report html=report.html --report junit=junit.xml
+      mlship evaluate mlship.yaml --candidate 2 --report html=report.html
     """
     from mlship.cli.telling import destinations, tell
     from mlship.policy.load import load_policy

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlship.cli.common import context, err, leave, out
+from mlship.cli.common import a_model, context, err, leave, out
 from mlship.cli.completion import models
 from mlship.cli.telling import Format, FormatOption, Told, tell
 from mlship.ledger import Ledger
@@ -27,10 +27,17 @@ def history(
     ctx: typer.Context,
     model: Annotated[
         str | None,
-        typer.Argument(help="Only this registered model.", metavar="MODEL", show_default=False, autocompletion=models),
+        typer.Argument(
+            help="Only this registered model; default: all of them.",
+            metavar="MODEL",
+            show_default=False,
+            autocompletion=models,
+            callback=a_model,
+        ),
     ] = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Show only the newest entries.", metavar="N", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Show only the newest N entries; default: all.", metavar="N", show_default=False),
     ] = None,
     fmt: FormatOption = Format.TEXT,
 ) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlship.cli.common import context
+from mlship.cli.common import a_model, context
 from mlship.cli.telling import Format, FormatOption, tell
 from mlship.errors import UsageError
 
@@ -35,22 +35,37 @@ class Ci(StrEnum):
 def init(
     ctx: typer.Context,
     model: Annotated[
-        str | None, typer.Argument(metavar="[MODEL]", help="Name of the registered model; default: the only one.")
+        str | None,
+        typer.Argument(metavar="MODEL", help="Name of the registered model; default: the only one.", callback=a_model),
     ] = None,
     *,
     data: Annotated[
-        Path | None, typer.Option(help="Rows with labels that the champion is measured on: Parquet, CSV or JSON lines.")
+        Path | None,
+        typer.Option(
+            help="Rows with labels that the champion is measured on: Parquet, CSV or JSON lines.", metavar="FILE"
+        ),
     ] = None,
-    target: Annotated[str | None, typer.Option(help="The column of the rows that holds the label.")] = None,
-    time: Annotated[str | None, typer.Option(help="The column that holds the time of the row.")] = None,
-    reference: Annotated[Path | None, typer.Option(help="Rows that the model was trained on.")] = None,
+    target: Annotated[
+        str | None, typer.Option(help="The column of the rows that holds the label.", metavar="COLUMN")
+    ] = None,
+    time: Annotated[
+        str | None, typer.Option(help="The column that holds the time of the row.", metavar="COLUMN")
+    ] = None,
+    reference: Annotated[Path | None, typer.Option(help="Rows that the model was trained on.", metavar="FILE")] = None,
     registry: Annotated[
-        str | None, typer.Option(help="The registry's URI; default: MLFLOW_TRACKING_URI, else the embedded one.")
+        str | None,
+        typer.Option(help="The registry's URI; default: MLFLOW_TRACKING_URI, else the embedded one.", metavar="URI"),
     ] = None,
-    rate: Annotated[str | None, typer.Option(help="Requests a second that callers send, such as 50/s.")] = None,
-    team: Annotated[str | None, typer.Option(help="The team that owns the model; default: git's user.name.")] = None,
-    contact: Annotated[str | None, typer.Option(help="What reaches the team; default: git's user.email.")] = None,
-    policy: Annotated[Path, typer.Option(help="The policy to write.")] = Path("mlship.yaml"),
+    rate: Annotated[
+        str | None, typer.Option(help="Requests a second that callers send, such as 50/s.", metavar="RATE")
+    ] = None,
+    team: Annotated[
+        str | None, typer.Option(help="The team that owns the model; default: git's user.name.", metavar="NAME")
+    ] = None,
+    contact: Annotated[
+        str | None, typer.Option(help="What reaches the team; default: git's user.email.", metavar="ADDRESS")
+    ] = None,
+    policy: Annotated[Path, typer.Option(help="The policy to write.", metavar="FILE")] = Path("mlship.yaml"),
     ci: Annotated[Ci | None, typer.Option(help="Whose workflow to write; default: github in a git repository.")] = None,
     pre_commit: Annotated[
         bool | None,
@@ -61,7 +76,7 @@ def init(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: take options and defaults.")] = False,
     output: FormatOption = Format.TEXT,
 ) -> None:
-    """Draft a policy from the champion's own figures, with a workflow and pre-commit hooks.
+    """Draft a policy from the champion's own figures, with a workflow and hooks.
 
     Looks at the registry and at the rows given, measures the champion by the gates' own code, and writes limits that it
     passes; beside every number stands where it comes from. At a terminal it asks for what it is not told; elsewhere,
@@ -69,8 +84,9 @@ def init(
 
     \b
     Examples:
-      mlship init flight-delay --dry-run
-      mlship init flight-delay --policy draft.yaml --rate 50/s --ci none --no-pre-commit --yes
+      mlship init flight-delay --data july.parquet --target late
+      mlship init flight-delay --policy draft.yaml --ci gitlab --yes
+      mlship init flight-delay --rate 50/s --dry-run
     """
     from mlship.cli.init_questions import Asking
     from mlship.cli.init_views import Outcome, told

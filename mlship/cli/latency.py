@@ -26,15 +26,22 @@ def latency(
     policy: PolicyArgument,
     *,
     candidate: Annotated[
-        str | None, typer.Option(help="Measure this version (7, @alias or latest) instead of the policy's candidate.")
+        str | None,
+        typer.Option(
+            help="Measure this version (7, @alias or latest) instead of the policy's candidate.", metavar="VERSION"
+        ),
     ] = None,
     rate: Annotated[
         str | None,
-        typer.Option(help="Requests per second instead of the policy's, such as 50/s; lets nobody onto traffic."),
+        typer.Option(
+            help="Requests per second instead of the policy's, such as 50/s; lets nobody onto traffic.", metavar="RATE"
+        ),
     ] = None,
     seconds: Annotated[
         str | None,
-        typer.Option("--for", help="How long, instead of the policy's, such as 5s; lets nobody onto traffic."),
+        typer.Option(
+            "--for", help="How long, instead of the policy's, such as 5s; lets nobody onto traffic.", metavar="DURATION"
+        ),
     ] = None,
     output: FormatOption = Format.TEXT,
     report: ReportsOption = None,
@@ -44,11 +51,13 @@ def latency(
     Candidate and champion are loaded in turns in the same run: as containers of their images where the policy builds
     images, else as the local engine's server processes. The result goes to stdout, to MLflow and into the ledger.
 
+    Ends with 0 when the budget is kept, 1 when it is not, and 4 when it cannot be told.
+
     \b
     Examples:
       mlship latency mlship.yaml
       mlship latency mlship.yaml --rate 20/s --for 5s --format markdown
-      mlship latency mlship.yaml --report gitlab-performance=load-performance.json
+      mlship latency mlship.yaml --report gitlab-performance=load.json
     """
     from mlship.cli.telling import destinations, tell
     from mlship.policy.load import load_policy

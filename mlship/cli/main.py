@@ -56,6 +56,25 @@ def _one_format(args: list[str]) -> None:
         )
 
 
+_HELP = """Take a model from an MLflow registry to live traffic, and back, by one promotion policy.
+
+The policy is a YAML file beside your code: what a model must prove, and how it is let onto traffic. From a registered
+model to traffic and back:
+
+\b
+Examples:
+  mlship init flight-delay      # draft a policy from what the champion does
+  mlship validate mlship.yaml   # is it well written? offline, at once
+  mlship plan mlship.yaml       # what would happen now? nothing is changed
+  mlship evaluate mlship.yaml   # does the candidate prove what is asked?
+  mlship ship mlship.yaml       # prove it all, then let it on step by step
+  mlship status                 # what runs where?
+  mlship rollback flight-delay  # back to the previous champion, now
+
+`mlship demo` plays all of it on real data; `mlship doctor` finds what is missing here. Each command's --help has
+examples.
+"""
+
 app = typer.Typer(
     name="mlship",
     cls=Front,
@@ -63,7 +82,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: rich would take a tenth of a second
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Take a model from an MLflow registry to live traffic, and back, by one promotion policy.",
+    help=_HELP,
     epilog=(
         "Exit codes: 0 passed; 1 a gate failed; 2 usage or invalid policy; 3 could not evaluate; "
         "4 inconclusive or paused; 5 rolled back; 130 interrupted. "
@@ -87,7 +106,10 @@ def root(
     *,
     home: Annotated[
         Path | None,
-        typer.Option(help="State directory; default: MLSHIP_HOME, else the nearest .mlship/ upwards, else here."),
+        typer.Option(
+            help="State directory; default: MLSHIP_HOME, else the nearest .mlship/ upwards, else a new one here.",
+            metavar="DIR",
+        ),
     ] = None,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="Say nothing but the result, and what went wrong.")

@@ -25,7 +25,7 @@ def plan(
     *,
     rate: Annotated[
         str | None,
-        typer.Option(help="Requests a second, such as 50/s, instead of what endpoint or policy tell."),
+        typer.Option(help="Requests a second, such as 50/s, instead of what endpoint or policy tell.", metavar="RATE"),
     ] = None,
     out: Annotated[
         Path | None,

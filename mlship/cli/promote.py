@@ -17,7 +17,7 @@ from mlship.rollout.state import Order
 def promote(
     ctx: typer.Context,
     model: ModelArgument,
-    full: Annotated[bool, typer.Option("--full", help="To the end, past all steps that are left.")] = False,
+    full: Annotated[bool, typer.Option("--full", help="Skip the steps that are left, and promote now.")] = False,
     fmt: FormatOption = Format.TEXT,
 ) -> None:
     """Move a running rollout to its next step; with --full, promote the candidate now.

@@ -37,12 +37,15 @@ def rollout(
 ) -> None:
     """Let the candidate onto traffic step by step; promote it, or go back by itself.
 
-    The same command carries on after a crash, a Ctrl-C or a pause.
+    The candidate must have passed `mlship evaluate` (`mlship ship` does both). The first one of a model, where there
+    is no champion, gets all traffic at once. The same command carries on after a crash, a Ctrl-C or a pause.
+
+    Ends with 0 promoted, 5 rolled back, 4 paused or aborted, 1 when the evaluation did not pass.
 
     \b
     Examples:
       mlship rollout mlship.yaml
-      mlship rollout mlship.yaml --format github --report html=rollout.html --report junit=rollout.xml
+      mlship rollout mlship.yaml --interval 500ms --report html=rollout.html
     """
     from mlship.cli import verdicts
     from mlship.cli.ended import Ended

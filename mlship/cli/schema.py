@@ -14,7 +14,7 @@ def schema(
     name: Annotated[
         str,
         typer.Argument(
-            metavar="[NAME]",
+            metavar="NAME",
             help="policy, or the command whose JSON is described; `list` names them.",
         ),
     ] = "policy",
@@ -25,7 +25,7 @@ def schema(
 
     \b
     Examples:
-      mlship schema
+      mlship schema > mlship.schema.json
       mlship schema evaluate
       mlship schema list
     """

@@ -39,6 +39,9 @@ def ship(
     With --plan, an alias, model, policy or image that is not the planned one any more ends it with exit code 3: before
     anything is done, again before the rollout, and at the promotion.
 
+    Ends with 0 promoted, 1 refused by a gate, 3 when something could not be measured, 4 inconclusive, paused or
+    aborted, 5 rolled back.
+
     \b
     Examples:
       mlship ship mlship.yaml

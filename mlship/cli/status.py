@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlship.cli.common import context, leave
+from mlship.cli.common import a_model, context, leave
 from mlship.cli.completion import models
 from mlship.cli.telling import Format, FormatOption, Told, tell
 from mlship.engines import table
@@ -36,7 +36,13 @@ def status(
     ctx: typer.Context,
     model: Annotated[
         str | None,
-        typer.Argument(help="Only this registered model.", metavar="MODEL", show_default=False, autocompletion=models),
+        typer.Argument(
+            help="Only this registered model; default: all of them.",
+            metavar="MODEL",
+            show_default=False,
+            autocompletion=models,
+            callback=a_model,
+        ),
     ] = None,
     fmt: FormatOption = Format.TEXT,
 ) -> None:

@@ -107,6 +107,20 @@ BELOW: dict[str, dict[str, tuple[str, str, str]]] = {
 _HELP = {"help_option_names": ["-h", "--help"]}
 
 
+class Single(TyperCommand):
+    """A command whose help writes arguments as people do: POLICY when it is needed, [POLICY] when not; no types."""
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        for parameter in self.params:
+            if parameter.param_type_name == "argument":
+                setattr(parameter, "display_type_rich", lambda **_: "")  # noqa: B010 - typer has it, its base has not
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """The words of the usage line."""
+        return [piece[1:-1] if piece.startswith("{") else piece for piece in super().collect_usage_pieces(ctx)]
+
+
 class _Loaded(Mapping[str, Any]):
     """The commands of a table by name; a look-up imports the command's module."""
 
@@ -120,7 +134,7 @@ class _Loaded(Mapping[str, Any]):
             settings: dict[str, Any] = {"cls": _below(name), "no_args_is_help": True, "context_settings": _HELP}
             single.callback(**settings)(getattr(import_module(module), function))
         else:
-            single.command(name, context_settings=_HELP)(getattr(import_module(module), function))
+            single.command(name, cls=Single, context_settings=_HELP)(getattr(import_module(module), function))
         return typer.main.get_command(single)
 
     def __iter__(self) -> Iterator[str]:

@@ -93,7 +93,10 @@ KINDS = (
 ReportsOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--report", metavar="KIND=FILE", help=f"Also write it to a file; repeatable. Kinds: {', '.join(KINDS)}."
+        "--report",
+        metavar="KIND=FILE",
+        help=f"Also write the result to a file; repeatable. KIND is one of {', '.join(KINDS)}; "
+        "html where the command has a page, the last where it sends load.",
     ),
 ]
 

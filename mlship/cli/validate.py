@@ -23,7 +23,9 @@ def validate(
     policies: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="POLICY", help="Promotion policies (YAML); default: mlship.yaml.", autocompletion=policies
+            metavar="POLICY",
+            help="Promotion policies (YAML); default: mlship.yaml in this directory.",
+            autocompletion=policies,
         ),
     ] = None,
     output: FormatOption = Format.TEXT,
@@ -31,11 +33,14 @@ def validate(
 ) -> None:
     """Check policies offline: syntax, units, references, contradictions.
 
+    Every fault is told at once, with its line and how to mend it. Ends with 2 when a policy is invalid; a warning
+    does not make it so.
+
     \b
     Examples:
       mlship validate
       mlship validate mlship.yaml --format github
-      mlship validate mlship.yaml --report sarif=validate.sarif --report gitlab-codequality=quality.json
+      mlship validate mlship.yaml --report sarif=validate.sarif
     """
     from mlship.policy.load import examine
     from mlship.rollout.outlook import lint

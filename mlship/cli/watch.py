@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlship.cli.common import context, leave
+from mlship.cli.common import a_model, context, leave
+from mlship.cli.completion import models
 from mlship.cli.telling import Format, ReportsOption, destinations, tell, write
 from mlship.errors import Exit, MlshipError, StateError, UsageError
 from mlship.policy.units import parse_duration
@@ -37,7 +38,13 @@ def watch(
     ctx: typer.Context,
     model: Annotated[
         str | None,
-        typer.Argument(help="The registered model; default: the one that has a rollout.", show_default=False),
+        typer.Argument(
+            help="Name of the registered model; default: the one that has a rollout.",
+            metavar="MODEL",
+            show_default=False,
+            autocompletion=models,
+            callback=a_model,
+        ),
     ] = None,
     *,
     until: Annotated[
@@ -49,7 +56,7 @@ def watch(
         ),
     ] = None,
     timeout: Annotated[
-        str | None, typer.Option(help="Exit with 4 after so long.", metavar="DURATION", show_default=False)
+        str | None, typer.Option(help="Exit with 4 after so long, such as 30m; default: never.", metavar="DURATION")
     ] = None,
     fmt: Annotated[
         WatchFormat, typer.Option("--format", help="How to write the result to stdout; ndjson: a line for each look.")
@@ -65,7 +72,7 @@ def watch(
     Examples:
       mlship watch flight-delay
       mlship watch flight-delay --until step:2 --timeout 10m
-      mlship watch flight-delay --timeout 1h --format github --report html=rollout.html
+      mlship watch flight-delay --timeout 1h --report html=rollout.html
     """
     from mlship.cli.following import Following, Lease, engine_of
     from mlship.cli.until import parse

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from mlship.cli.common import context, emit_json, err, leave
+from mlship.cli.common import a_model, context, emit_json, err, leave
 from mlship.cli.completion import models, rollouts
 from mlship.cli.telling import Format, FormatOption, ReportsOption, Told, destinations, put, tell
 from mlship.errors import Exit, MlshipError, StateError, UsageError
@@ -31,7 +31,13 @@ def why(
     ctx: typer.Context,
     model: Annotated[
         str | None,
-        typer.Argument(help="The registered model; default: the only one.", show_default=False, autocompletion=models),
+        typer.Argument(
+            help="Name of the registered model; default: the only one.",
+            metavar="MODEL",
+            show_default=False,
+            autocompletion=models,
+            callback=a_model,
+        ),
     ] = None,
     *,
     version: Annotated[str | None, typer.Option(help="Why this version serves, or does not.", metavar="N")] = None,

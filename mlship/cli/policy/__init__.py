@@ -8,5 +8,6 @@ def policy() -> None:
 
     \b
     Examples:
-      mlship policy diff mlship.yaml mlship.yaml
+      mlship policy test
+      mlship policy diff --fail-on looser
     """

@@ -44,7 +44,12 @@ def diff(
     ] = None,
     fail_on: Annotated[
         list[FailOn] | None,
-        typer.Option("--fail-on", help="End with 1 when there is such a change; repeatable.", show_default=False),
+        typer.Option(
+            "--fail-on",
+            metavar="KIND",
+            help="End with 1 when there is such a change: looser, stricter, changed or any; repeatable.",
+            show_default=False,
+        ),
     ] = None,
     output: FormatOption = Format.TEXT,
     reports: ReportsOption = None,
@@ -56,8 +61,9 @@ def diff(
 
     \b
     Examples:
-      mlship policy diff mlship.yaml mlship.yaml --fail-on looser
-      mlship policy diff mlship.yaml mlship.yaml --format json
+      mlship policy diff
+      mlship policy diff HEAD:mlship.yaml mlship.yaml --fail-on looser
+      mlship policy diff HEAD:mlship.yaml :mlship.yaml --format markdown
     """
     from mlship.cli.policy.revisions import edited, version
     from mlship.cli.policy.subjects import read

@@ -35,7 +35,9 @@ def command(
 
     \b
     Examples:
-      mlship policy test --draft mlship.yaml
+      mlship policy test --draft mlship.yaml > mlship.test.yaml
+      mlship policy test
+      mlship policy test mlship.test.yaml --report junit=tests.xml
     """
     from mlship.cli.policy.trials import drafted, run
 
