@@ -34,8 +34,12 @@ def champions(entries: Sequence[LedgerEntry]) -> list[str]:
             known.promoted(new)
         elif entry.action == "served" and new is not None:
             known.named(new)
-        elif entry.action == "rolled_back" and new is not None and known.now is not None and known.now.version == old:
-            known.went(new)
+        elif entry.action == "rolled_back" and new is not None:
+            if known.now is None and old is not None and "rollout" not in entry.evidence:
+                known.promoted(new)  # by hand, in a ledger that has begun since: the earlier one stands below
+                known.promoted(old)
+            if known.now is not None and known.now.version == old:
+                known.went(new)
     return known.stack()
 
 

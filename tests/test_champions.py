@@ -47,6 +47,9 @@ THREE = [*FIRST, entry("promoted", "2", "3")]
         # The same version again, on top of the one that had replaced it.
         ([*FIRST, entry("promoted", "2", "1")], ["1", "2", "1"]),
         ([*FIRST, entry("promoted", "2", "1"), entry("rolled_back", "1", "2")], ["2"]),
+        # In a ledger that has begun since.
+        ([entry("rolled_back", "3", "1")], ["1"]),
+        ([entry("rolled_back", "3", "1"), entry("rolled_back", "1", "3")], ["1", "3"]),
         # By hand.
         ([*FIRST, entry("promoted", "5", "6")], ["1", "2", "5", "6"]),
         ([*FIRST, entry("promoted", "1", "3")], ["1", "3"]),

@@ -1,22 +1,32 @@
-"""Back to an earlier champion, now: the route first, then the alias, then the ledger."""
+"""Back to an earlier champion, now: the route first, then the ledger, then the alias."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mlship.champions import champions
+from mlship.champions import TELLING, champions
 from mlship.engines.base import Engine
-from mlship.errors import MovedError, UsageError
+from mlship.errors import MlshipError, MovedError, RegistryError, UsageError
 from mlship.ledger import Ledger, serving_image
-from mlship.rollout import warm
+from mlship.rollout import behind, warm
+from mlship.rollout.behind import Behind
 from mlship.rollout.hands import READY_SECONDS, Aliases, apply
 from mlship.types import LedgerEntry, Release, Routes, ServerState
 
 #: Actions in the ledger that tell where a rollback goes, and from which image.
-_TELLING = ("promoted", "rolled_back", "built")
+_TELLING = (*TELLING, "built")
+
+
+class NotTold(UsageError):
+    """The ledger does not know of it: nothing was ever promoted, or not this version."""
+
+    def __init__(self, what: str, *, where: str = "", hint: str = "", begun: bool = True) -> None:
+        super().__init__(what, where=where, hint=hint)
+        self.begun = begun
+        """Whether it knows of any champion."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,12 +35,14 @@ class Target:
 
     model: str
     champion: str
-    """The version that is left."""
+    """The version that is left; empty when nothing tells."""
     version: str
     digest: str
     """Of the version that serves afterwards, as recorded when it served before."""
     image: str = ""
     """Id of its image, as recorded when it was built; empty where processes serve."""
+    begun: bool = False
+    """It serves already, as the ledger says; what is left is the alias."""
 
     @property
     def server(self) -> str:
@@ -50,41 +62,55 @@ class Returned:
     warm: bool
     """The server was still ready: nothing had to be started."""
     reason: str
+    since: float
+    """Unix time since which it has all traffic."""
 
 
-def target(ledger: Ledger, model: str, to: str | None) -> Target:
+def target(ledger: Ledger, model: str, to: str | None, left: Behind | None = None) -> Target:
     """The previous champion, or the earlier champion `to`, as the ledger knows them.
 
     Only the entries that tell are read: traffic on a bad champion does not wait until a long ledger is checked.
 
-    Raises ``UsageError`` when there is nothing to go back to, or `to` never was champion.
+    Parameters
+    ----------
+    left
+        What the latest rollback has left to do: to go where it went is to complete it.
+
+    Raises ``UsageError`` when there is nothing to go back to (``NotTold``: that the ledger knows of), ``StateError``
+    when it is damaged where it tells.
     """
     entries = ledger.some(model, _TELLING)
-    stack, digests = champions(entries), _digests(entries)
+    stack, known = champions(entries), digests(entries)
     if not stack:
-        raise UsageError(
+        raise NotTold(
             "nothing was ever promoted, so there is nothing to go back to",
             where=model,
             hint="`mlship abort MODEL` ends a running rollout; `mlship history` shows what happened",
+            begun=False,
         )
-    known = [version for version in dict.fromkeys(reversed(stack[:-1])) if version != stack[-1]]
-    if to is None and not known:
+    now = stack[-1]
+    if left is not None and left.to == now and now in known and to in (None, now):
+        return Target(model, left.expected, now, known[now], serving_image(entries, known[now]), begun=True)
+    below = [version for version in dict.fromkeys(reversed(stack[:-1])) if version != now]
+    if to is None and not below:
+        others = sorted(set(known) - {now}, key=_number)
+        named = f"; `mlship rollback {model} --to VERSION` goes to one that was left: {', '.join(others)}"
         raise UsageError(
-            f"version {stack[-1]} is the first champion: there is no earlier one to go back to",
+            f"version {now} is the first champion: there is no earlier one to go back to",
             where=model,
-            hint="`mlship history` shows what happened",
+            hint=f"`mlship history` shows what happened{named if others else ''}",
         )
-    version = to if to is not None else known[0]
-    if version == stack[-1]:
+    version = to if to is not None else below[0]
+    if version == now:
         raise UsageError(f"version {version} is the champion already", where=model)
-    if version not in digests:
-        others = ", ".join(sorted(set(digests) - {stack[-1]})) or "none"
-        raise UsageError(
-            f"version {version} never was champion; versions that were: {others}",
+    if version not in known:
+        others = sorted(set(known) - {now}, key=_number)
+        raise NotTold(
+            f"version {version} never was champion; versions that were: {', '.join(others) or 'none'}",
             where=model,
             hint="a version that never served is let onto traffic by `mlship ship POLICY`",
         )
-    return Target(model, stack[-1], version, digests[version], serving_image(entries, digests[version]))
+    return Target(model, now, version, known[version], serving_image(entries, known[version]))
 
 
 def go_back(
@@ -100,7 +126,7 @@ def go_back(
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Returned:
-    """Route everything to the earlier champion, then move the alias, then write it down. May be repeated.
+    """Route everything to the earlier champion, then write it down, then move the alias. May be repeated.
 
     Parameters
     ----------
@@ -109,8 +135,9 @@ def go_back(
     keep_warm
         Seconds that the server which is left stays ready.
 
-    Raises ``MovedError`` when the version's files are no longer the recorded ones (nothing was changed then), or when
-    the alias was moved by others (traffic has gone back then, and the ledger says so).
+    Raises ``MovedError`` when the version's files are no longer the recorded ones (nothing was changed then); and,
+    with when the traffic has moved as its first words, ``MovedError`` when the alias was moved by others, and whatever
+    else is in the way of ledger or alias. The same rollback again completes it then.
     """
     ready = engine.servers().get(where.server)
     is_warm = ready is not None and ready.state is ServerState.READY
@@ -118,26 +145,70 @@ def go_back(
     if not is_warm:
         _start(where, engine, registry)
     apply(engine, Routes(where.server), clock, sleep)
-    seconds = clock() - decided
-    warm.forget(directory, where.server)
-    left = [server.name for server in engine.servers().values() if server.version == where.champion]
-    for server in left:
-        if server != where.server:
-            warm.keep(directory, server, clock() + keep_warm)
-    reason = f"rolled back by {who}: version {where.champion} to version {where.version}"
-    moved = _move(where, registry, alias)
+    moved_at = clock()
+    before = behind.read(directory)
+    since = before.at if where.begun and before is not None else moved_at
+    expected = before.expected if before is not None and before.to == where.champion else where.champion
+    reason = f"rolled back by {who}: {_way(where)}"
     evidence = {"model": where.digest}
     entry = LedgerEntry(
-        clock(), who, "rolled_back", where.model, where.champion, where.version, moved or reason, evidence
+        moved_at, who, "rolled_back", where.model, where.champion or None, where.version, reason, evidence
     )
-    ledger.append(entry)
-    if moved:
-        raise MovedError(
-            moved,
-            where=where.model,
-            hint=f"traffic is on version {where.version}; move @{alias} by hand, or ship again",
-        )
-    return Returned(where, decided, seconds, is_warm, reason)
+    rest = _Rest()
+    noted = rest.do(lambda: behind.write(directory, Behind(alias, expected, where.version, since)))
+    if noted and not where.begun:
+        rest.do(lambda: ledger.append(entry))
+    if not where.begun:
+        rest.do(lambda: _keep_warm(where, engine, directory, moved_at + keep_warm))
+    named = rest.do(lambda: _name(where, registry, alias, expected))
+    if (
+        not noted and named and not where.begun
+    ):  # until now nothing else would have told the same command that the alias is left to do
+        rest.do(lambda: ledger.append(entry))
+    if named or any(isinstance(trouble, MovedError) for trouble in rest.troubles):
+        rest.do(lambda: behind.clear(directory))
+    if rest.troubles:
+        raise _after_all(where, alias, since, rest.troubles)
+    return Returned(where, decided, moved_at - decided, is_warm, reason, since)
+
+
+class _Rest:
+    """What is left to do once traffic has moved: nothing of it keeps the rest from being done."""
+
+    def __init__(self) -> None:
+        self.troubles: list[MlshipError] = []
+
+    def do(self, act: Callable[[], None]) -> bool:
+        """Whether it could be done."""
+        try:
+            act()
+        except MlshipError as trouble:
+            self.troubles.append(trouble)
+            return False
+        return True
+
+
+def _after_all(where: Target, alias: str, since: float, troubles: list[MlshipError]) -> MlshipError:
+    """The error that says first where the traffic is."""
+    first = next((one for one in troubles if isinstance(one, MovedError)), troubles[0])
+    at = time.strftime("%H:%M:%S", time.localtime(since))
+    said = [
+        f"@{alias} could not be set: {one.what}" if isinstance(one, RegistryError) else one.what for one in troubles
+    ]
+    what = f"traffic went back to version {where.version} at {at}, but {'; and '.join(said)}"
+    if isinstance(first, MovedError):
+        hint = f"traffic is on version {where.version}; move @{alias} by hand, or ship again"
+    else:
+        again = f"`mlship rollback {where.model} --to {where.version}`"
+        hint = f"when that is mended, {again} does what is left, and goes no further back; {first.hint}"
+    return type(first)(what, where=where.model, hint=hint)
+
+
+def _keep_warm(where: Target, engine: Engine, directory: Path, until: float) -> None:
+    warm.forget(directory, where.server)
+    for server in engine.servers().values():
+        if server.version == where.champion and server.name != where.server:
+            warm.keep(directory, server.name, until)
 
 
 def _start(where: Target, engine: Engine, registry: Aliases) -> None:
@@ -152,23 +223,34 @@ def _start(where: Target, engine: Engine, registry: Aliases) -> None:
     engine.wait_ready(server, READY_SECONDS)
 
 
-def _move(where: Target, registry: Aliases, alias: str) -> str:
-    """Move the alias back; empty when it is done, else what was in the way."""
-    if registry.alias(where.model, alias) == where.version:
-        return ""  # a crash came between the alias and the ledger
-    try:
-        registry.move_alias(where.model, alias, expected=where.champion, to=where.version)
-    except MovedError as error:
-        return f"traffic went back to version {where.version}, but {error.what}"
-    return ""
+def _name(where: Target, registry: Aliases, alias: str, expected: str) -> None:
+    """Let the alias name the version that serves. Raises ``MovedError`` when it named another one than the champion."""
+    named = registry.alias(where.model, alias)
+    if named != where.version:  # else it does so already: a crash came in between, or a person was here
+        registry.move_alias(where.model, alias, expected=expected or named, to=where.version)
 
 
-def _digests(entries: list[LedgerEntry]) -> dict[str, str]:
-    """Digest of every version that was champion."""
-    digests: dict[str, str] = {}
+def _way(where: Target) -> str:
+    return f"version {where.champion} to version {where.version}" if where.champion else f"to version {where.version}"
+
+
+def digests(entries: Sequence[LedgerEntry]) -> dict[str, str]:
+    """Digest of every version that was champion, the latest last."""
+    found: dict[str, str] = {}
     for entry in entries:
-        if entry.action == "promoted":
-            for version, key in ((entry.from_version, "champion"), (entry.to_version, "model")):
-                if version is not None and key in entry.evidence:
-                    digests[version] = entry.evidence[key]
-    return digests
+        by_hand = entry.action == "served" or (entry.action == "rolled_back" and "rollout" not in entry.evidence)
+        ends = (
+            ((entry.to_version, "model"),)
+            if by_hand
+            else ((entry.from_version, "champion"), (entry.to_version, "model"))
+        )
+        for version, key in ends if by_hand or entry.action == "promoted" else ():
+            if version is not None and key in entry.evidence:
+                found.pop(version, None)
+                found[version] = entry.evidence[key]
+    return found
+
+
+def _number(version: str) -> tuple[int, str]:
+    """Versions are numbers, and sort as such."""
+    return (int(version) if version.isdecimal() else 0, version)

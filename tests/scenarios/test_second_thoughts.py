@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mlship.errors import MovedError, StateError, UsageError
+from mlship.errors import MovedError, RegistryError, StateError, UsageError
 from mlship.ledger import Ledger
-from mlship.rollout import journal, lock, offline, rollback
+from mlship.rollout import behind, journal, lock, offline, rollback, warm
 from mlship.rollout.plan import PlanStep
 from mlship.rollout.rollback import Returned
 from mlship.rollout.state import Order
@@ -52,7 +53,7 @@ def halfway(tmp_path: Path) -> Stage:
 
 def go_back(stage: Stage, to: str | None = None) -> Returned:
     return rollback.go_back(
-        rollback.target(stage.ledger, MODEL, to),
+        rollback.target(stage.ledger, MODEL, to, behind.read(stage.home.ensure(stage.home.rollouts(MODEL)))),
         engine=stage.engine,
         registry=stage.registry,
         ledger=stage.ledger,
@@ -82,6 +83,7 @@ def test_there_and_back_again(promoted: Stage) -> None:
         go_back(promoted)
     assert go_back(promoted, "2").warm
     assert promoted.registry.aliases["champion"] == "2"
+    assert go_back(promoted).target.version == "1", "back again, as if nothing had been"
 
 
 def test_a_cold_champion_is_started_again_from_the_registry(promoted: Stage) -> None:
@@ -103,7 +105,7 @@ def test_a_champion_whose_files_were_swapped_is_not_started(promoted: Stage) -> 
 
 def test_traffic_goes_back_even_when_the_alias_was_moved_by_others(promoted: Stage) -> None:
     promoted.registry.aliases["champion"] = "4"
-    with pytest.raises(MovedError, match="traffic went back to version 1, but @champion points at 4"):
+    with pytest.raises(MovedError, match=r"traffic went back to version 1 at [\d:]{8}, but @champion points at 4"):
         go_back(promoted)
     assert promoted.engine.routes() == Routes(STABLE)
     assert promoted.registry.aliases["champion"] == "4"
@@ -114,6 +116,94 @@ def test_a_rollback_that_was_killed_before_the_ledger_is_completed_by_the_same_c
     promoted.engine.route(Routes(STABLE))
     promoted.registry.aliases["champion"] = "1"
     go_back(promoted)
+    assert promoted.actions() == [("promoted", "1", "2"), ("rolled_back", "2", "1")]
+
+
+def away(stage: Stage, patch: pytest.MonkeyPatch) -> None:
+    def silent(*_: object, **__: object) -> str:
+        raise RegistryError("the registry does not answer", hint="is it running?")
+
+    for name in ("alias", "move_alias", "version"):
+        patch.setattr(stage.registry, name, silent)
+
+
+@pytest.mark.parametrize("again", [None, "1"])
+def test_a_rollback_without_the_registry_moves_traffic_says_so_and_is_completed_later(
+    promoted: Stage, again: str | None
+) -> None:
+    """Repeated while the registry is away, too: it goes back once."""
+    for _ in range(2):
+        with pytest.MonkeyPatch.context() as patch:
+            away(promoted, patch)
+            with pytest.raises(RegistryError) as caught:
+                go_back(promoted, again if promoted.actions()[-1][0] == "rolled_back" else None)
+        assert re.fullmatch(
+            r"traffic went back to version 1 at [\d:]{8}, but @champion could not be set: the registry does not answer",
+            caught.value.what,
+        )
+        assert f"`mlship rollback {MODEL} --to 1` does what is left, and goes no further back" in caught.value.hint
+        assert promoted.engine.routes() == Routes(STABLE)
+        assert promoted.actions() == [("promoted", "1", "2"), ("rolled_back", "2", "1")], "at once, and once"
+        assert promoted.registry.aliases["champion"] == "2"
+        promoted.clock.sleep(3600)
+    moved = promoted.ledger.entries(MODEL)[-1].at
+    done = go_back(promoted, again)
+    assert done.target.begun
+    assert done.since == moved
+    assert promoted.registry.aliases["champion"] == "1"
+    assert promoted.actions() == [("promoted", "1", "2"), ("rolled_back", "2", "1")]
+    with pytest.raises(UsageError, match="first champion" if again is None else "the champion already"):
+        go_back(promoted, again)
+
+
+def test_a_second_rollback_while_the_registry_is_away_knows_where_the_alias_is(promoted: Stage) -> None:
+    """There and back again, and the alias has never moved."""
+    with pytest.MonkeyPatch.context() as patch:
+        away(promoted, patch)
+        for to in (None, "2", "1"):
+            with pytest.raises(RegistryError, match="traffic went back to version"):
+                go_back(promoted, to)
+    assert promoted.engine.routes() == Routes(STABLE)
+    go_back(promoted)
+    assert promoted.registry.aliases["champion"] == "1"
+    assert [action for action, _, _ in promoted.actions()] == ["promoted", *["rolled_back"] * 3]
+
+
+def test_a_full_disk_does_not_keep_alias_and_traffic_apart(promoted: Stage) -> None:
+    """What cannot be remembered is not begun: the same command, repeated, goes back once."""
+
+    def full(*_: object) -> None:
+        raise StateError("no space left", hint="free space")
+
+    with pytest.MonkeyPatch.context() as patch:
+        for room, name in ((behind, "write"), (warm, "keep"), (Ledger, "append")):
+            patch.setattr(room, name, full)
+        with pytest.raises(StateError, match=r"traffic went back to version 1 at [\d:]{8}, but no space left"):
+            go_back(promoted)
+    assert promoted.engine.routes() == Routes(STABLE)
+    assert promoted.registry.aliases["champion"] == "1"
+    go_back(promoted)
+    assert promoted.actions() == [("promoted", "1", "2"), ("rolled_back", "2", "1")]
+
+
+def test_an_alias_that_others_have_moved_is_not_waited_for(promoted: Stage) -> None:
+    promoted.registry.aliases["champion"] = "4"
+    with pytest.raises(MovedError):
+        go_back(promoted)
+    with pytest.raises(UsageError, match="version 1 is the first champion"):
+        go_back(promoted)
+
+
+def test_a_rollback_that_was_killed_before_the_alias_is_completed_by_the_same_command(promoted: Stage) -> None:
+    def die(*_: object, **__: object) -> None:
+        raise Gone
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(promoted.registry, "move_alias", die)
+        with pytest.raises(Gone):
+            go_back(promoted)
+    go_back(promoted)
+    assert promoted.registry.aliases["champion"] == "1"
     assert promoted.actions() == [("promoted", "1", "2"), ("rolled_back", "2", "1")]
 
 
