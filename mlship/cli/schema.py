@@ -32,7 +32,7 @@ def schema(
     from mlship import schemas
 
     known = schemas.names()
-    asked = {"promote": "order", "pause": "order", "resume": "order", "abort": "order"}.get(name, name)
+    asked = schemas.named(name)
     if asked == "policy":
         from mlship.policy.jsonschema import json_schema
 

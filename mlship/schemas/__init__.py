@@ -6,10 +6,18 @@ import json
 from importlib.resources import files
 from typing import Any
 
+#: Commands that write the same document.
+_SAME = dict.fromkeys(("promote", "pause", "resume", "abort"), "order")
+
 
 def names() -> list[str]:
     """What there is a schema of, sorted: `build`, `evaluate`, ..."""
     return sorted(path.name.removesuffix(".json") for path in files(__name__).iterdir() if path.name.endswith(".json"))
+
+
+def named(command: str) -> str:
+    """The name that the schema of a command's document has, or would have: `policy-test` for `policy test`."""
+    return _SAME.get(command, command.replace(" ", "-"))
 
 
 def load(name: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -38,12 +39,12 @@ def _section(name: str) -> str:
 
 
 def _fields(schema: dict[str, Any], root: dict[str, Any], path: str = "", depth: int = 1) -> Iterator[tuple[str, ...]]:
-    for key, written in schema.get("properties", {}).items():
+    for key, written in _resolved(schema, root).get("properties", {}).items():
         field = _resolved(written, root)
         name = f"{path}{key}"
         yield name, _kind(written, root), _cell(written.get("description") or field.get("description") or "")
         inner = _resolved(field["items"], root) if field.get("type") == "array" and "items" in field else field
-        if depth < _DEPTH and "$ref" not in str(written.get("anyOf", "")):
+        if depth < _DEPTH and not any("$ref" in one for one in written.get("anyOf", ())):
             dots = "[]." if inner is not field else "."
             yield from _fields(inner, root, f"{name}{dots}", depth + 1)
 
@@ -66,7 +67,7 @@ def _kind(field: dict[str, Any], root: dict[str, Any]) -> str:
     if "enum" in field:
         return ", ".join(f"`{value}`" if value is not None else "null" for value in field["enum"])
     if "const" in field:
-        return f"`{field['const']}`"
+        return f"`{json.dumps(field['const'])}`"
     kinds = field.get("type", "any")
     kinds = kinds if isinstance(kinds, list) else [kinds]
     said = [f"array of {_kind(field['items'], root)}" if one == "array" and "items" in field else one for one in kinds]

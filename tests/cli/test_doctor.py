@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import sqlite3
@@ -22,6 +21,7 @@ from mlship.health.verdict import Finding, Need, State, healthy
 from mlship.home import Home
 from mlship.ledger import Ledger
 from mlship.types import LedgerEntry
+from tests.schemas import conforms
 
 POLICY = """\
 version: 1
@@ -257,7 +257,7 @@ def _run(*arguments: str) -> tuple[Result, dict[str, dict[str, str]]]:
     result = CliRunner().invoke(app, ["doctor", *arguments, "--format", "json"])
     if not result.stdout.startswith("{"):
         return result, {}
-    document = json.loads(result.stdout)
+    document = conforms("doctor", result.stdout)
     return result, {f"{one['group']} {one['name']}": one for one in document["checks"]}
 
 

@@ -22,6 +22,7 @@ from mlship.draft.around import GITHUB, HOOKS, rendered, with_hooks
 from mlship.draft.place import File, place
 from mlship.errors import MlshipError, StateError, UsageError
 from mlship.policy.load import examine
+from tests.schemas import conforms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,7 +62,7 @@ def test_the_champion_passes_what_was_drafted_from_it(
     rows = ["--data", "july.parquet", "--target", "late", "--time", "time_hour"]
     result = CliRunner().invoke(app, [*home, "init", *rows, "--rate", "50/s", "--format", "json"])
     assert result.exit_code == 0, (result.stderr, result.exception)
-    document = json.loads(result.stdout)
+    document = conforms("init", result.stdout)
     assert (document["model"], document["version"], document["measured"]) == ("flight-delay", "1", True)
     assert [one["path"] for one in document["files"]] == ["mlship.yaml", GITHUB, HOOKS]
 
@@ -115,7 +116,7 @@ def test_a_dry_run_writes_nothing(here: Path) -> None:
     result = _init("flight-delay", "-n", "--format", "json")
     assert result.exit_code == 0
     assert _files(here) == {}
-    assert [one["path"] for one in json.loads(result.stdout)["files"]] == ["mlship.yaml", GITHUB, HOOKS]
+    assert [one["path"] for one in conforms("init", result.stdout)["files"]] == ["mlship.yaml", GITHUB, HOOKS]
 
 
 def test_nothing_is_overwritten_without_force(here: Path) -> None:

@@ -26,6 +26,7 @@ from mlship.rollout.outlook import rounded, span
 from mlship.rollout.prospect import Prospect, prospect
 from mlship.types import Candidate, LedgerEntry, ModelVersion, Scrape, ServerCounters
 from tests.conftest import RegistryHome
+from tests.schemas import conforms
 
 POLICY = """version: 1
 model: flight-delay
@@ -188,7 +189,7 @@ def test_a_champion_that_never_failed_may_fail_once() -> None:
 
 def test_every_format_tells_the_same(loaded: LoadedPolicy, tmp_path: Path) -> None:
     found = told(loaded, Home(tmp_path / ".mlship"), rate=50.0)
-    document = views.document(found)
+    document = conforms("plan", views.document(found))
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     assert [step["foreseen"]["requests"] for step in document["steps"]] == [1000, 150, 0, 15000]
     assert document["traffic"] == {
@@ -221,7 +222,7 @@ def test_the_command_ends_with_3_only_when_nothing_can_be_told(
 
     monkeypatch.setenv("MLSHIP_HOME", str(tmp_path / ".mlship"))
     assert run("--format", "json") == 0
-    assert json.loads(capsys.readouterr().out)["candidate"] is None
+    assert conforms("plan", capsys.readouterr().out)["candidate"] is None
     loaded.path.write_text(loaded.text[: loaded.text.index("rollout:")])
     assert run() == 3
     assert "the policy has no rollout section" in capsys.readouterr().out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from mlship.cli.main import main
+from tests.schemas import conforms
 
 OLD = """version: 1
 model: flight-delay
@@ -83,7 +83,7 @@ def test_machine_formats_name_the_line_of_the_new_policy(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "--format", "json", "--report", "junit=junit.xml", "--report", "sarif=it.sarif") == 0
-    document = json.loads(capsys.readouterr().out)
+    document = conforms("policy-diff", capsys.readouterr().out)
     assert document["counts"] == {"looser": 1, "changed": 0, "stricter": 1}
     assert document["changes"][0] | {"meaning": ""} == {
         "path": "gates.metrics.recall.min",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,6 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from mlship.cli.main import main
+from tests.schemas import conforms
 
 POLICY = """version: 1
 model: flight-delay
@@ -89,7 +89,7 @@ def test_the_json_document_tells_every_rule(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert run(monkeypatch, "--format", "json") == 0
-    document = json.loads(capsys.readouterr().out)
+    document = conforms("policy-test", capsys.readouterr().out)
     first = document["files"][0]["tests"][0]
     assert (document["passed"], first["passed"], first["verdict"]) == (True, True, "failed")
     (recall,) = [one for one in first["results"] if one["rule"] == "recall min" and one["gate"] == "metrics"]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from mlship import schemas
 from mlship.cli import telling
 from mlship.cli.ended import Ended
 from mlship.cli.main import app
+from mlship.cli.table import BELOW
 from mlship.cli.verdicts import conclusion, document
 from mlship.home import Home
 from mlship.report import github, gitlab, junit, sarif
@@ -43,6 +47,41 @@ def test_the_reference_page_is_the_generated_one() -> None:
     written = (ROOT / "docs" / "reference" / "json.md").read_text(encoding="utf-8")
     assert written == markdown(), "run: python -m mlship.schemas.page > docs/reference/json.md"
     assert re.findall(r"(?m)^## (.*)$", written) == schemas.names()
+
+
+def _without_schema(commands: Mapping[str, Any]) -> list[str]:
+    """Commands that tell a result, and whose document is not described."""
+    telling_ones = [name for name, one in commands.items() if any("--format" in each.opts for each in one.params)]
+    return [name for name in telling_ones if schemas.named(name) not in schemas.names()]
+
+
+def test_every_command_that_tells_a_result_has_a_schema() -> None:
+    """By the tables of commands; and every schema belongs to one of them, or to all."""
+    group: Any = get_command(app)
+    commands = dict(group.commands.items())
+    for above, below in BELOW.items():
+        commands |= {f"{above} {name}": commands[above].commands[name] for name in below}
+    assert _without_schema(commands) == []
+    assert _without_schema({"demo": commands["status"], "policy tests": commands["policy test"]}) == [
+        "demo",
+        "policy tests",
+    ]
+    assert set(schemas.names()) - {schemas.named(name) for name in commands} == {"failure"}
+
+
+@pytest.mark.parametrize(("asked", "found"), [("resume", "order"), ("policy test", "policy-test")])
+def test_a_schema_is_found_by_its_commands_name(asked: str, found: str) -> None:
+    """Some commands share one; those below another are named as they are typed."""
+    done = CliRunner().invoke(app, ["schema", asked])
+    assert json.loads(done.stdout) == schemas.load(found)
+
+
+def test_every_document_has_its_fields_on_the_page() -> None:
+    """Also one that is only a reference to another, and one that may be missing."""
+    page = dict(re.findall(r"(?ms)^## (\S+)$(.*?)(?=^## |\Z)", markdown()))
+    assert [name for name, text in page.items() if "| `" not in text] == []
+    assert "| `results[].measured` |" in page["latency"]
+    assert "| `foresight.certificates[].requests` |" in page["plan"]
 
 
 def test_an_evaluation_is_described_once() -> None:

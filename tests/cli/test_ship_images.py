@@ -11,7 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -21,6 +21,7 @@ from mlship.registry import Registry
 from mlship.rollout import planfile
 from tests.conftest import MODEL, RegistryHome
 from tests.docker import base_image, docker_client
+from tests.schemas import conforms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -107,11 +108,6 @@ def shop(registry_copy: RegistryHome, tmp_path: Path, flights: pd.DataFrame) -> 
         here.mlship("down")
 
 
-def said(done: subprocess.CompletedProcess[str]) -> dict[str, Any]:
-    document: dict[str, Any] = json.loads(done.stdout)
-    return document
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_from_the_registry_to_containers_on_live_traffic_and_back(shop: Shop) -> None:
@@ -139,7 +135,7 @@ def test_from_the_registry_to_containers_on_live_traffic_and_back(shop: Shop) ->
     assert shop.mlship("plan", "mlship.yaml", "--out", "plan.json").returncode == 0
     shipped = shop.mlship("ship", "mlship.yaml", "--plan", "plan.json", "--format", "json")
     assert shipped.returncode == 0, shipped.stderr + shipped.stdout
-    document = said(shipped)
+    document = conforms("ship", shipped.stdout)
     assert (document["verdict"], document["evaluation"]["status"], document["latency"]["status"]) == (
         "promoted",
         "passed",
@@ -166,7 +162,7 @@ def test_from_the_registry_to_containers_on_live_traffic_and_back(shop: Shop) ->
     caller.join(timeout=20)
     assert shop.failures == []
     assert {"1", "2"} <= set(shop.answers)
-    status = said(shop.mlship("status", MODEL, "--format", "json"))
+    status = conforms("status", shop.mlship("status", MODEL, "--format", "json").stdout)
     assert "1" in json.dumps(status)
     down = shop.mlship("down")
     assert down.returncode == 0, down.stderr

@@ -24,6 +24,7 @@ from mlship.rollout.planfile import PlanFile
 from mlship.rollout.watch import RolloutResult
 from mlship.types import Evaluation, GateResult, LedgerEntry, ModelVersion, Status
 from tests.conftest import MODEL, RegistryHome
+from tests.schemas import conforms
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -113,7 +114,7 @@ def test_what_moved_since_the_plan_is_refused_before_anything_is_done(
     before = files(shop.home.path)
     code, said, errors = shop.mlship("ship", "mlship.yaml", "--plan", "plan.json", "--format", "json")
     assert code == 3
-    document = json.loads(said)
+    document = conforms("failure", said)
     assert (document["verdict"], document["exit_code"]) == ("error", 3)
     assert document["reason"] == "flight-delay is not as it was planned: @champion moved from version 1 to version 3"
     assert f"mlship: plan.json: {document['reason']}\n  next: look at what would happen now" in errors
@@ -185,7 +186,7 @@ def test_a_first_promotion_is_shipped_as_planned_and_not_twice(
     assert code == 0, said + errors
     assert "flight-delay 2 (no champion yet): promoted" in said
     assert "gates passed: " in said
-    document = json.loads(Path("report.json").read_text())
+    document = conforms("ship", Path("report.json").read_text())
     assert (document["verdict"], document["evaluation"]["status"], document["latency"]) == ("promoted", "passed", None)
     rollout_id = document["rollout"]["rollout_id"]
     outputs = (tmp_path / "outputs").read_text()
@@ -213,7 +214,7 @@ def test_a_candidate_that_is_refused_is_told_in_every_format(shop: Shop, tmp_pat
     )
     assert code == 1
     assert "contract" in said
-    document = json.loads((tmp_path / "ship.json").read_text())
+    document = conforms("ship", (tmp_path / "ship.json").read_text())
     assert (document["verdict"], document["exit_code"], document["rollout"]) == ("refused", 1, None)
     assert "contract" in document["reason"]
     assert "<html" in (tmp_path / "ship.html").read_text()

@@ -18,6 +18,7 @@ from mlship.rollout.state import Order
 from mlship.types import LedgerEntry
 from tests.fakes.engine import Behaviour
 from tests.fakes.rollout import MODEL, Stage, digest
+from tests.schemas import conforms
 
 START = 1_800_000_000.0
 
@@ -28,8 +29,7 @@ def ask(home: Home, *arguments: str) -> Result:
 
 def document(home: Home, *arguments: str) -> dict[str, Any]:
     result = ask(home, *arguments, "--format", "json")
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
+    return conforms("why", result.stdout)
 
 
 def evaluated(at: float, version: str = "2", status: str = "passed", **evidence: str) -> LedgerEntry:
@@ -270,7 +270,7 @@ def test_every_kind_of_report_is_written(stage: Stage, tmp_path: Path) -> None:
     assert "mlship rollout" in page
     assert "The chain of evidence" in page
     assert "version 2 serves" in (tmp_path / "why.md").read_text(encoding="utf-8")
-    assert json.loads((tmp_path / "why.json").read_text())["version"] == "2"
+    assert conforms("why", (tmp_path / "why.json").read_text())["version"] == "2"
 
 
 def _names(value: Any, within: str = "") -> Iterator[str]:
