@@ -17,6 +17,7 @@ READ = {
         "MLSHIP_DEBUG": "not empty: tracebacks, as `--debug`; model servers log theirs, too",
         "FORCE_COLOR": "not empty: colours although nobody sits at a terminal",
         "COLUMNS": "width of what is written, in characters; default: the terminal's",
+        "COMP_WORDS": "the line so far, while the shell completes it; the shell sets it",
         "CI": "not empty: `mlship init` asks nobody",
         "GITHUB_WORKSPACE": "where the repository is: paths in reports begin there; GitHub sets it",
         "CI_PROJECT_DIR": "the same, set by GitLab",
@@ -44,8 +45,10 @@ READ = {
 }
 #: Files that read variables whose names stand elsewhere, and which those are.
 ELSEWHERE = {
+    "cli/doctor.py": "those that a policy names",
     "cli/drill.py": "the one that `--token-env` names",
     "cli/policy/subjects.py": "those that a policy names",
+    "health/services.py": "those that a policy names",
     "policy/environment.py": "those that a policy names",
     "registry/connection.py": "MLflow's own, below",
     "serving/__main__.py": "numerical libraries' own, below",

@@ -53,6 +53,10 @@ VERDICTS = {
         Exit.PASSED: "done",
         Exit.INCONCLUSIVE: "refused: what the rollout waits for cannot be waived",
     },
+    "rollback": {
+        Exit.PASSED: "the version before serves again",
+        Exit.UNREACHABLE: "it serves again, but the ledger could not record it; or nothing could be done, as the message says",
+    },
     "drill": {
         Exit.PASSED: "callers got what the policy promises",
         Exit.GATE_FAILED: "they did not",
@@ -61,6 +65,10 @@ VERDICTS = {
     "validate": {
         Exit.PASSED: "every policy is valid (warnings are none the less told)",
         Exit.USAGE: "a policy is invalid",
+    },
+    "policy test": {
+        Exit.PASSED: "every case has the verdicts that it expects",
+        Exit.GATE_FAILED: "one has others",
     },
     "policy diff": {
         Exit.PASSED: "no change of the kind that `--fail-on` names",
@@ -73,6 +81,10 @@ VERDICTS = {
     "why": {
         Exit.PASSED: "told, or nothing is recorded yet",
         Exit.UNREACHABLE: "told, but digests do not fit together, or the ledger is damaged",
+    },
+    "doctor": {
+        Exit.PASSED: "nothing that is needed is missing",
+        Exit.UNREACHABLE: "something is",
     },
     "status": {
         Exit.PASSED: "everything could be asked",

@@ -32,7 +32,7 @@ _VARIES = [
     (r"\b(evaluation|rollout) [0-9a-z-]{15,}", r"\1 ID"),
     (r"\d+ of (\d+) requests", r"N of \1 requests"),
     (r"errors [\d.]+ % against [\d.]+ %", "errors N against N"),
-    (r"evidence [\d.e+]+", "evidence N"),
+    (r"evidence [\d,.e+]*\d", "evidence N"),
     (r"\s+", " "),
 ]
 
