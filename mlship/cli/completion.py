@@ -111,7 +111,7 @@ def champions(ctx: typer.Context, incomplete: str) -> Iterable[str]:
     versions = [
         version
         for action, name, before, after in entries
-        if name == model and action in ("promoted", "rolled_back")
+        if name == model and action in ("promoted", "rolled_back", "served")
         for version in (before, after)
         if version
     ]

@@ -111,6 +111,7 @@ def run(
     from mlship.engines.table import engine
     from mlship.ledger import Ledger, who
     from mlship.registry import Registry
+    from mlship.rollout import behind
     from mlship.rollout import journal as journals
     from mlship.rollout import plan as plans
     from mlship.rollout.admission import admit, same_champion, within_budget
@@ -140,9 +141,11 @@ def run(
     images = _images(loaded, candidate, entries)
     if latest is not None and under_way:
         _same_candidate(latest, candidate.version.version)
-    elif champion is not None and champion.version == candidate.version.version:
-        image = images.get(candidate.version.digest, "")
-        return serve(candidate.version, image=image, home=home, engine=runner, who=who(), say=view.say)
+    else:
+        behind.caught_up(home.rollouts(policy.model), policy.model, champion.version if champion else None)
+        if champion is not None and champion.version == candidate.version.version:
+            image = images.get(champion.digest, "")
+            return serve(champion, image=image, home=home, engine=runner, ledger=ledger, who=who(), say=view.say)
     admitted = admit(entries, candidate.version, loaded.digest, str(loaded.path))
     if policy.gates.latency is not None:
         image = images.get(candidate.version.digest, "")

@@ -61,6 +61,8 @@ def conclusion(result: RolloutResult) -> str:
     """How it ended, in a sentence, and what to do next if something is left to do."""
     from mlship.rollout.words import became
 
+    if result.verdict == "served":  # nothing was decided: the candidate is the champion
+        return f"{result.model}: {result.reason}"
     text = f"{result.model} version {result.candidate_version} {became(result.verdict, result.reason)}"
     if result.verdict == "paused":
         text += (

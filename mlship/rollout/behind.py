@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from mlship.errors import StateError
+from mlship.errors import MovedError, StateError
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +56,26 @@ def clear(directory: Path) -> None:
         raise StateError(
             f"cannot remove what is done: {error.strerror or error}", where=str(_path(directory)), hint="remove it"
         ) from error
+
+
+def caught_up(directory: Path, model: str, champion: str | None) -> None:
+    """Raise ``MovedError`` while the champion's alias lags behind; it names this version now.
+
+    To begin from there would undo a person's rollback without a word. An alias that names anything else by now was
+    moved by somebody: that stands.
+    """
+    left = read(directory)
+    if left is None:
+        return
+    if champion is None or champion != left.expected:
+        clear(directory)
+        return
+    raise MovedError(
+        f"version {left.to} has all traffic since a rollback, and @{left.alias} still names version {champion}: it "
+        "could not be set then",
+        where=model,
+        hint=f"`mlship rollback {model} --to {left.to}` sets it; then run this command again",
+    )
 
 
 def _path(directory: Path) -> Path:

@@ -169,26 +169,27 @@ def _serves(version: str, entries: Sequence[LedgerEntry]) -> _Decision:
         why = "how it became champion is not recorded here; it was champion when others were compared with it"
         return _Decision(Status.PASSED, headline, why)
     word = "promoted" if entry.action == "promoted" else "returned to"
-    reason = entry.reason if entry.reason.startswith("rolled back") else f"{word}: {entry.reason}"
+    plain = entry.action == "served" or entry.reason.startswith("rolled back")
+    reason = entry.reason if plain else f"{word}: {entry.reason}"
     return _Decision(Status.PASSED, headline, reason, entry.at, entry.who)
 
 
 def _arrival(entries: Sequence[LedgerEntry], version: str | None) -> LedgerEntry | None:
-    """The entry that gave this version all traffic last."""
-    moves = [one for one in entries if one.action == "promoted" or links.by_hand(one)]
-    return next((one for one in reversed(moves) if one.to_version == version), None)
+    """The entry that made this version champion last; if none did, the one that let it serve."""
+    mine = [one for one in reversed(entries) if one.to_version == version]
+    return next(filter(links.moves, mine), next((one for one in mine if one.action == "served"), None))
 
 
 def _does_not_serve(version: str, entries: Sequence[LedgerEntry], champion: str | None) -> _Decision:
     about = [one for one in entries if version_of(one) == version or links.left(one, version)]
-    deciding = [one for one in about if one.action in DECIDING]
+    deciding = [one for one in about if one.action in DECIDING or links.left(one, version)]
     if not deciding:
         return _Decision(Status.INCONCLUSIVE, f"version {version} does not serve", "nothing was decided about it here")
     last, not_ = deciding[-1], f"version {version} does not serve"
     if links.left(last, version):
         promoted = last.action == "promoted"
         what = f"version {last.to_version} was promoted: {last.reason}" if promoted else last.reason
-        status = Status.SKIPPED if promoted else Status.FAILED
+        status = Status.FAILED if links.by_hand(last) else Status.SKIPPED
         return _Decision(status, f"{not_} any more", what, last.at, last.who)
     if last.action in _ENDED:
         status = Status.FAILED if last.action == "rolled_back" else Status.INCONCLUSIVE

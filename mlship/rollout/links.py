@@ -108,7 +108,13 @@ def by_hand(entry: LedgerEntry) -> bool:
 
 def left(entry: LedgerEntry, version: str) -> bool:
     """The entry took all traffic from this version, which was champion."""
-    return entry.from_version == version and (entry.action == "promoted" or by_hand(entry))
+    return entry.from_version == version and moves(entry)
+
+
+def moves(entry: LedgerEntry) -> bool:
+    """The entry took all traffic from one champion to another; serving one again after an outage does not."""
+    named = entry.action == "served" and entry.from_version not in (None, entry.to_version)
+    return named or entry.action == "promoted" or by_hand(entry)
 
 
 def cut(digest: str) -> str:

@@ -30,7 +30,7 @@ class RolloutResult:
     candidate_version: str
     champion_version: str | None
     verdict: str
-    """promoted | rolled_back | paused | aborted"""
+    """promoted | rolled_back | paused | aborted | served (the candidate is the champion: nothing was decided)"""
     exit_code: Exit
     reason: str
     verdict_at: float

@@ -35,8 +35,9 @@ class LedgerEntry:
     action: str
     """evaluated | built | measured (the latency budget) | promoted | rolled_back | aborted | paused | resumed |
     advanced (a step before its bake, by hand) | lease_expired (nobody watched, and the guardian gave all traffic back
-    to stable) | drilled (a server was taken away for a moment, see `mlship drill`) | applied (the policy's endpoint
-    section, to a running router)"""
+    to stable) | served (a champion that was named by hand, or whose endpoint was down, got all traffic) | drilled (a
+    server was taken away for a moment, see `mlship drill`) | applied (the policy's endpoint section, to a running
+    router)"""
     model: str
     from_version: str | None
     to_version: str | None

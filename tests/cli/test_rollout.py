@@ -106,8 +106,8 @@ def test_from_the_first_champion_to_a_promotion_and_back(shop: Shop) -> None:
     shop.registry.move_alias(MODEL, "challenger", expected="2", to="1")
     served = shop.mlship("rollout", "mlship.yaml", "--format", "json")
     assert served.returncode == 0, served.stderr
-    assert last_json(served)["verdict"] == "promoted"
-    assert last_json(served)["reason"].startswith("version 1 is the champion already, and serves at http://127.0.0.1:")
+    assert last_json(served)["verdict"] == "served"
+    assert last_json(served)["reason"].startswith("version 1 is the champion, and serves at http://127.0.0.1:")
     callers = [threading.Thread(target=shop.call, daemon=True) for _ in range(1)]
     for caller in callers:
         caller.start()
@@ -147,8 +147,8 @@ def test_from_the_first_champion_to_a_promotion_and_back(shop: Shop) -> None:
     last = max(at for at, by in shop.answers if by == "2")
     assert last - back["verdict_at"] < 0.25
     history = last_json(shop.mlship("history", MODEL, "--format", "json"))["entries"]
-    assert [entry["action"] for entry in history] == ["evaluated", "promoted", "rolled_back"]
-    assert history[0]["evidence"]["evaluation"] == history[1]["evidence"]["evaluation"]
+    assert [entry["action"] for entry in history] == ["served", "evaluated", "promoted", "rolled_back"]
+    assert history[1]["evidence"]["evaluation"] == history[2]["evidence"]["evaluation"]
 
 
 @pytest.mark.parametrize(
