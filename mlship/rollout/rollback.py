@@ -212,7 +212,14 @@ def _keep_warm(where: Target, engine: Engine, directory: Path, until: float) -> 
 
 
 def _start(where: Target, engine: Engine, registry: Aliases) -> None:
-    found = registry.version(where.model, where.version)
+    try:
+        found = registry.version(where.model, where.version)
+    except RegistryError as error:
+        raise RegistryError(
+            f"nothing has moved: the server of version {where.version} is not ready, and {error.what}",
+            where=error.where,
+            hint=f"`mlship status` shows whose server is: `mlship rollback {where.model} --to VERSION`; {error.hint}",
+        ) from error
     if found.digest != where.digest:
         raise MovedError(
             f"version {where.version} is not what served before: {found.digest} instead of {where.digest}",

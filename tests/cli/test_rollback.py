@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -121,6 +123,35 @@ def test_during_a_rollout_a_version_that_never_was_champion_ends_nothing(stage: 
     begin(stage)
     assert "version 3 never was champion" in fails(stage, "--to", "3").what
     assert stage.engine.routes() == Routes(TWO, THREE, 0.05)
+
+
+def test_a_controller_that_runs_is_told_to_end(stage: Stage) -> None:
+    stage.registry.aliases["challenger"] = "3"
+    began, ended = threading.Event(), list[str]()
+
+    def rest(seconds: float) -> None:
+        stage.clock.sleep(seconds)
+        time.sleep(0.002)
+
+    stage.rest = rest
+    stage.audience.at_look = lambda _: began.set() if stage.engine.routes() == Routes(TWO, THREE, 0.05) else None
+    canary = replace(PLAN.canary, version="3", digest=digest("3"))
+
+    def run() -> None:
+        ended.append(
+            stage.run(stable=PLAN.canary, canary=canary, steps=(PlanStep(0.05, 1e6, 10),), deadline=1e7).reason
+        )
+
+    controller = threading.Thread(target=run, daemon=True)
+    controller.start()
+    assert began.wait(20)
+    done = call(stage)
+    controller.join(20)
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith(f"{MODEL}: the rollout of version 3 has ended, and version 2 has all traffic\n")
+    assert len(ended) == 1
+    assert ended[0].startswith("aborted by alice@")
+    assert stage.actions()[-1] == ("aborted", "3", "2")
 
 
 @pytest.mark.parametrize("outcome", ["promoted", "rolled_back"])

@@ -156,6 +156,16 @@ def test_a_rollback_without_the_registry_moves_traffic_says_so_and_is_completed_
         go_back(promoted, again)
 
 
+def test_a_cold_champion_cannot_come_without_the_registry_and_nothing_moves(promoted: Stage) -> None:
+    promoted.engine.stop(STABLE)
+    with pytest.MonkeyPatch.context() as patch:
+        away(promoted, patch)
+        with pytest.raises(RegistryError, match="nothing has moved: the server of version 1 is not ready, and the reg"):
+            go_back(promoted)
+    assert promoted.engine.routes() == Routes(CANARY)
+    assert promoted.actions() == [("promoted", "1", "2")]
+
+
 def test_a_second_rollback_while_the_registry_is_away_knows_where_the_alias_is(promoted: Stage) -> None:
     """There and back again, and the alias has never moved."""
     with pytest.MonkeyPatch.context() as patch:
