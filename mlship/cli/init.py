@@ -84,9 +84,9 @@ def init(
 
     \b
     Examples:
-      mlship init flight-delay --data july.parquet --target late
+      mlship init flight-delay
+      mlship init flight-delay --data july.parquet --target late --force
       mlship init flight-delay --policy draft.yaml --ci gitlab --yes
-      mlship init flight-delay --rate 50/s --dry-run
     """
     from mlship.cli.init_questions import Asking
     from mlship.cli.init_views import Outcome, told

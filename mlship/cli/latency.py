@@ -55,9 +55,8 @@ def latency(
 
     \b
     Examples:
-      mlship latency mlship.yaml
-      mlship latency mlship.yaml --rate 20/s --for 5s --format markdown
-      mlship latency mlship.yaml --report gitlab-performance=load.json
+      mlship latency mlship.yaml --format json
+      mlship latency mlship.yaml --rate 20/s --for 2s --report html=load.html
     """
     from mlship.cli.telling import destinations, tell
     from mlship.policy.load import load_policy

@@ -64,7 +64,7 @@ model to traffic and back:
 \b
 Examples:
   mlship init flight-delay      # draft a policy from what the champion does
-  mlship validate mlship.yaml   # is it well written? offline, at once
+  mlship validate               # is it well written? offline, at once
   mlship plan mlship.yaml       # what would happen now? nothing is changed
   mlship evaluate mlship.yaml   # does the candidate prove what is asked?
   mlship ship mlship.yaml       # prove it all, then let it on step by step

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from mlship.ledger import Ledger
+from tests.cli import examples
 from tests.conftest import RegistryHome
 from tests.report.test_reports import _schema
 from tests.schemas import conforms
@@ -55,7 +56,9 @@ def _mlship(place: Path, home: RegistryHome, *arguments: str) -> subprocess.Comp
 def test_a_budget_that_is_kept_is_proved_and_recorded(place: Path, registry_home: RegistryHome) -> None:
     """Exit 0: quantiles with intervals of candidate and champion, cold start, memory, the last mile; ledger, MLflow."""
     kept = "p50: 2s, p95: 4s, errors: 20%, cold_start: 2m, memory: 4GB"
-    done = _mlship(place, registry_home, "latency", _policy(place, "good.yaml", kept), "--format", "json")
+    example, _ = examples.of("latency")
+    assert example == f"mlship latency {_policy(place, 'mlship.yaml', kept)} --format json"
+    done = _mlship(place, registry_home, *example.split()[1:])
     document = conforms("latency", done.stdout)
     assert done.returncode == 0, {result["rule"]: result["reason"] for result in document["results"]}
     jsonschema.validate(document, _schema())
@@ -96,8 +99,10 @@ def test_a_budget_that_is_not_kept_fails_by_name(place: Path, registry_home: Reg
     """Exit 1 with a figure; the last mile still agrees; other load than the policy's is kept out of the ledger."""
     ledger = Ledger(registry_home.home.ledger)
     before = len(ledger.entries("flight-delay"))
-    name = _policy(place, "tight.yaml", "max_ratio: 50x, memory: 10MB, cold_start: 10ms", "2")
-    done = _mlship(place, registry_home, "latency", name, "--for", "2s", "--rate", "20/s", "--report", "html=r.html")
+    _, example = examples.of("latency")
+    name = _policy(place, "mlship.yaml", "max_ratio: 50x, memory: 10MB, cold_start: 10ms", "2")
+    assert example == f"mlship latency {name} --rate 20/s --for 2s --report html=load.html"
+    done = _mlship(place, registry_home, *example.split()[1:])
     assert done.returncode == 1, done.stdout
     assert done.stdout.startswith("FAILED  flight-delay 2 (champion 1): 2 of ")
     assert "latency cold_start" in done.stdout
@@ -106,7 +111,7 @@ def test_a_budget_that_is_not_kept_fails_by_name(place: Path, registry_home: Reg
         "This evaluation lets nobody onto traffic: it was measured at 20/s for 2s, not at 100/s for 6s." in done.stdout
     )
     assert "ms, in the same run" in done.stdout
-    assert "Latency by share of requests" in (place / "r.html").read_text()
+    assert "Latency by share of requests" in (place / "load.html").read_text()
     assert len(ledger.entries("flight-delay")) == before
 
 
