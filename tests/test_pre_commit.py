@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from mlship.draft.around import with_hooks
+
 HOOKS = Path(__file__).parents[1] / ".pre-commit-hooks.yaml"
 SCRIPTS = Path(sys.executable).parent
 POLICY = """version: 1
@@ -126,3 +128,23 @@ def test_which_files_wake_which_hook(name: str, hooks: set[str]) -> None:
 
     manifest = yaml.safe_load(HOOKS.read_text(encoding="utf-8"))
     assert {hook["id"] for hook in manifest if re.search(hook["files"], name)} == hooks
+
+
+def test_what_init_drafts_lets_a_first_commit_through_and_no_broken_policy(
+    tmp_path: Path, environ: dict[str, str]
+) -> None:
+    """No tests are there yet, so none are run; with them, a test that fails stops the commit."""
+    (tmp_path / "july.csv").write_text("late,distance\n1,100\n")
+    (tmp_path / "mlship.yaml").write_text(POLICY)
+    (tmp_path / ".pre-commit-config.yaml").write_text(with_hooks(None, "mlship.yaml") or "")
+    commit(tmp_path, environ)
+    first = pre_commit(tmp_path, environ, "run", "--all-files")
+    assert first.returncode == 0, first.stdout + first.stderr
+    assert (first.stdout.count("Passed"), first.stdout.count("Skipped")) == (1, 1)
+
+    (tmp_path / "mlship.yaml").write_text(POLICY.replace("min: 0.6", "min: 0.4"))
+    (tmp_path / "mlship.test.yaml").write_text(TESTS)
+    git(tmp_path, environ, "add", "-A")
+    tested = pre_commit(tmp_path, environ, "run")
+    assert tested.returncode == 1
+    assert "x mlship.test.yaml:3: a candidate that finds too few" in tested.stdout

@@ -47,8 +47,8 @@ def _text(outcome: Outcome, here: Path) -> str:
     lines = []
     if not outcome.written:
         for file in outcome.files:
-            lines += [f"--- {_shown(file.path, here)}", file.text]
-    lines += [f"{'wrote' if outcome.written else 'would write'} {_shown(file.path, here)}" for file in outcome.files]
+            lines += [] if file.copied else [f"--- {_shown(file.path, here)}", file.text]
+    lines += [f"{'wrote' if outcome.written else 'would write'} {name}" for name in _names(outcome, here)]
     lines += [
         f"kept {_shown(one.path, here)}: {one.why}" + (f"\n  next: {one.hint}" if one.hint else "")
         for one in outcome.kept
@@ -112,14 +112,15 @@ def _document(outcome: Outcome, here: Path) -> dict[str, Any]:
 def _markdown(outcome: Outcome, here: Path) -> str:
     done = "wrote" if outcome.written else "would write"
     lines = [f"### {_summary(outcome)}", ""]
-    lines += [f"- {done} `{_shown(file.path, here)}`" for file in outcome.files]
+    lines += [f"- {done} `{name}`" for name in _names(outcome, here)]
     lines += [f"- kept `{_shown(one.path, here)}`: {one.why}" for one in outcome.kept]
     lines += [f"- not known: {what}" for what in outcome.draft.facts.unknown]
     lines += [f"- look at: {what}" for what in _remarks(outcome)]
     lines += ["", "```sh", *commands(outcome, here), "```"]
     if not outcome.written:
         for file in outcome.files:
-            lines += ["", f"`{_shown(file.path, here)}`", "", "````yaml", file.text.rstrip(), "````"]
+            if not file.copied:
+                lines += ["", f"`{_shown(file.path, here)}`", "", "````yaml", file.text.rstrip(), "````"]
     return "\n".join(lines)
 
 
@@ -134,6 +135,15 @@ def _checklist(outcome: Outcome, here: Path) -> Checklist:
     ]
     policy = _shown(outcome.policy, here)
     return Checklist("init", outcome.draft.facts.model, Status.PASSED, _summary(outcome), tuple(checks), file=policy)
+
+
+def _names(outcome: Outcome, here: Path) -> list[str]:
+    """What was drafted by its name, what was copied by its directory."""
+    names = [_shown(file.path, here) for file in outcome.files if not file.copied]
+    if copied := [file.path.parent for file in outcome.files if file.copied]:
+        directory = _shown(Path(os.path.commonpath(copied)), here)
+        names.append(f"{directory}/ ({things(len(copied), 'file')} of mlship's own)")
+    return names
 
 
 def _shown(path: Path, here: Path) -> str:

@@ -1,4 +1,4 @@
-"""The files around a policy: the workflow that evaluates it on a pull request, and the pre-commit hooks. Pure."""
+"""The files around a policy: the workflow that evaluates it on a pull request with its action, and pre-commit hooks."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from mlship.draft.place import File
-from mlship.templates import template
+from mlship.templates import below, template
 
-#: Where action and hooks are published, and at which release.
-SOURCE = "mlship/mlship"
 #: The name of each file, from the top of the repository.
 GITHUB, GITLAB, GITLAB_MAIN, HOOKS = (
     ".github/workflows/mlship.yml",
@@ -20,6 +18,8 @@ GITHUB, GITLAB, GITLAB_MAIN, HOOKS = (
     ".gitlab-ci.yml",
     ".pre-commit-config.yaml",
 )
+#: The action that the workflow uses, as mlship ships it: the repository's own copy, which changes only by a commit.
+ACTION, _SHIPPED = ".github/actions/mlship", "ci/github/action"
 #: What each kind of pipeline consists of.
 _TEMPLATES = {GITHUB: "github.yml", GITLAB: "gitlab.yml", GITLAB_MAIN: "gitlab-main.yml"}
 CI: dict[str, tuple[str, ...]] = {"github": (GITHUB,), "gitlab": (GITLAB, GITLAB_MAIN), "none": ()}
@@ -57,6 +57,10 @@ def around(
                 kept.append(Kept(top / name, "it is yours", f"add to its include: - local: {GITLAB}"))
         else:
             files.append(File(top / name, text, replaces=force))
+    for name, path in below(_SHIPPED).items() if GITHUB in CI[ci] else ():
+        text, there = path.read_text(encoding="utf-8"), read(top / ACTION / name)
+        if there != text:
+            files.append(File(top / ACTION / name, text, replaces=force, copied=True))
     if hooks:
         before = read(top / HOOKS)
         try:
@@ -83,7 +87,6 @@ def rendered(name: str, policy: str, data: str | None) -> str:
     """
     from importlib.metadata import version
 
-    release = version("mlship")
     found = template(f"init/{name}").read_text(encoding="utf-8")
     paths = [policy, *([data] if data else [])]
     values = {
@@ -91,9 +94,7 @@ def rendered(name: str, policy: str, data: str | None) -> str:
         "@PATHS@": ", ".join(json.dumps(path) for path in paths),
         "@POLICY_ARGUMENT@": _shell(policy),
         "@PATTERN@": json.dumps(f"^{_pattern(policy)}$"),
-        "@SOURCE@": SOURCE,
-        "@MINOR@": f"v{'.'.join(release.split('.')[:2])}",
-        "@RELEASE@": f"v{release}",
+        "@VERSION@": version("mlship"),
     }
     for mark, value in values.items():
         found = found.replace(mark, value)

@@ -19,6 +19,8 @@ class File:
     text: str
     replaces: bool = False
     """It may take the place of one that is there."""
+    copied: bool = False
+    """It is what mlship ships, letter by letter."""
 
 
 def place(files: list[File]) -> None:
