@@ -55,7 +55,7 @@ VERDICTS = {
     },
     "rollback": {
         Exit.PASSED: "the version before serves again",
-        Exit.UNREACHABLE: "it serves again, but the ledger could not record it; or nothing could be done, as the message says",
+        Exit.UNREACHABLE: "it does, but the ledger could not record it; or it could not be done",
     },
     "drill": {
         Exit.PASSED: "callers got what the policy promises",
