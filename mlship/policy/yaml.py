@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from mlship.policy.complaints import complaint
 from mlship.policy.faults import START, Fault, Source, Spot, plain
 from mlship.policy.scalars import Trap, Value, resolve
 from mlship.policy.tree import Mapping, Node, Scalar, Sequence
@@ -50,7 +51,7 @@ def parse(text: str, source: Source) -> tuple[Node | None, list[Fault]]:
     except _StopReadingError as stop:
         return None, [*builder.faults, stop.fault]
     except yaml.MarkedYAMLError as error:
-        return None, [*builder.faults, _syntax(error, source)]
+        return None, [*builder.faults, complaint(error, source, builder.quoted)]
     except (yaml.YAMLError, ValueError, OverflowError) as error:
         # ReaderError carries no line; escapes such as "\UFFFFFFFF" make the pure Python parser raise ValueError.
         return None, [*builder.faults, source.fault(START, f"not YAML: {plain(str(error), 100)}")]
@@ -74,6 +75,8 @@ class _Builder:
         self.source = source
         self.faults: list[Fault] = []
         self.root: Node | None = None
+        self.quoted: Spot | None = None
+        """Where the latest quoted text begins that goes over several lines."""
         self._open: list[_Open] = []
         self._anchors: dict[str, tuple[Node, int, int] | None] = {}
         self._documents = 0
@@ -94,6 +97,8 @@ class _Builder:
                 self._alias(str(event.anchor), spot)
             elif isinstance(event, yaml.ScalarEvent):
                 self._tagless(event, spot)
+                if event.style in ("'", '"') and _lines(event) > 1:
+                    self.quoted = spot
                 self._scalar(event, spot)
             elif isinstance(event, (yaml.SequenceStartEvent, yaml.MappingStartEvent)):
                 self._tagless(event, spot)
@@ -123,7 +128,12 @@ class _Builder:
             self._report(spot, "half of a surrogate pair is not a character", "write the character itself")
             value = ""
         if is_key and not isinstance(value, str):
-            self._report(spot, f"a key must be text, not {_kind(value)}", f'quote it: "{plain(text, 30)}"')
+            before = self.source.lines[spot.line - 1][: spot.column - 1]
+            if text.isdigit() and (number := re.search(r"\d+,$", before)):
+                hint = f"is {number[0][:-1]}.{text} meant? A decimal has a point"
+            else:
+                hint = f'quote it: "{plain(text, 30)}"'
+            self._report(spot, f"a key must be text, not {_kind(value)}", hint)
             self._add(Scalar(spot, None, text, broken=True), 1, 0, event.anchor)
             return
         self._add(Scalar(spot, value, text), 1, 0, event.anchor)
@@ -222,6 +232,10 @@ def _spot(event: Any) -> Spot:
     return Spot(start.line + 1, start.column + 1, max(width, 0))
 
 
+def _lines(event: Any) -> int:
+    return int(event.end_mark.line - event.start_mark.line) + 1
+
+
 def _kind(value: Value) -> str:
     match value:
         case None:
@@ -232,48 +246,3 @@ def _kind(value: Value) -> str:
             return "text"
         case _:
             return "a number"
-
-
-#: What the parsers complain about (in their words), what it mostly is, and how to mend it.
-_COMPLAINTS = (
-    (
-        "mapping values are not allowed",
-        "a second ': ' on this line, or wrong indentation",
-        "quote text that contains ': '",
-    ),
-    ("unknown escape character", "an unknown escape after a backslash", "use single quotes, or double the backslash"),
-    ("end of stream", "a quote or bracket is opened here and never closed", "close it"),
-    (
-        "',' or ']'",
-        "a list is not closed, or a comma is missing",
-        "close it with ]; quote text with brackets or commas",
-    ),
-    ("',' or '}'", "a section is not closed, or a comma is missing", 'close it with }; write "${NAME}" in quotes'),
-    ("could not find expected ':'", "a key without ': '", "write `key: value`"),
-    ("block end", "wrong indentation", "keys of one section start in the same column"),
-    ("expected key", "wrong indentation", "keys of one section start in the same column"),
-    ("'-' indicator", "a list ends without warning", "items of one list start in the same column, with '- '"),
-    ("incompatible YAML", "this YAML version is not supported", "remove the %YAML line"),
-)
-
-
-def _syntax(error: yaml.MarkedYAMLError, source: Source) -> Fault:
-    """A parser's complaint, in the words of somebody who has seen it before."""
-    problem = error.problem or "not YAML"
-    mark = error.problem_mark
-    if error.context_mark is not None and ("end of stream" in problem or mark is None):
-        mark = error.context_mark
-    spot = Spot(mark.line + 1, mark.column + 1) if mark is not None else START
-    if spot.line > len(source.lines) or (source.lines[spot.line - 1] == "" and error.context_mark is not None):
-        spot = Spot(error.context_mark.line + 1, error.context_mark.column + 1) if error.context_mark else spot
-    line = source.lines[spot.line - 1] if spot.line <= len(source.lines) else ""
-    at = line[spot.column - 1 : spot.column]
-    if "\t" in line[: spot.column] and not line[: spot.column].strip():
-        return source.fault(spot, "a tab in the indentation", "indent with spaces")
-    if "cannot start any token" in problem and at:
-        word = plain(re.split(r"[\s,\]}]", line[spot.column - 1 :])[0], 30)
-        return source.fault(spot, f"a value cannot begin with '{at}'", f'quote it: "{word}"')
-    for words, what, hint in _COMPLAINTS:
-        if words in problem:
-            return source.fault(spot, f"not YAML: {what}", hint)
-    return source.fault(spot, f"not YAML: {plain(problem, 100)}", plain(error.context or "", 100))
