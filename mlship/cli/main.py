@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from mlship.cli import common
+from mlship.cli import common, telling
 from mlship.cli.failing import MISUSE, is_help, misused, tell_failure
 from mlship.cli.table import Commands, Interrupted, NobodyReads
 from mlship.errors import Exit, MlshipError, StateError, UsageError
@@ -135,6 +135,7 @@ def root(
 def main() -> None:
     """Run the command line; the only place where an error meets a person."""
     debug = "--debug" in sys.argv or bool(os.environ.get("MLSHIP_DEBUG"))
+    telling.begin()
     _open_streams()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names from a policy on a terminal that only knows ASCII

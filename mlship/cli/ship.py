@@ -10,6 +10,7 @@ import typer
 from mlship.cli.common import PolicyArgument, context, leave
 from mlship.cli.planned import AgeOption, PlanOption, planned
 from mlship.cli.telling import Format, FormatOption, ReportsOption, emit_json
+from mlship.errors import UsageError
 from mlship.types import Status
 
 if TYPE_CHECKING:
@@ -53,8 +54,11 @@ def ship(
     from mlship.cli.telling import destinations, tell
     from mlship.policy.load import load_policy
 
-    seconds, files = rollout.parse_interval(interval), destinations(report)
+    seconds, files = rollout.parse_interval(interval), destinations(report, load=True)
     loaded, home = load_policy(policy), context(ctx).home
+    if "gitlab-performance" in files.values() and loaded.policy.gates.latency is None:
+        what = "--report gitlab-performance: no load is sent, for the policy has no gates.latency"
+        raise UsageError(what, where=str(policy), hint="leave the report out, or give the policy a latency budget")
     began = time.monotonic()
     proofs, result = _run(loaded, home, planned(plan, max_age, loaded), interval=seconds, fmt=fmt)
     spent = time.monotonic() - began

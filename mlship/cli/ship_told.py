@@ -109,10 +109,12 @@ def _markdown(ended: Told, proofs: Sequence[Evaluation]) -> str:
 
 
 def _checklists(loaded: LoadedPolicy, proofs: Sequence[Evaluation]) -> list[Checklist]:
-    from mlship.cli import evaluate
+    from mlship.cli import evaluate, latency
 
+    rates = (None, latency.sent(loaded))
     return [
-        evaluate.told(proof, loaded, command).checklist() for proof, command in zip(proofs, _COMMANDS, strict=False)
+        evaluate.told(proof, loaded, command, rate).checklist()
+        for proof, command, rate in zip(proofs, _COMMANDS, rates, strict=False)
     ]
 
 

@@ -56,10 +56,16 @@ class Told:
     """How a person at a terminal gets to see the text, where that is more than its letters."""
 
 
-#: What this process was asked to write, and has not written yet.
+#: What the command was asked to write, and has not written yet.
 _awaited: dict[Path, str] = {}
-#: Whether this command has written its one result to stdout.
+#: Whether the command has written its one result to stdout.
 _has_told: list[bool] = []
+
+
+def begin() -> None:
+    """A command begins: it owes nobody anything yet, and has told nothing."""
+    _awaited.clear()
+    _has_told.clear()
 
 
 def awaited() -> dict[Path, str]:
@@ -119,7 +125,7 @@ def destinations(wanted: Sequence[str] | None, *, page: bool = True, load: bool 
     for each in wanted or ():
         kind, equals, name = each.partition("=")
         if kind in without and name:
-            has = "has no page" if kind == "html" else "sends no load: `mlship latency` does"
+            has = "has no page" if kind == "html" else "sends no load: `mlship latency` and `mlship ship` do"
             raise UsageError(f"--report {each}: this command {has}", hint=f"kinds: {', '.join(kinds)}")
         if not equals or kind not in kinds or not name:
             raise UsageError(

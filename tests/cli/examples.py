@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from mlship.cli import common, telling
+from mlship.cli import common
 from mlship.cli.common import Loudness
 from mlship.cli.main import app, main
 from tests.docs.commands import every_command
@@ -86,8 +86,6 @@ class Bench:
         program, *words = shlex.split(line)
         assert program == "mlship"
         arguments, file = (words[:-2], words[-1]) if words[-2:-1] == [">"] else (words, "")
-        telling._has_told.clear()  # a process tells one result
-        telling._awaited.clear()
         self._capsys.readouterr()
         self._patch.setattr("sys.argv", ["mlship", *arguments])
         with pytest.raises(SystemExit) as end:

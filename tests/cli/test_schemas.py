@@ -158,12 +158,8 @@ def test_a_rollout_that_never_began_has_a_page_too(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("fmt", ["text", "json", "markdown", "github"])
 @pytest.mark.parametrize("command", ["status", "history", "down"])
-def test_a_home_without_anything_says_so_in_every_format(
-    tmp_path: Path, command: str, fmt: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_home_without_anything_says_so_in_every_format(tmp_path: Path, command: str, fmt: str) -> None:
     """No format fails where there is nothing to tell."""
-    monkeypatch.delenv("GITHUB_STEP_SUMMARY", raising=False)
-    monkeypatch.delenv("GITHUB_OUTPUT", raising=False)
     done = CliRunner().invoke(app, ["--home", str(tmp_path), command, "--format", fmt])
     assert done.exit_code == 0, done.output
     if fmt == "json":

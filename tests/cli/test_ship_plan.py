@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from mlship.cli import build, evaluate, planned, ship, ship_told, telling
+from mlship.cli import build, evaluate, planned, ship, ship_told
 from mlship.cli.main import main
+from mlship.cli.telling import render
 from mlship.engines import state
 from mlship.errors import Exit, MovedError, UsageError
 from mlship.ledger import Ledger
@@ -22,7 +23,7 @@ from mlship.rollout import planfile
 from mlship.rollout.pins import pins
 from mlship.rollout.planfile import PlanFile
 from mlship.rollout.watch import RolloutResult
-from mlship.types import Evaluation, GateResult, LedgerEntry, ModelVersion, Status
+from mlship.types import Evaluation, GateResult, LedgerEntry, Measurement, ModelVersion, Status
 from tests.conftest import MODEL, RegistryHome
 from tests.schemas import conforms
 
@@ -67,8 +68,6 @@ class Shop:
     def mlship(self, *arguments: str) -> tuple[int, str, str]:
         """Exit code, stdout, stderr."""
         self._capsys.readouterr()
-        telling._has_told.clear()  # a process tells one result
-        telling._awaited.clear()
         self._patch.setattr("sys.argv", ["mlship", *arguments])
         with pytest.raises(SystemExit) as end:
             main()
@@ -257,6 +256,7 @@ def test_the_image_that_ship_builds_itself_takes_the_place_of_the_planned_one(
         ship._wants_evaluation(loaded, shop.home, plan)
 
 
+PASSED = GateResult("contract", "duplicates", Status.PASSED, "", "")
 RESULT = RolloutResult(
     MODEL, "", "2", "1", "rolled_back", Exit.ROLLED_BACK, "errors 20 % > 1 %", 100.0, 5.0, ((0.1, 4.0, 300),)
 )
@@ -272,6 +272,33 @@ def test_a_rollback_is_a_failure_in_every_report(shop: Shop) -> None:
     }  # fmt: skip
     assert "flight-delay 2 (champion 1): rolled back" in told.markdown()
     assert "| 1 | 10 % | 4 s | 300 |" in told.markdown()
+
+
+def test_ship_tells_gitlab_of_the_load_that_it_sent(shop: Shop) -> None:
+    """Where the policy has a budget; else the report is refused before anything is done."""
+    code, said, errors = shop.mlship("ship", "mlship.yaml", "--report", "gitlab-performance=load.json")
+    assert (code, said) == (2, "")
+    assert "mlship.yaml: --report gitlab-performance: no load is sent, for the policy has no gates.latency" in errors
+    assert shop.actions() == []
+
+    path = shop.directory / "mlship.yaml"
+    path.write_text(path.read_text().replace("gates: {", "gates: {latency: {rate: 50/s, for: 10s, p95: 1s}, "))
+    loaded = load_policy(path)
+    candidate = shop.registry.candidate(loaded.policy)
+    loads = [
+        GateResult("latency", "errors", status, "<= 2%", "", Measurement("errors", 0.01, n=500))
+        for status in (Status.PASSED, Status.FAILED)
+    ]
+    kept, missed = [
+        [Evaluation("e", candidate, loaded.digest, "", (one,), 1.0, 1.0) for one in (PASSED, load)] for load in loads
+    ]
+    for told in (
+        ship_told.shipped(loaded, shop.home, kept, RESULT, 6.0),
+        ship_told.refused(loaded, shop.home, missed, 6.0),
+    ):
+        performance = json.loads(render(told, "gitlab-performance"))["metrics"]
+        assert performance["checks"] == {"passes": 495, "fails": 5, "value": 0.99}
+        assert performance["http_reqs"] == {"count": 500, "rate": 50.0}
 
 
 @pytest.mark.parametrize(

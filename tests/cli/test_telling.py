@@ -31,11 +31,9 @@ TOLD = Told(
 
 @pytest.fixture(autouse=True)
 def _nothing_is_owed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each test is a command of its own, and no runner's."""
-    monkeypatch.setattr(telling, "_awaited", {})
-    monkeypatch.setattr(telling, "_has_told", [])
-    for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT", "GITHUB_WORKSPACE", "CI_PROJECT_DIR", "COLUMNS"):
-        monkeypatch.delenv(name, raising=False)
+    """Each test is a command of its own, as wide as nobody says."""
+    telling.begin()
+    monkeypatch.delenv("COLUMNS", raising=False)
 
 
 def test_a_link_is_written_through(tmp_path: Path) -> None:
@@ -163,7 +161,7 @@ def test_a_failure_is_told_in_the_format_and_in_the_reports(
     assert '<error message="the registry is away" type="error">' in (tmp_path / "junit.xml").read_text()
     assert not (tmp_path / "report.html").exists()
     monkeypatch.setattr(sys, "argv", ["mlship", "evaluate", "mlship.yaml", "--format=json"])
-    monkeypatch.setattr(telling, "_has_told", [])
+    telling.begin()
     failing.tell_failure("error", 3, "the registry is away", "start it")
     document = {"verdict": "error", "exit_code": 3, "reason": "the registry is away", "hint": "start it"}
     assert json.loads(capsys.readouterr().out) == document
