@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 #: Seconds after which a line is written although nothing changed.
 QUIET_SECONDS = 30.0
-
+#: What differs at every look in one and the same sentence.
+_FIGURES = re.compile(r"\d[\d.,e+-]*")
 
 #: How the controller's last words begin when it is interrupted.
 _INTERRUPTED = "interrupted: "
@@ -123,7 +125,7 @@ class Lines:
         if state.final:
             return  # its sentence has been written when it was decided, and the result goes to stdout
         _, _, obstacle = moment.reason.partition("; ")
-        now = (state.phase, state.step, state.weight, obstacle)
+        now = (state.phase, state.step, state.weight, _FIGURES.sub("", obstacle))
         if moment.kind is VerdictKind.HOLD and now == self._last and moment.at - self._at < QUIET_SECONDS:
             return
         self._last, self._at = now, moment.at

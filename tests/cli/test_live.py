@@ -6,6 +6,7 @@ import io
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from rich.console import Console
@@ -18,8 +19,9 @@ from mlship.cli.live import Lines, Picture, Viewer
 from mlship.cli.main import app
 from mlship.cli.verdicts import conclusion, document, interrupted
 from mlship.rollout.plan import PlanStep, StepKind
-from mlship.rollout.scene import Moment, Tape
+from mlship.rollout.scene import Moment, Tape, of_look
 from mlship.rollout.words import became
+from mlship.types import VerdictKind
 from tests.fakes.engine import Behaviour
 from tests.fakes.rollout import MODEL, Stage, release
 from tests.schemas import conforms
@@ -78,6 +80,23 @@ def test_what_is_in_the_way_is_a_change(tmp_path: Path) -> None:
     lines = lines_of(stage)
     assert lines[-1].startswith("inconclusive after 2 min at 5 %")
     assert 6 <= len(lines) <= 10, "one line every half minute while nothing changes"
+
+
+def test_figures_of_the_same_obstacle_are_no_change(tmp_path: Path) -> None:
+    """A line each half minute, not one a look, while it waits for a proof whose evidence moves."""
+    stage = Stage(tmp_path)
+    looks: list[Moment] = []
+    stage.serve_stable()
+    view = SimpleNamespace(say=lambda _: None, look=lambda look: looks.append(of_look(look)))
+    controller = stage.controller()
+    controller.view = cast(Viewer, view)
+    controller.run()
+    out = io.StringIO()
+    lines = Lines(Console(file=out, width=400))
+    for second in range(60):
+        reason = f"holding at 5 %: 300 of 50 requests; not promoting yet: errors 2x is at {second / 7:.2f} of 100"
+        lines.show(replace(looks[0], at=1e6 + second, reason=reason, kind=VerdictKind.HOLD), Tape(stage.plan))
+    assert len(out.getvalue().splitlines()) == 2
 
 
 def test_the_picture_shows_steps_arms_sparklines_and_evidence(tmp_path: Path) -> None:
