@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import sys
+from difflib import get_close_matches
 from itertools import pairwise
 from typing import Any
 
 import typer
 
+from mlship.cli.table import COMMANDS
 from mlship.errors import MlshipError, UsageError
 from mlship.types import Status
 
@@ -29,10 +31,12 @@ def misused(error: Exception) -> MlshipError:
     meant = _MEANT.search(message)
     what = message[: meant.start()] if meant else message.rstrip(".")
     names = re.findall(r"[\w-]+", (meant["one"] or meant["other"]) if meant else "")
-    guess = f"did you mean {' or '.join(map(repr, names))}? " if names else ""
+    nearest = get_close_matches(re.findall(r"[\w-]+", what)[-1], names, 1, 0.0) if names else []
+    guess = f"did you mean '{nearest[0]}'? " if nearest else ""
     what = what[:1].lower() + what[1:]
     if context is None:
-        return UsageError(what, hint=f"{guess}`mlship COMMAND --help` tells more")
+        where = next((word for word in sys.argv[1:] if word in COMMANDS), "")
+        return UsageError(what, where=where, hint=f"{guess}`mlship {where or 'COMMAND'} --help` tells more")
     usage = " ".join(context.get_usage().removeprefix("Usage: ").split())
     where = context.command_path.partition(" ")[2]
     return UsageError(what, where=where, hint=f"{guess}`{context.command_path} --help` tells more: {usage}")

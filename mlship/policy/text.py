@@ -19,7 +19,9 @@ def read_text(path: Path, file: str) -> str | Fault:
     except _RefusedError as refused:
         return Source(file).fault(START, refused.what, refused.hint)
     except FileNotFoundError:
-        return Source(file).fault(START, "there is no such file", "name an existing policy")
+        beside = Path(file).parent / "mlship.yaml"
+        other = f", such as {beside}" if path.name != beside.name and beside.is_file() else ""
+        return Source(file).fault(START, "there is no such file", f"name an existing policy{other}")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         return Source(file).fault(Spot(line, 1, 0), f"not UTF-8 text (byte {error.start:,})", "save it as UTF-8")
