@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +11,9 @@ from mlship.cli.common import a_model, context, err, leave, out
 from mlship.cli.completion import models
 from mlship.cli.telling import Format, FormatOption, Told, tell
 from mlship.ledger import Ledger
+from mlship.report.cells import plain
+from mlship.report.figures import digest
+from mlship.report.times import local
 from mlship.types import LedgerEntry, Status
 
 if TYPE_CHECKING:
@@ -89,11 +91,7 @@ def _status(damage: StateError | None) -> Status:
 
 
 def _document(entry: LedgerEntry) -> dict[str, Any]:
-    return asdict(entry) | {"time": _when(entry.at)}
-
-
-def _when(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(timespec="seconds")
+    return asdict(entry) | {"time": local(entry.at)}
 
 
 def _move(entry: LedgerEntry) -> str:
@@ -104,18 +102,9 @@ def _move(entry: LedgerEntry) -> str:
 
 def _row(entry: LedgerEntry) -> tuple[str, ...]:
     named = {name: value for name, value in entry.evidence.items() if name in _SHOWN}
-    evidence = " ".join(f"{name}={_short(value)}" for name, value in named.items())
-    cells = (_when(entry.at), entry.model, entry.action, _move(entry), entry.who, entry.reason, evidence)
-    return tuple(_plain(cell) for cell in cells)
-
-
-def _plain(cell: str) -> str:
-    """One line without control characters: what a model or a person wrote must not steer a terminal."""
-    return " ".join("".join(letter if letter.isprintable() else " " for letter in cell).split())
-
-
-def _short(value: str) -> str:
-    return value[: len("sha256:") + 12] if value.startswith("sha256:") else value
+    evidence = " ".join(f"{name}={digest(value)}" for name, value in named.items())
+    cells = (local(entry.at), entry.model, entry.action, _move(entry), entry.who, entry.reason, evidence)
+    return tuple(plain(cell) for cell in cells)
 
 
 def _aligned(entries: list[LedgerEntry]) -> list[str]:

@@ -90,6 +90,8 @@ def _as_dict(path: Path, checked: Checked) -> dict[str, object]:
 
 
 def _as_text(path: Path, checked: Checked) -> str:
+    from mlship.report.figures import digest
+
     text = "".join(f"{fault}\n" for fault in checked.faults)
     if checked.loaded is None:
         return text
@@ -98,5 +100,5 @@ def _as_text(path: Path, checked: Checked) -> str:
     steps = (
         f"{len(policy.rollout.steps)} step{'s' * (len(policy.rollout.steps) != 1)}" if policy.rollout else "no rollout"
     )
-    digest = checked.loaded.digest[: len("sha256:") + 12]
-    return f"{text}{path}: valid (model {policy.model}, {len(gates)} gates, {steps}, digest {digest})\n"
+    said = f"{len(gates)} gates, {steps}, digest {digest(checked.loaded.digest)}"
+    return f"{text}{path}: valid (model {policy.model}, {said})\n"

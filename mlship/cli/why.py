@@ -215,7 +215,7 @@ def _account(head: _Head, home: Home, asked: _Asked) -> Account:
 
 def _subject(asked: _Asked, entries: Sequence[LedgerEntry], heads: list[_Head], home: Home) -> Subject | None:
     from mlship.rollout import chain
-    from mlship.rollout.links import evaluated
+    from mlship.rollout.entries import evaluated
 
     then = f" at {asked.at}" if asked.at else ""
     if asked.rollout:

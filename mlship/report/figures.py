@@ -49,6 +49,18 @@ def nearest(name: str, known: list[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
+def digest(text: str) -> str:
+    """A digest as people compare it: `sha256:3f9c1a2b77e0`; what is none stays as it is."""
+    return text[: len("sha256:") + 12] if text.startswith("sha256:") else text
+
+
+def evidence(value: float) -> str:
+    """An e-value as people read it: `0.03`, `0.3`, `23`, `1,234`, `4e+12`."""
+    if value < 0.095:
+        return f"{value:.2f}" if value >= 0.005 else "0.00"
+    return f"{value:.1f}" if value < 9.95 else (f"{value:,.0f}" if value < 1e6 else f"{value:.0e}")
+
+
 def quoted(value: object) -> str:
     """A value of the data as it would be typed: `1`, `'late'`; cut when it is long."""
     item = getattr(value, "item", None)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from mlship.exhibits import Curves, Exhibit, Heat, Table
 from mlship.report import cells, figures, words
 from mlship.report.page import page
+from mlship.report.times import moment
 from mlship.types import Evaluation, GateResult, Status
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def render(evaluation: Evaluation) -> str:
         marks={str(status): mark for status, mark in words.MARKS.items()},
         open_ones=[(result, _anchor(gates, result)) for result in open_ones],
         gates=gates,
-        when=datetime.fromtimestamp(evaluation.started, UTC).strftime("%d %B %Y, %H:%M:%S UTC").lstrip("0"),
+        when=moment(evaluation.started),
         took=f"{evaluation.seconds:.1f} s" if evaluation.seconds < 120 else f"{evaluation.seconds / 60:.1f} min",
         digests=_digests(evaluation),
     )

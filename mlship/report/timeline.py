@@ -11,12 +11,11 @@ from markupsafe import Markup
 
 from mlship.report import figures
 from mlship.report.svg import Scale, coordinate, element, tick_labels
+from mlship.report.times import unit
 
 _WIDTH, _HEIGHT = 520.0, 270.0
 _TOP, _RIGHT, _BOTTOM = 24.0, 14.0, 46.0
 _HALF_LETTER = 3.3
-#: (name of the axis, seconds of one unit), the largest that gives the axis some ticks.
-_UNITS = (("days", 86400.0), ("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
 #: Ticks of a time axis in minutes or hours, which are not counted in tens.
 _ROUND = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600)
 #: Evidence is not drawn below this.
@@ -105,11 +104,6 @@ def describe(plot: Timeline) -> str:
             said.append(f"{track.name}: from {first} to {last}, at most {most}")
     limit = f" Limit: {_said(plot, plot.limit[0])}, {plot.limit[1]}." if plot.limit else ""
     return f"{plot.y}, over {unit(plot.axis.end)[0]}. {'; '.join(said)}.{limit}"
-
-
-def unit(span: float) -> tuple[str, float]:
-    """(name, seconds) of the unit in which a time span is drawn."""
-    return next(((name, size) for name, size in _UNITS if span >= 2 * size), _UNITS[-1])
 
 
 def _itself(value: float) -> float:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import textwrap
-from datetime import UTC, datetime
 from typing import Any
 
 from mlship.report.account import Account, Link, SignalSeen, Why
 from mlship.report.cells import plain
 from mlship.report.checklist import Check, Checklist
-from mlship.report.figures import things
+from mlship.report.figures import digest, evidence, things
+from mlship.report.times import iso, local, stamp
 from mlship.report.words import MARKS
 from mlship.types import Status
 
@@ -25,7 +25,7 @@ def text(why: Why) -> str:
     lines = [plain(f"{why.model}: {why.headline}")]
     lines += _wrapped(why.reason, "  ")
     if why.at is not None:
-        lines += _wrapped(f"decided {_local(why.at)}{_by(why.who)}", "  ")
+        lines += _wrapped(f"decided {local(why.at)}{_by(why.who)}", "  ")
     if why.beside:
         lines += _wrapped(why.beside, "  ")
     lines.append("")
@@ -43,14 +43,14 @@ def markdown(why: Why) -> str:
     """For a job's summary, an issue, a chat."""
     lines = [f"### {_safe(why.model)}: {_safe(why.headline)}", "", _safe(why.reason)]
     if why.at is not None:
-        lines.append(_safe(f"Decided {_when(why.at)}{_by(why.who)}."))
+        lines.append(_safe(f"Decided {stamp(why.at)}{_by(why.who)}."))
     if why.beside:
         lines.append(f"{_safe(why.beside)}.")
     if why.breaks:
         lines += ["", "**The chain of evidence is broken:**", "", *(f"- {_safe(found)}" for found in why.breaks)]
     lines += ["", "| link | said | what | when | by |", "|---|---|---|---|---|"]
     for link in why.links:
-        cells = (link.title, _mark(link), link.text, _when(link.at) if link.at else "", link.who)
+        cells = (link.title, _mark(link), link.text, stamp(link.at) if link.at else "", link.who)
         lines.append(f"| {' | '.join(map(_safe, cells))} |")
     rules = [rule for link in why.links for rule in link.rules]
     if rules:
@@ -63,7 +63,7 @@ def markdown(why: Why) -> str:
         lines += ["", "| signal | canary | stable | evidence |", "|---|---|---|---|"]
         for one in signals:
             name = f"**{one.name}** (decided)" if one.accused else one.name
-            lines.append(f"| {name} | {_counted(one.canary)} | {_counted(one.stable)} | {_e(one.e_value)} |")
+            lines.append(f"| {name} | {_counted(one.canary)} | {_counted(one.stable)} | {evidence(one.e_value)} |")
     return "\n".join([*lines, "", _safe(_whole(why))])
 
 
@@ -137,7 +137,7 @@ def checklist(why: Why) -> Checklist:
 def _link(link: Link) -> list[str]:
     lines = _wrapped(f"{link.title}: {link.text}", f"{MARKS[link.status]} ", "    ")
     if link.at is not None:
-        lines += _wrapped(f"{_local(link.at)}{_by(link.who)}", "    ")
+        lines += _wrapped(f"{local(link.at)}{_by(link.who)}", "    ")
     telling = sorted(link.rules, key=lambda rule: (rule.status is Status.PASSED, "[" not in rule.measured))
     for rule in telling[:_RULES]:
         figures = f"{rule.measured}, limit {rule.limit}"
@@ -148,7 +148,7 @@ def _link(link: Link) -> list[str]:
     for one in link.signals:
         if one.accused or one.e_value >= 1.5:
             lines += _wrapped(_said(one), "    ", "        ")
-    facts = [f"{name} {_cut(value)}" for name, value in link.facts if name in _SHOWN]
+    facts = [f"{name} {digest(value)}" for name, value in link.facts if name in _SHOWN]
     lines += _wrapped(", ".join(facts), "    ")
     for found in link.breaks:
         lines += _wrapped(f"BROKEN: {found}", "    ! ", "      ")
@@ -160,7 +160,7 @@ def _link(link: Link) -> list[str]:
 def _said(one: SignalSeen) -> str:
     decided = " (decided)" if one.accused else ""
     against = f" against {_counted(one.stable)} of stable" if one.stable[1] else ""
-    return f"{one.name}{decided}: {_counted(one.canary)}{against}, evidence {_e(one.e_value)}"
+    return f"{one.name}{decided}: {_counted(one.canary)}{against}, evidence {evidence(one.e_value)}"
 
 
 def _whole(why: Why) -> str:
@@ -215,35 +215,16 @@ def _mark(link: Link) -> str:
     return f"{MARKS[link.status]} {link.status}{broken}"
 
 
-def _when(at: float) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def _local(at: float) -> str:
-    """As `mlship history` writes it."""
-    return datetime.fromtimestamp(at, UTC).astimezone().isoformat(timespec="seconds")
-
-
 def _iso(at: float | None) -> str | None:
-    return None if at is None else datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")
+    return None if at is None else iso(at)
 
 
 def _by(who: str) -> str:
     return f" by {who}" if who else ""
 
 
-def _cut(value: str) -> str:
-    return value[: len("sha256:") + 12] if value.startswith("sha256:") else value
-
-
 def _counted(count: tuple[int, int]) -> str:
     return f"{count[0]:,} of {count[1]:,}" if count[1] else "none seen"
-
-
-def _e(value: float) -> str:
-    from mlship.report.rollout_page import evidence
-
-    return evidence(value)
 
 
 def _wrapped(said: str, first: str, rest: str | None = None) -> list[str]:

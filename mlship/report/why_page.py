@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlship.report import rollout_page
 from mlship.report.account import Why
 from mlship.report.page import page
+from mlship.report.times import moment
 from mlship.report.words import MARKS
 
 
@@ -20,5 +21,5 @@ def render(why: Why) -> str:
         status=str(why.status),
         reason=f"{why.reason[:1].upper()}{why.reason[1:]}",
         headline=f"{why.headline[:1].upper()}{why.headline[1:]}",
-        when=rollout_page.when,
+        when=moment,
     )

@@ -8,8 +8,10 @@ from typing import Any
 
 from mlship.champions import champions
 from mlship.report.account import Account, Why
+from mlship.report.cells import shortened
 from mlship.rollout import links
-from mlship.rollout.links import Chain, short
+from mlship.rollout.entries import by_hand, evaluated, left, moves, outcome, status_of, version_of
+from mlship.rollout.links import Chain
 from mlship.types import LedgerEntry, Status
 
 #: What decides about a version.
@@ -42,12 +44,6 @@ class Known:
     """Evaluations as they were kept (`evaluation.json`), by run id."""
     registry: Mapping[str, str] | None = None
     """What the registry says (`champion`, `digest`), or `fault`: why it could not be asked. None: it was not asked."""
-
-
-def version_of(entry: LedgerEntry) -> str | None:
-    """The version that an entry is about: where it went, but for a rollout that came back, whose candidate it was."""
-    came_back = entry.action in ("rolled_back", "aborted", "lease_expired") and "rollout" in entry.evidence
-    return entry.from_version if came_back else entry.to_version
 
 
 def latest(entries: Sequence[LedgerEntry], open_: Account | None) -> Subject | None:
@@ -126,7 +122,7 @@ def _decision(subject: Subject, known: Known, anchor: Account | None, champion: 
     if subject.rollout and anchor is not None:
         return _of_rollout(version, anchor, entries)
     if subject.evaluation:
-        entry = links.evaluated(entries, subject.evaluation)
+        entry = evaluated(entries, subject.evaluation)
         if entry is not None:
             return _of_evaluation(version, entry, "its evaluation")
     if anchor is not None and not anchor.over:
@@ -157,9 +153,9 @@ def _ended_by(entry: LedgerEntry, rollout: str) -> bool:
 
 
 def _of_evaluation(version: str, entry: LedgerEntry, what: str) -> _Decision:
-    status = links.status_of(entry)
+    status = status_of(entry)
     verb = {Status.PASSED: "passed", Status.FAILED: "failed"}.get(status, "was not decided by")
-    return _Decision(status, f"version {version} {verb} {what}", links.outcome(entry), entry.at, entry.who)
+    return _Decision(status, f"version {version} {verb} {what}", outcome(entry), entry.at, entry.who)
 
 
 def _serves(version: str, entries: Sequence[LedgerEntry]) -> _Decision:
@@ -177,31 +173,31 @@ def _serves(version: str, entries: Sequence[LedgerEntry]) -> _Decision:
 def _arrival(entries: Sequence[LedgerEntry], version: str | None) -> LedgerEntry | None:
     """The entry that made this version champion last; if none did, the one that let it serve."""
     mine = [one for one in reversed(entries) if one.to_version == version]
-    return next(filter(links.moves, mine), next((one for one in mine if one.action == "served"), None))
+    return next(filter(moves, mine), next((one for one in mine if one.action == "served"), None))
 
 
 def _does_not_serve(version: str, entries: Sequence[LedgerEntry], champion: str | None) -> _Decision:
-    about = [one for one in entries if version_of(one) == version or links.left(one, version)]
-    deciding = [one for one in about if one.action in DECIDING or links.left(one, version)]
+    about = [one for one in entries if version_of(one) == version or left(one, version)]
+    deciding = [one for one in about if one.action in DECIDING or left(one, version)]
     if not deciding:
         return _Decision(Status.INCONCLUSIVE, f"version {version} does not serve", "nothing was decided about it here")
     last, not_ = deciding[-1], f"version {version} does not serve"
-    if links.left(last, version):
+    if left(last, version):
         promoted = last.action == "promoted"
         what = f"version {last.to_version} was promoted: {last.reason}" if promoted else last.reason
-        status = Status.FAILED if links.by_hand(last) else Status.SKIPPED
+        status = Status.FAILED if by_hand(last) else Status.SKIPPED
         return _Decision(status, f"{not_} any more", what, last.at, last.who)
     if last.action in _ENDED:
         status = Status.FAILED if last.action == "rolled_back" else Status.INCONCLUSIVE
         reason = f"it was promoted, but {champion} is champion" if last.action == "promoted" else _told(last)
         return _Decision(status, not_, reason, last.at, last.who)
     what = "its latency budget" if last.action == "measured" else "its evaluation"
-    status = links.status_of(last)
+    status = status_of(last)
     if status is Status.PASSED:
         reason = f"{what} passed, and no rollout of it has begun since"
         return _Decision(Status.INCONCLUSIVE, f"{not_} yet", reason, last.at, last.who)
     word = "failed" if status is Status.FAILED else "was not decided"
-    return _Decision(status, not_, f"{what} {word}: {links.outcome(last)}", last.at, last.who)
+    return _Decision(status, not_, f"{what} {word}: {outcome(last)}", last.at, last.who)
 
 
 def _told(entry: LedgerEntry) -> str:
@@ -215,5 +211,5 @@ def _beside(entries: Sequence[LedgerEntry], champion: str | None, version: str) 
         return ""
     entry = _arrival(entries, champion)
     how = {"promoted": "promoted", "rolled_back": "returned to"}.get(entry.action, "") if entry else ""
-    by = f", {how} by {entry.who} ({short(entry.reason)})" if entry and how else ""
+    by = f", {how} by {entry.who} ({shortened(entry.reason, 90)})" if entry and how else ""
     return f"version {champion} is champion{by}"

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlship.report import words
+from mlship.report import figures, words
 from mlship.report.account import Account, Link, Rule
+from mlship.rollout.entries import by_hand, digests, evaluated, outcome, status_of
 from mlship.rollout.words import counted, duration
 from mlship.types import GateResult, LedgerEntry, Measurement, Status
 
@@ -65,66 +66,8 @@ def swapped(chain: Chain) -> tuple[str, ...]:
         found.setdefault(candidate, "let onto traffic")
     if len(found) < 2:
         return ()
-    listed = ", ".join(f"{cut(digest)} ({action})" for digest, action in found.items())
+    listed = ", ".join(f"{figures.digest(digest)} ({action})" for digest, action in found.items())
     return (f"version {chain.version} is recorded with {len(found)} digests: {listed}",)
-
-
-def digests(entries: Sequence[LedgerEntry], version: str) -> list[tuple[str, LedgerEntry]]:
-    """Every digest that was recorded for a version, with its entry."""
-    found = []
-    for entry in entries:
-        came_back = entry.action in ("rolled_back", "aborted", "lease_expired") and "rollout" in entry.evidence
-        ends = (entry.from_version, entry.to_version)
-        mine, other = ends if came_back else ends[::-1]
-        for which, key in ((mine, "model"), (other, "champion")):
-            if which == version and entry.evidence.get(key):
-                found.append((entry.evidence[key], entry))
-    return found
-
-
-def evaluated(entries: Sequence[LedgerEntry], evaluation: str) -> LedgerEntry | None:
-    """The entry of an evaluation, by its id."""
-    mine = (one for one in reversed(entries) if one.action == "evaluated")
-    return next((one for one in mine if one.evidence.get("evaluation") == evaluation), None)
-
-
-def status_of(entry: LedgerEntry) -> Status:
-    """What an evaluation or a measurement came to."""
-    try:
-        return Status(entry.evidence.get("status", ""))
-    except ValueError:
-        return Status.INCONCLUSIVE
-
-
-def outcome(entry: LedgerEntry) -> str:
-    """An evaluation's outcome, without the words that name it: `1 of 17 rules failed: leakage unavailable`."""
-    return entry.reason.partition("): ")[2] or entry.reason
-
-
-def by_hand(entry: LedgerEntry) -> bool:
-    """A person went back to an earlier champion."""
-    return entry.action == "rolled_back" and "rollout" not in entry.evidence
-
-
-def left(entry: LedgerEntry, version: str) -> bool:
-    """The entry took all traffic from this version, which was champion."""
-    return entry.from_version == version and moves(entry)
-
-
-def moves(entry: LedgerEntry) -> bool:
-    """The entry took all traffic from one champion to another; serving one again after an outage does not."""
-    named = entry.action == "served" and entry.from_version not in (None, entry.to_version)
-    return named or entry.action == "promoted" or by_hand(entry)
-
-
-def cut(digest: str) -> str:
-    """A digest as people compare it."""
-    return digest[: len("sha256:") + 12] if digest.startswith("sha256:") else digest
-
-
-def short(text: str, most: int = 90) -> str:
-    """A reason in half a line."""
-    return text if len(text) <= most else f"{text[: most - 1].rstrip()}…"
 
 
 def _evaluation(chain: Chain) -> Link:
@@ -212,13 +155,13 @@ def _image(chain: Chain) -> list[Link]:
     if not mine and not image:
         return []
     if not mine:
-        missing = f"who built {cut(image)}, and of what: no entry in this ledger"
-        return [Link("image", f"image {cut(image)}", Status.INCONCLUSIVE, "served", lacking=(missing,))]
+        missing = f"who built {figures.digest(image)}, and of what: no entry in this ledger"
+        return [Link("image", f"image {figures.digest(image)}", Status.INCONCLUSIVE, "served", lacking=(missing,))]
     entry, ids = mine[-1], chain.ids
     pairs = (("the model", entry.evidence.get("model"), ids.get("candidate")),)
     breaks = tuple(_differences("the image", "the rollout", pairs))
     facts = _facts(entry.evidence, ("image", "model", "policy", "context", "pushed"))
-    title = f"image {cut(entry.evidence.get('image', ''))}"
+    title = f"image {figures.digest(entry.evidence.get('image', ''))}"
     return [Link("image", title, Status.PASSED, f"built: {entry.reason}", entry.at, entry.who, facts, breaks=breaks)]
 
 
@@ -336,7 +279,8 @@ def _differences(left_name: str, right_name: str, pairs: Sequence[tuple[str, str
     """A sentence for every pair that both sides know, and that differs; None is not known, empty is none."""
     for what, mine, theirs in pairs:
         if mine is not None and theirs is not None and mine != theirs:
-            yield f"{what}: {left_name} names {cut(mine) or 'none'}, {right_name} {cut(theirs) or 'none'}"
+            one, other = (figures.digest(each) or "none" for each in (mine, theirs))
+            yield f"{what}: {left_name} names {one}, {right_name} {other}"
 
 
 def _facts(evidence: Mapping[str, str], names: Sequence[str]) -> tuple[tuple[str, str], ...]:

@@ -8,12 +8,10 @@ from dataclasses import dataclass
 from mlship.errors import GateFailed, Inconclusive
 from mlship.ledger import built_image, serving_image
 from mlship.policy.load import LoadedPolicy
+from mlship.report import figures
 from mlship.rollout.admission import admit, same_champion, within_budget
 from mlship.rollout.views import RolloutView
 from mlship.types import Candidate, LedgerEntry, ModelVersion
-
-#: Characters of a digest that are shown.
-_SHOWN = len("sha256:") + 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ def moved(planned: Pins, now: Pins, under_way: RolloutView | None = None) -> lis
     if planned.policy_digest != now.policy_digest:
         found.append(
             "the policy, or what the environment puts into it, says something else: digest "
-            f"{short(now.policy_digest)} now, {short(planned.policy_digest)} as planned"
+            f"{figures.digest(now.policy_digest)} now, {figures.digest(planned.policy_digest)} as planned"
         )
     wanted = (planned.candidate.version, planned.champion.version)
     mine = under_way is not None and (under_way.candidate_version, under_way.champion_version) == wanted
@@ -151,21 +149,16 @@ def _arm(role: str, planned: Arm, now: Arm) -> list[str]:
         return [f"{now.reference} moved from {_named(planned.version)} to {_named(now.version)}"]
     if planned.digest != now.digest:
         return [
-            f"the files of the {role}, {_named(now.version)}, are others: digest {short(now.digest)} now, "
-            f"{short(planned.digest)} as planned"
+            f"the files of the {role}, {_named(now.version)}, are others: digest {figures.digest(now.digest)} now, "
+            f"{figures.digest(planned.digest)} as planned"
         ]
     if planned.image and now.image and planned.image != now.image:
         return [
-            f"the image of the {role}, {_named(now.version)}, is another: {short(now.image)} now, "
-            f"{short(planned.image)} as planned"
+            f"the image of the {role}, {_named(now.version)}, is another: {figures.digest(now.image)} now, "
+            f"{figures.digest(planned.image)} as planned"
         ]
     return []
 
 
 def _named(version: str | None) -> str:
     return "nothing" if version is None else f"version {version}"
-
-
-def short(digest: str) -> str:
-    """A digest as people read it: `sha256:3f9c1a2b77e0`."""
-    return digest[:_SHOWN]

@@ -14,6 +14,7 @@ from mlship.home import Home
 from mlship.ledger import Ledger, built_image, serving_image
 from mlship.policy.freeze import frozen
 from mlship.policy.load import LoadedPolicy
+from mlship.report.figures import digest
 from mlship.rollout import arrivals, views
 from mlship.rollout.admission import admit, same_champion, within_budget
 from mlship.rollout.foresee import Foresight, Traffic, foresee
@@ -203,7 +204,7 @@ def _proofs(
         command = f"{build} --candidate {champion.version}"
         found.append(Proof("image", "missing", f"the champion, version {champion.version}, has no image", command))
     else:
-        found.append(Proof("image", "passed", f"built: {image[: len('sha256:') + 12]}"))
+        found.append(Proof("image", "passed", f"built: {digest(image)}"))
     if policy.gates.latency is None:
         found.append(Proof("latency budget", "not needed", "not needed: the policy has none"))
     else:

@@ -59,7 +59,7 @@ def test_without_a_terminal_every_entry_is_one_line_newest_last(full: Home) -> N
     assert [line.split()[2] for line in lines] == ["action", "promoted", "refused", "rolled_back"]
     assert lines[2].rstrip().endswith(f"that ends  model=sha256:{'a' * 12} evaluation=e1")
     assert "2 -> 1" in lines[3]
-    assert "[bold]two lines [31m" in lines[3], "markup and control characters are only text"
+    assert "[bold]two lines\ufffd[31m" in lines[3], "markup and control characters are only text"
 
 
 def test_on_a_terminal_it_is_a_table_that_fits_with_the_evidence_below_the_reason(full: Home) -> None:

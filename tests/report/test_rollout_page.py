@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from mlship.report import rollout_page
+from mlship.report import times
 from mlship.report.account import Account, Arm, Event, Link, Stretch, Why
-from mlship.report.rollout_page import plots, quantile, render
+from mlship.report.rollout_page import render
+from mlship.report.rollout_plots import plots, quantile
 from mlship.report.stretches import thinned
 from mlship.report.timeline import Axis, Timeline, Track, describe, draw
 from mlship.rollout import lines
@@ -212,7 +213,7 @@ def test_names_of_steps_do_not_lie_on_one_another() -> None:
 
 
 def test_times_are_told_as_people_read_them() -> None:
-    assert [rollout_page._clock(at) for at in (4.25, 65, 125, 9000, 200_000)] == [
+    assert [times.clock(at) for at in (4.25, 65, 125, 9000, 200_000)] == [
         "4.2 s",
         "65.0 s",
         "2:05 min",
