@@ -21,11 +21,13 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
+    "AnyModelArgument",
     "Context",
     "Loudness",
     "ModelArgument",
     "PolicyArgument",
     "a_model",
+    "a_rate",
     "columns",
     "context",
     "drawn",
@@ -73,6 +75,21 @@ def a_model(value: str | None) -> str | None:
     return value
 
 
+def a_rate(text: str | None) -> float | None:
+    """Requests per second that `--rate` says; None without it. Raises ``UsageError`` for what is no rate, or zero."""
+    from mlship.policy.units import UnitError, parse_rate
+
+    if text is None:
+        return None
+    try:
+        found = parse_rate(text)
+    except UnitError as error:
+        raise UsageError(f"--rate: {error.what}", hint=error.hint) from None
+    if found <= 0:
+        raise UsageError("--rate: there must be requests", hint="such as 50/s")
+    return found
+
+
 _POLICYS = re.compile(rb"""^model\s*:\s*["']?(?P<model>[\w. -]*\w)""", re.MULTILINE)
 
 
@@ -90,6 +107,18 @@ PolicyArgument = Annotated[
 ]
 ModelArgument = Annotated[
     str, typer.Argument(help="Name of the registered model.", metavar="MODEL", autocompletion=models, callback=a_model)
+]
+
+
+AnyModelArgument = Annotated[
+    str | None,
+    typer.Argument(
+        help="Only this registered model; default: all of them.",
+        metavar="MODEL",
+        show_default=False,
+        autocompletion=models,
+        callback=a_model,
+    ),
 ]
 
 

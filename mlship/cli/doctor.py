@@ -144,15 +144,12 @@ def _document(findings: list[Finding], policy: str) -> dict[str, Any]:
 
 
 def _markdown(findings: list[Finding]) -> str:
-    def cell(text: str) -> str:
-        return text.replace("|", "\\|")
+    from mlship.report.blocks import code, sentence
 
     lines = [f"### {_summary(findings)}", "", "| | what | found | mend it |", "|---|---|---|---|"]
     for one in findings:
-        hint = f"`{cell(one.hint)}`" if one.hint else ""
-        lines.append(
-            f"| {_MARKS[one.state]} {one.state} | {one.group}: {cell(one.name)} | {cell(one.reason)} | {hint} |"
-        )
+        what, found = sentence(f"{one.group}: {one.name}"), sentence(one.reason)
+        lines.append(f"| {_MARKS[one.state]} {one.state} | {what} | {found} | {code(one.hint)} |")
     return "\n".join(lines)
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from mlship.cli.answers import answer
-from mlship.cli.common import a_model, context, err
-from mlship.cli.completion import models
+from mlship.cli.common import AnyModelArgument, context, err
 from mlship.cli.telling import Format, FormatOption, tell
 from mlship.engines import state, table
 from mlship.errors import MlshipError, StateError, UsageError
@@ -27,16 +26,7 @@ ABORT_SECONDS = 60.0
 
 def down(
     ctx: typer.Context,
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            help="Only this registered model; default: all of them.",
-            metavar="MODEL",
-            show_default=False,
-            autocompletion=models,
-            callback=a_model,
-        ),
-    ] = None,
+    model: AnyModelArgument = None,
     fmt: FormatOption = Format.TEXT,
 ) -> None:
     """Stop router and servers; traffic ends. Registry, ledger and journals stay.

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlship.cli.common import a_model, context, err, leave, out
-from mlship.cli.completion import models
+from mlship.cli.common import AnyModelArgument, context, err, leave, out
 from mlship.cli.telling import Format, FormatOption, Told, tell
 from mlship.ledger import Ledger
 from mlship.report.cells import plain
@@ -27,16 +26,7 @@ _HEADER = ("time", "model", "action", "version", "who", "reason", "evidence")
 
 def history(
     ctx: typer.Context,
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            help="Only this registered model; default: all of them.",
-            metavar="MODEL",
-            show_default=False,
-            autocompletion=models,
-            callback=a_model,
-        ),
-    ] = None,
+    model: AnyModelArgument = None,
     limit: Annotated[
         int | None,
         typer.Option(min=1, help="Show only the newest N entries; default: all.", metavar="N", show_default=False),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlship.cli.common import a_model, context
+from mlship.cli.common import a_model, a_rate, context
 from mlship.cli.telling import Format, FormatOption, tell
 from mlship.errors import UsageError
 
@@ -98,7 +98,7 @@ def init(
     home, here = context(ctx).home, Path.cwd()
     asking = Asking(waits=not yes and _terminal())
     _sensible(data, target, time, reference)
-    per_second = _rate(rate)
+    per_second = a_rate(rate)
     policy = policy.absolute()
     top = world.top(policy.parent) or (world.top(here) if not policy.parent.exists() else None)
     if not force and not dry_run:
@@ -143,21 +143,6 @@ def _sensible(data: Path | None, target: str | None, time: str | None, reference
             raise UsageError(f"{option} says something about rows, and there is no --data", hint="add --data FILE")
         if isinstance(value, str) and not value.strip():
             raise UsageError(f"{option} is empty", hint="name a column of the rows")
-
-
-def _rate(text: str | None) -> float | None:
-    """Raises ``UsageError`` for what is no rate, or none at all."""
-    from mlship.policy.units import UnitError, parse_rate
-
-    if text is None:
-        return None
-    try:
-        found = parse_rate(text)
-    except UnitError as error:
-        raise UsageError(f"--rate: {error.what}", hint=error.hint) from None
-    if found <= 0:
-        raise UsageError("--rate: there must be requests", hint="such as 50/s")
-    return found
 
 
 def _free(path: Path, hint: str) -> None:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlship.cli.common import PolicyArgument, context, leave
+from mlship.cli.common import PolicyArgument, a_rate, context, leave
 from mlship.cli.telling import Format, FormatOption, ReportsOption
-from mlship.errors import Exit, RegistryError, UsageError
+from mlship.errors import Exit, RegistryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +59,7 @@ def plan(
     from mlship.rollout import planfile
     from mlship.rollout.prospect import prospect
 
-    per_second, files = _rate(rate), destinations(report, page=False)
+    per_second, files = a_rate(rate), destinations(report, page=False)
     if out is not None:
         planfile.destination(out)
     loaded = load_policy(policy)
@@ -103,18 +103,3 @@ def _say() -> Callable[[str], None]:
             sys.stderr.write(f"mlship: {step}\n")
 
     return say
-
-
-def _rate(text: str | None) -> float | None:
-    """Raises ``UsageError`` for what is no rate, or none at all."""
-    from mlship.policy.units import UnitError, parse_rate
-
-    if text is None:
-        return None
-    try:
-        found = parse_rate(text)
-    except UnitError as error:
-        raise UsageError(f"--rate: {error.what}", hint=error.hint) from None
-    if found <= 0:
-        raise UsageError("--rate: there must be requests", hint="such as 50/s")
-    return found

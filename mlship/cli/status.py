@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from mlship.cli.common import a_model, context, leave
-from mlship.cli.completion import models
+from mlship.cli.common import AnyModelArgument, context, leave
 from mlship.cli.telling import Format, FormatOption, Told, tell
 from mlship.engines import table
 from mlship.errors import Exit, MlshipError
@@ -34,16 +33,7 @@ _MISSED = {
 
 def status(
     ctx: typer.Context,
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            help="Only this registered model; default: all of them.",
-            metavar="MODEL",
-            show_default=False,
-            autocompletion=models,
-            callback=a_model,
-        ),
-    ] = None,
+    model: AnyModelArgument = None,
     fmt: FormatOption = Format.TEXT,
 ) -> None:
     """Show what runs: endpoint, versions, weights, servers, and the rollout under way.

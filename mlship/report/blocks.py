@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from mlship.report.markdown import MARKS, safe
+from mlship.report.plain import one_line
 from mlship.types import Status
 
 #: A cell, a sentence or a heading of more characters is cut; JSON has all of it.
@@ -27,6 +28,12 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
         return ""
     lines = [head, ["---"] * len(head), *([safe(cell, _CELL) for cell in row] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def code(text: str) -> str:
+    """Text for one cell of a table, letter by letter, as people copy it."""
+    fence = "``" if "`" in text else "`"
+    return f"{fence}{one_line(text).replace('|', chr(92) + '|')}{fence}" if text else ""
 
 
 def bullets(lines: Sequence[str]) -> str:

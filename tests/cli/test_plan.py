@@ -12,8 +12,8 @@ import pytest
 
 from mlship.cli import plan_checks as checks
 from mlship.cli import plan_views as views
+from mlship.cli.common import a_rate
 from mlship.cli.main import main
-from mlship.cli.plan import _rate
 from mlship.errors import RegistryError, UsageError
 from mlship.home import Home
 from mlship.ledger import Ledger
@@ -233,7 +233,7 @@ def test_the_command_ends_with_3_only_when_nothing_can_be_told(
 @pytest.mark.parametrize("rate", ["50", "0/s", "", "fast"])
 def test_a_rate_that_is_none_is_told(rate: str) -> None:
     with pytest.raises(UsageError, match="--rate: "):
-        _rate(rate)
+        a_rate(rate)
 
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "plan.md").read_text(encoding="utf-8")

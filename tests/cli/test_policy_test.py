@@ -96,6 +96,17 @@ def test_the_json_document_tells_every_rule(
     assert (recall["status"], recall["limit"]) == ("failed", ">= 0.6")
 
 
+def test_a_name_is_only_text_in_a_comment(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is mentioned, and nothing becomes markup."""
+    tests = (here / "mlship.test.yaml").read_text()
+    (here / "mlship.test.yaml").write_text(tests.replace("a candidate that finds too few", '"<b>@ops *all*"'))
+    assert run(monkeypatch, "--format", "markdown") == 0
+    out = capsys.readouterr().out
+    assert "- as expected: \\<b>@\u200bops \\*all\\*\n" in out
+
+
 def test_the_draft_for_any_policy_passes_and_names_every_rule(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -9,7 +9,8 @@ import pytest
 from mlship.gates.trials import Bench, Outcome
 from mlship.policy.faults import Fault
 from mlship.policy.schema import Policy
-from mlship.policy.trial import TrialFile, read
+from mlship.policy.trial import TrialFile
+from mlship.policy.trial_file import read
 from mlship.types import Status
 
 POLICY = Policy.model_validate(

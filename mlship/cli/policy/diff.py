@@ -130,10 +130,12 @@ class _Result:
 
     def markdown(self) -> str:
         """A table, the looser ones first."""
-        head = f"**Policy: {self.summary}** ({_cell(self.old)} -> {_cell(self.new)})"
+        from mlship.report.blocks import code
+
+        head = f"**Policy: {self.summary}** ({code(self.old)} -> {code(self.new)})"
         if not self.changes:
             return head
-        rows = [f"| {one.kind} | {_cell(one.path)} | {_cell(one.old)} | {_cell(one.new)} |" for one in self._ordered()]
+        rows = [f"| {one.kind} | {code(one.path)} | {code(one.old)} | {code(one.new)} |" for one in self._ordered()]
         return "\n".join([head, "", "| | key | old | new |", "|---|---|---|---|", *rows])
 
     def checklist(self) -> Checklist:
@@ -166,9 +168,3 @@ class _Result:
 #: Worst first.
 _KINDS: Sequence[str] = ("looser", "changed", "stricter")
 _MARKS = {"looser": "-", "changed": "~", "stricter": "+"}
-
-
-def _cell(text: str) -> str:
-    """Text for one cell of a table, as it is."""
-    fence = "``" if "`" in text else "`"
-    return f"{fence}{text.replace('|', chr(92) + '|')}{fence}"

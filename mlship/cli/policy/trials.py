@@ -16,7 +16,7 @@ from mlship.cli.telling import Told
 from mlship.errors import Exit, MlshipError
 from mlship.gates.trial import Rule, rules
 from mlship.gates.trials import Bench, Outcome
-from mlship.policy import trial
+from mlship.policy import trial_file
 from mlship.policy.faults import Fault
 from mlship.types import Status, worst
 
@@ -40,7 +40,7 @@ def run(files: Sequence[Path]) -> Result:
 
 
 def _run(file: Path) -> FileResult:
-    found = trial.read(file)
+    found = trial_file.read(file)
     if isinstance(found, list):
         return FileResult(str(file), "", faults=tuple(found))
     policy = Path(os.path.normpath(found.policy))
@@ -115,15 +115,18 @@ class Result:
 
     def markdown(self) -> str:
         """A list of all tests, the failed ones with what came out otherwise."""
+        from mlship.report.blocks import sentence
+
         lines = [f"**Policy tests: {self.summary}**"]
         for file in self.files:
             lines += ["", f"`{file.file}` (policy `{file.policy}`)" if file.policy else f"`{file.file}`", ""]
-            lines += [f"- not valid: `{fault.file}:{fault.line}:{fault.col}` {fault.what}" for fault in file.faults]
+            lines += [
+                f"- not valid: `{fault.file}:{fault.line}:{fault.col}` {sentence(fault.what)}" for fault in file.faults
+            ]
             for outcome in file.outcomes:
-                lines.append(
-                    f"- {'**not as expected**' if outcome.differences else 'as expected'}: {outcome.trial.name}"
-                )
-                lines += [f"  - {line}" for line in _sentences(outcome)]
+                came = "**not as expected**" if outcome.differences else "as expected"
+                lines.append(f"- {came}: {sentence(outcome.trial.name)}")
+                lines += [f"  - {sentence(line)}" for line in _sentences(outcome)]
         return "\n".join(lines)
 
     def checklist(self) -> Checklist:
