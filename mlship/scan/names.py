@@ -92,6 +92,7 @@ _HARMLESS: dict[str, str] = {
     "sklearn.neighbors._ball_tree": "BallTree BallTree32 BallTree64 newObj",
     "sklearn.neighbors._quad_tree": "_QuadTree",
     "sklearn.tree._tree": "Tree",
+    "mlflow.models.signature": "_TypeHints",
     "mlflow.pyfunc.model": "PythonModel _FunctionPythonModel",
     "lightgbm.basic": "Booster",
     "lightgbm.sklearn": "LGBMModel LGBMClassifier LGBMRegressor LGBMRanker _LGBMLabelEncoder",

@@ -16,7 +16,7 @@ from mlship.scan.findings import Finding, Findings, Kind, sorted_findings
 from mlship.types import ModelVersion, Release
 
 #: Changes whenever a scan may judge otherwise than the last version of this room did.
-_RULES = 2
+_RULES = 3
 
 
 def scan(directory: Path, section: SecurityGate) -> Findings:
@@ -86,6 +86,8 @@ def advice(findings: Findings) -> str:
         return f"if you trust them, set `gates: {{security: {{allow_types: [{', '.join(named[:4])}]}}}}`"
     if kind is Kind.DANGEROUS:
         return "find out where this model comes from before anything loads it"
+    if findings.found[0].file.rpartition("/")[2] == "MLmodel":
+        return "log the model again: its MLmodel file may lead only to files that were logged with it"
     return "log the model again, with skops or cloudpickle"
 
 

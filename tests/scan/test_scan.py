@@ -23,7 +23,7 @@ from mlship.home import Home
 from mlship.policy.gates import SecurityGate
 from mlship.registry.files import digest_of
 from mlship.scan.findings import Findings, Kind
-from mlship.scan.scan import require, scan, scanned
+from mlship.scan.scan import advice, require, scan, scanned
 from mlship.types import ModelVersion
 
 SKLEARN = "flavors: {python_function: {loader_module: mlflow.sklearn, model_path: model.pkl}}"
@@ -225,11 +225,69 @@ def test_the_policy_trusts_by_name_and_never_danger_by_wildcard(tmp_path: Path) 
     ],
 )
 def test_code_that_comes_with_the_model_is_told(tmp_path: Path, mlmodel: str, what: str) -> None:
-    directory = model(tmp_path / "m", {"code/loader.py": b"x = 1\n"}, mlmodel)
+    directory = model(tmp_path / "m", {"code/loader.py": b"x = 1\n", "agent.py": b"x = 1\n"}, mlmodel)
     findings = scan(directory, SecurityGate())
     assert {one.kind for one in findings.found} == {Kind.CODE}
     assert what in findings.told
     assert scan(directory, CODE).safe
+
+
+FROM_CODE = "flavors: {{python_function: {{loader_module: mlflow.pyfunc.loaders.code_model, model_code_path: {}}}}}"
+
+
+def test_a_model_from_code_is_the_file_of_that_name(tmp_path: Path) -> None:
+    """MLflow writes down where the file lay when the model was trained, and loads the one of that name from here."""
+    for name, path in (("a", "/home/ann/work/agent.py"), ("b", "../work/agent.py"), ("c", "agent.py")):
+        directory = model(tmp_path / name, {"agent.py": b"x = 1\n"}, FROM_CODE.format(path))
+        findings = scan(directory, SecurityGate())
+        assert told(findings) == {("MLmodel", "agent.py, for the flavor python_function")}
+        assert "allow_code: true" in advice(findings)
+        assert scan(directory, CODE).safe
+
+
+@pytest.mark.parametrize(
+    "mlmodel",
+    [
+        FROM_CODE.format("/home/ann/none.py"),
+        FROM_CODE.format("/home/ann/link.py"),
+        FROM_CODE.format("/home/ann/deeper.py"),
+        FROM_CODE.format("/home/ann/agent.so"),
+        FROM_CODE.format("/home/ann/.."),
+        FROM_CODE.format('""'),
+        FROM_CODE.format("/home/ann/agent.py/"),
+        FROM_CODE.format(f"/{'x' * 5000}.py"),
+        FROM_CODE.format('"a\\0.py"'),
+        FROM_CODE.format("[/home/ann/agent.py]"),
+        FROM_CODE.format("/home/ann/agent.py, python_model: /home/ann/agent.py"),
+        FROM_CODE.format("/home/ann/agent.py, config: {model_code_path: /home/ann/agent.py}"),
+        FROM_CODE.format("/home/ann/compiled.py"),
+        "flavors: {python_function: {loader_module: mlflow.sklearn, model_code_path: /home/ann/agent.py}}",
+        "flavors: {other: {loader_module: mlflow.pyfunc.model, model_code_path: /home/ann/agent.py}}",
+    ],
+)
+def test_code_elsewhere_is_not_let_in_by_its_name(tmp_path: Path, mlmodel: str) -> None:
+    """Only that key, where MLflow takes the last part of it, and only a Python file that is really there."""
+    files = {"agent.py": b"1", "agent.so": b"1", "sub/deeper.py": b"1", "compiled.py": b"1"}
+    directory = model(tmp_path / "m", files, mlmodel)
+    (directory / "__pycache__").mkdir()
+    (directory / "__pycache__/compiled.cpython-311.pyc").write_bytes(b"1")
+    (tmp_path / "link.py").write_bytes(b"1")
+    (directory / "link.py").symlink_to(tmp_path / "link.py")
+    found = [one for one in scan(directory, CODE).found if one.file == "MLmodel"]
+    assert [one.kind for one in found] == [Kind.UNREADABLE]
+    assert "its MLmodel file may lead only to files that were logged with it" in advice(scan(directory, CODE))
+
+
+def test_what_mlflow_wraps_around_a_model_asks_for_no_trust_of_its_own(tmp_path: Path) -> None:
+    from mlflow.models.signature import _TypeHints
+
+    hints: Any = _TypeHints
+    directory = model(tmp_path / "m", {"python_model.pkl": pickle.dumps(hints("DataFrame", list))})
+    assert scan(directory, SecurityGate()).safe
+    (directory / "python_model.pkl").write_bytes(pickle.dumps(hints(Call(os.system, "true"))))
+    assert told(scan(directory, SecurityGate())) == {("python_model.pkl", "posix.system")}
+    (directory / "python_model.pkl").write_bytes(b"cmlflow.models.signature\n_extract_type_hints\n.")
+    assert [one.kind for one in scan(directory, SecurityGate()).found] == [Kind.UNKNOWN]
 
 
 @pytest.mark.parametrize("mlmodel", ["", "[1", "flavors: 7", "\x00"])
