@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from mlship.report import html, json, markdown, text
-from mlship.types import Evaluation
+if TYPE_CHECKING:
+    from mlship.types import Evaluation
 
-KINDS: dict[str, Callable[[Evaluation], Any]] = {
-    "text": text.render,
-    "json": json.render,
-    "markdown": markdown.render,
-    "html": html.render,
-}
+#: Modules of this package with a `render`; each is imported when it is asked for, for a page takes long to load.
+KINDS = ("text", "json", "markdown", "html")
 
 
 def render(evaluation: Evaluation, kind: str) -> Any:
@@ -21,4 +17,6 @@ def render(evaluation: Evaluation, kind: str) -> Any:
 
     Raises ``KeyError`` for another kind.
     """
-    return KINDS[kind](evaluation)
+    if kind not in KINDS:
+        raise KeyError(kind)
+    return import_module(f"{__name__}.{kind}").render(evaluation)
