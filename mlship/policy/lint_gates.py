@@ -14,14 +14,27 @@ _FUNCTION = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*")
 #: `module.Name`, or `module.*`.
 _TYPE = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*(\.\*)?")
 
+#: Gates by which a model that predicts nonsense can fail. Fairness and robustness are kept by one that always says no.
+_QUALITY = ("metrics", "slices", "value", "agreement", "custom")
+
 
 def lint_gates(subject: Subject) -> Iterable[Fault]:
     """All of them."""
     if not used_gates(subject) and not subject.has_broken(("gates",)):
         hint = "add contract, leakage or metrics"
         yield subject.error(("gates",), "no gate: a promotion would rest on nothing", hint, at_key=True)
-    for check in (_security, _contract, _skew, _groups, _value, _custom, _twice):
+    for check in (_quality, _security, _contract, _skew, _groups, _value, _custom, _twice):
         yield from check(subject)
+
+
+def _quality(subject: Subject) -> Iterable[Fault]:
+    """Labelled rows, and no gate that looks at whether the predictions are right, or at least like the champion's."""
+    data, used = subject.policy.data, used_gates(subject)
+    labelled = data is not None and bool(data.evaluation.target)
+    if labelled and used and not set(used) & set(_QUALITY) and not subject.has_broken(("gates",)):
+        hint = f"add metrics, such as `metrics: {{recall: {{min: 0.5}}}}`, or {', '.join(_QUALITY[1:])}"
+        what = "no gate judges how good the model is: any model passes whose files and rows are in order"
+        yield subject.warning(("gates",), what, hint, at_key=True)
 
 
 def function_shape(subject: Subject, location: Location, function: str) -> Iterable[Fault]:

@@ -244,3 +244,21 @@ def test_all_of_it_is_quick(policy_file: Path, with_files: Path) -> None:
     begun = time.perf_counter()
     assert check(policy_file) == []
     assert time.perf_counter() - begun < 0.4
+
+
+def test_a_policy_that_judges_no_prediction_is_warned_about(changed: Changed, with_files: Path) -> None:
+    """Files and rows in order say nothing about the model; without labels nobody expects a figure."""
+    section = f"  metrics:\n{METRICS}"
+    [fault] = changed(section)
+    assert (str(fault.severity), fault.hint.partition(",")[0]) == ("warning", "add metrics")
+    assert "no gate judges how good the model is" in fault.what
+    for other in (
+        "  custom: {own: {function: 'checks:fresh'}}\n",
+        "  agreement: {max_changed: 5%}\n",
+        "  slices: {by: [distance], metric: recall, min: 0.5}\n",
+    ):
+        assert changed(section, other) == [], other
+    [broken] = changed(section, "  metrcs: {recall: {min: 0.5}}\n")
+    assert "metrcs" in broken.what
+    [still] = changed(section, "  robustness: {metric: recall}\n")
+    assert "no gate judges" in still.what

@@ -181,7 +181,7 @@ def _unknown(name: str) -> str:
 def cannot(name: str, error: Exception, *, has_scores: bool) -> str:
     """Scikit-learn's refusal in one line, with the likely cause in front."""
     said = " ".join(str(error).split())
-    if "predict_proba" in said and not has_scores and not said.startswith("a threshold"):
+    if "predict_proba" in said and not has_scores and not said.startswith(("a threshold", "it needs a prob")):
         return f"{name} needs probabilities, and the model gives none (it has no predict_proba)"
     if "multi_class must be in" in said:
         return f"{name} is for two classes; use {name}_ovr or {name}_ovo for more"

@@ -137,7 +137,7 @@ class Side:
         import numpy as np
 
         if self.classes is None:
-            raise ValueError("it needs probabilities of classes, and the model predicts numbers")
+            raise ValueError(self._no_probabilities())
         if self.scores is None or self.scores.ndim != 2:
             raise ValueError("it needs predict_proba, and the model gives no probabilities")
         low, high = self.scores.min(initial=1), self.scores.max(initial=0)
@@ -146,6 +146,16 @@ class Side:
         if low < 0 or high > 1 + 1e-6:
             raise ValueError(f"the model's probabilities run from {low:.3g} to {high:.3g}, not from 0 to 1")
         return self.scores
+
+    def _no_probabilities(self) -> str:
+        """Why a model that tells no classes gives no probabilities, and the way out where it has classes after all."""
+        if self.values.dtype.kind == "f":
+            return "it needs probabilities of classes, and the model predicts numbers"
+        return (
+            "it needs a probability for each class, and the model answers with classes alone: leave this metric away, "
+            'or log the model so that it gives them (pyfunc_predict_fn="predict_proba"; a Python model returns a table '
+            "with a column a class)"
+        )
 
     def right_probability(self) -> Array:
         """The probability that the model gave to the label of each row, shape (n,)."""
