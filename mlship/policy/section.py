@@ -12,5 +12,5 @@ class Section(BaseModel):
         extra="forbid",
         frozen=True,
         allow_inf_nan=False,
-        defer_build=True,  # only the whole policy is ever validated: a validator for each section costs a tenth of a second
+        defer_build=True,  # only whole policies are validated: a validator for each section costs a tenth of a second
     )
