@@ -21,12 +21,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 __all__ = [
+    "DEFAULT_POLICY",
     "AnyModelArgument",
     "Context",
     "Loudness",
     "ModelArgument",
     "PolicyArgument",
     "a_model",
+    "a_policy",
     "a_rate",
     "columns",
     "context",
@@ -102,8 +104,35 @@ def _head(file: str) -> bytes:
         return b""
 
 
+#: The policy where none is named.
+DEFAULT_POLICY = Path("mlship.yaml")
+#: Commands that change traffic: which policy was taken where none was named is said, for it may be another's.
+_MOVING = ("ship", "rollout", "endpoint", "drill")
+
+
+def a_policy(ctx: typer.Context, param: typer.CallbackParam, value: Path) -> Path:
+    """The policy that is named, else the one of this directory. Raises ``UsageError`` where there is neither."""
+    source = ctx.get_parameter_source(param.name or "")
+    if ctx.resilient_parsing or source is None or source.name != "DEFAULT":
+        return value
+    if not value.exists():
+        hint = f"name the policy: mlship {ctx.info_name} path/to/policy.yaml; `mlship init` drafts one"
+        raise UsageError(f"there is no {value} here", hint=hint)
+    if ctx.info_name in _MOVING:
+        steps().print(f"mlship: the policy is {value}, for none was named", markup=False)
+    return value
+
+
 PolicyArgument = Annotated[
-    Path, typer.Argument(help="The promotion policy (YAML).", metavar="POLICY", autocompletion=policies)
+    Path,
+    typer.Argument(
+        help=f"The promotion policy (YAML); default: {DEFAULT_POLICY} in this directory.",
+        metavar="POLICY",
+        default_factory=lambda: DEFAULT_POLICY,
+        show_default=False,
+        autocompletion=policies,
+        callback=a_policy,
+    ),
 ]
 ModelArgument = Annotated[
     str, typer.Argument(help="Name of the registered model.", metavar="MODEL", autocompletion=models, callback=a_model)

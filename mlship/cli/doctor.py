@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlship.cli.common import context, leave
-from mlship.cli.telling import Format, FormatOption, ReportsOption, Told, destinations, tell
+from mlship.cli.common import DEFAULT_POLICY, context, leave
+from mlship.cli.telling import Format, FormatOption, PagelessReportsOption, Told, destinations, tell
 from mlship.errors import Exit, UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from mlship.policy.schema import Policy
     from mlship.report.checklist import Checklist
 
-_DEFAULT = Path("mlship.yaml")
 _MARKS = {"ok": "✓", "warning": "!", "missing": "✗", "not needed": "-"}
 
 
@@ -29,7 +28,7 @@ def doctor(
     ] = None,
     *,
     output: FormatOption = Format.TEXT,
-    report: ReportsOption = None,
+    report: PagelessReportsOption = None,
 ) -> None:
     """Find what is missing on this machine, and the one command that mends each.
 
@@ -52,8 +51,8 @@ def doctor(
 
     files = destinations(report, page=False)
     home = context(ctx).home
-    if policy is None and _DEFAULT.exists():
-        policy = _DEFAULT
+    if policy is None and DEFAULT_POLICY.exists():
+        policy = DEFAULT_POLICY
     if policy is not None and not policy.exists():
         raise UsageError("there is no such policy", where=str(policy), hint="mlship init drafts one")
     valid, loaded, text = _policy(policy)

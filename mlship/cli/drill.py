@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlship.cli.common import PolicyArgument, context, err, leave, steps
-from mlship.cli.telling import Format, FormatOption, ReportsOption, Told, destinations, tell
+from mlship.cli.telling import Format, FormatOption, PagelessReportsOption, Told, destinations, tell
 from mlship.drill.judge import Arm
 from mlship.errors import Exit, UsageError
 from mlship.types import Fault, LedgerEntry, Status
@@ -50,7 +50,7 @@ def drill(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where nobody can answer.")] = False,
     fmt: FormatOption = Format.TEXT,
-    report: ReportsOption = None,
+    report: PagelessReportsOption = None,
 ) -> None:
     """Take the model away for a moment, and see what callers get.
 

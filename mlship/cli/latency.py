@@ -10,7 +10,7 @@ import typer
 from mlship.cli.common import PolicyArgument, context, leave
 from mlship.cli.evaluate import EXITS, entry, keep, told
 from mlship.cli.progress import Progress, told_on_stderr
-from mlship.cli.telling import Format, FormatOption, ReportsOption
+from mlship.cli.telling import Format, FormatOption, LoadReportsOption
 from mlship.errors import PolicyError, UsageError
 from mlship.types import Candidate, Evaluation, ModelVersion
 
@@ -44,7 +44,7 @@ def latency(
         ),
     ] = None,
     output: FormatOption = Format.TEXT,
-    report: ReportsOption = None,
+    report: LoadReportsOption = None,
 ) -> None:
     """Prove the latency budget against the server that ships.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlship.cli.common import PolicyArgument, a_rate, context, leave
-from mlship.cli.telling import Format, FormatOption, ReportsOption
+from mlship.cli.telling import Format, FormatOption, PagelessReportsOption
 from mlship.errors import Exit, RegistryError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def plan(
         typer.Option("--out", metavar="FILE", help="Keep the plan in a file, for `mlship ship --plan FILE`."),
     ] = None,
     output: FormatOption = Format.TEXT,
-    report: ReportsOption = None,
+    report: PagelessReportsOption = None,
 ) -> None:
     """Show what a promotion would do now, and what each stage will be able to see.
 

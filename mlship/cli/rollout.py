@@ -215,7 +215,7 @@ def _thawed(loaded: LoadedPolicy, now: float) -> None:
         raise Inconclusive(
             f"no rollout begins in a freeze, which lasts until {until}",
             where=str(loaded.path),
-            hint="run this again then; `mlship rollback MODEL` and `mlship abort MODEL` work at any time",
+            hint=f"run this again then; `mlship rollback {loaded.policy.model}` and `mlship abort {loaded.policy.model}` work at any time",
         )
 
 

@@ -9,7 +9,7 @@ import typer
 
 from mlship.cli.common import PolicyArgument, context, leave
 from mlship.cli.planned import AgeOption, PlanOption, planned
-from mlship.cli.telling import Format, FormatOption, ReportsOption, emit_json
+from mlship.cli.telling import Format, FormatOption, LoadReportsOption, emit_json
 from mlship.errors import UsageError
 from mlship.types import Status
 
@@ -29,7 +29,7 @@ def ship(
     max_age: AgeOption = None,
     interval: Annotated[str, typer.Option(help="Time between two looks.", metavar="DURATION")] = "1s",
     fmt: FormatOption = Format.TEXT,
-    report: ReportsOption = None,
+    report: LoadReportsOption = None,
 ) -> None:
     """The whole job: evaluate, build, prove the latency budget, and roll out.
 

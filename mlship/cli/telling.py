@@ -96,15 +96,25 @@ KINDS = (
     "gitlab-metrics",
     "gitlab-performance",
 )
-ReportsOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--report",
-        metavar="KIND=FILE",
-        help=f"Also write the result to a file; repeatable. KIND is one of {', '.join(KINDS)}; "
-        "html where the command has a page, the last where it sends load.",
-    ),
-]
+
+
+def kinds_of(*, page: bool = True, load: bool = False) -> tuple[str, ...]:
+    """The kinds that a command can write, by whether it has an HTML page, and whether it sends load."""
+    without = ([] if page else ["html"]) + ([] if load else ["gitlab-performance"])
+    return tuple(kind for kind in KINDS if kind not in without)
+
+
+def _reports(*, page: bool = True, load: bool = False) -> Any:
+    """The option of a command that can write these kinds: its help names no other."""
+    kinds = ", ".join(kinds_of(page=page, load=load))
+    told = f"Also write the result to a file; repeatable. KIND is one of {kinds}."
+    return typer.Option("--report", metavar="KIND=FILE", help=told)
+
+
+#: Of a command with a page; of one without; and of one that sends load as well.
+ReportsOption = Annotated[list[str] | None, _reports()]
+PagelessReportsOption = Annotated[list[str] | None, _reports(page=False)]
+LoadReportsOption = Annotated[list[str] | None, _reports(load=True)]
 
 
 def destinations(wanted: Sequence[str] | None, *, page: bool = True, load: bool = False) -> dict[Path, str]:
@@ -119,8 +129,8 @@ def destinations(wanted: Sequence[str] | None, *, page: bool = True, load: bool 
 
     Raises ``UsageError`` before anything is done: an unknown kind, or a directory that is not there.
     """
-    without = ([] if page else ["html"]) + ([] if load else ["gitlab-performance"])
-    kinds = tuple(kind for kind in KINDS if kind not in without)
+    kinds = kinds_of(page=page, load=load)
+    without = tuple(kind for kind in KINDS if kind not in kinds)
     found: dict[Path, str] = {}
     for each in wanted or ():
         kind, equals, name = each.partition("=")

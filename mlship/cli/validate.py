@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlship.cli.common import leave
+from mlship.cli.common import DEFAULT_POLICY, leave
 from mlship.cli.completion import policies
-from mlship.cli.telling import Format, FormatOption, ReportsOption, Told, destinations, plain, tell
+from mlship.cli.telling import Format, FormatOption, PagelessReportsOption, Told, destinations, plain, tell
 from mlship.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from mlship.policy.load import Checked
     from mlship.report.checklist import Checklist
-
-_DEFAULT = Path("mlship.yaml")
 
 
 def validate(
@@ -29,7 +27,7 @@ def validate(
         ),
     ] = None,
     output: FormatOption = Format.TEXT,
-    report: ReportsOption = None,
+    report: PagelessReportsOption = None,
 ) -> None:
     """Check policies offline: syntax, units, references, contradictions.
 
@@ -46,11 +44,10 @@ def validate(
     from mlship.rollout.outlook import lint
 
     files = destinations(report, page=False)
-    paths = policies or [_DEFAULT]
-    if not policies and not _DEFAULT.exists():
-        raise UsageError(
-            "there is no mlship.yaml in this directory", hint="name the policy: mlship validate path/to/policy.yaml"
-        )
+    paths = policies or [DEFAULT_POLICY]
+    if not policies and not DEFAULT_POLICY.exists():
+        hint = "name the policy: mlship validate path/to/policy.yaml; `mlship init` drafts one"
+        raise UsageError(f"there is no {DEFAULT_POLICY} here", hint=hint)
     results = [(path, examine(path, also=lint)) for path in paths]
     valid = all(checked.loaded is not None for _, checked in results)
     tell(_told(results, valid), output, files)

@@ -68,6 +68,9 @@ def load_policy(path: Path) -> LoadedPolicy:
     Raises ``PolicyError`` that lists every fault.
     """
     checked = examine(path, data=False)
+    if checked.loaded is None and not path.exists():  # there is nothing that `validate` could tell more of
+        missing = checked.faults[0]
+        raise PolicyError(missing.what, where=str(path), hint=missing.hint)
     if checked.loaded is None:
         errors = [fault for fault in checked.faults if fault.severity is Severity.ERROR]
         count = "1 fault" if len(errors) == 1 else f"{len(errors)} faults"

@@ -85,7 +85,7 @@ def target(ledger: Ledger, model: str, to: str | None, left: Behind | None = Non
         raise NotTold(
             "nothing was ever promoted, so there is nothing to go back to",
             where=model,
-            hint="`mlship abort MODEL` ends a running rollout; `mlship history` shows what happened",
+            hint=f"`mlship abort {model}` ends a running rollout; `mlship history` shows what happened",
             begun=False,
         )
     now = stack[-1]

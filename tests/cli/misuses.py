@@ -36,7 +36,7 @@ TABLE = (
     # Words that are none.
     Misuse("command", "evalute mlship.yaml", 2, ("no such command 'evalute'", "mean 'evaluate'", "mlship --help")),
     Misuse("command below", "policy dif", 2, ("policy: no such command 'dif'", "did you mean 'diff'?")),
-    Misuse("no argument", "evaluate", 2, ("evaluate: missing argument 'POLICY'", "mlship evaluate [OPTIONS] POLICY")),
+    Misuse("no argument", "rollback", 2, ("rollback: missing argument 'MODEL'", "mlship rollback [OPTIONS] MODEL")),
     Misuse(
         "too many", "evaluate a.yaml b.yaml", 2, ("evaluate: unexpected argument", "b.yaml", "mlship evaluate --help")
     ),
@@ -91,7 +91,7 @@ TABLE = (
         "model as policy",
         "evaluate flight-delay",
         2,
-        ("flight-delay:1:1: there is no such file", "such as mlship.yaml"),
+        ("flight-delay: there is no such file", "such as mlship.yaml"),
     ),
     Misuse(
         "policy as plan",

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from mlship.cli import common, failing, telling
+from mlship.cli.main import main
 from mlship.cli.telling import Format, Told, destinations, tell, write
 from mlship.errors import StateError, UsageError
 from mlship.report import render
 from mlship.report.checklist import of_evaluation
+from tests.cli import examples
 from tests.report.checks import LIST
 from tests.report.test_reports import EVALUATION, RESULTS
 
@@ -203,3 +205,24 @@ def test_reasons_are_wrapped_to_the_width() -> None:
     assert 60 < longest(None) <= 118
     assert longest(60) <= 60
     assert longest(5) <= 40
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["validate", "plan", "doctor", "policy test", "policy diff", "drill", "evaluate", "rollout", "watch", "why", "ship",
+     "latency"],
+)  # fmt: skip
+def test_the_help_of_a_command_offers_the_reports_that_it_writes(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And no other: one that it offers fails here for its directory only."""
+    (tmp_path / "mlship.yaml").touch()
+    monkeypatch.chdir(tmp_path)
+    page = "".join(examples.page(name).partition("KIND is one of")[2].partition(".\n")[0].split())
+    assert page
+    for kind in telling.KINDS:
+        monkeypatch.setattr("sys.argv", ["mlship", *name.split(), "--report", f"{kind}=no/x"])
+        with pytest.raises(SystemExit) as end:
+            main()
+        offered = "there is no directory no" in capsys.readouterr().err
+        assert (end.value.code, offered) == (2, kind in page.split(",")), kind

@@ -9,5 +9,5 @@ def policy() -> None:
     \b
     Examples:
       mlship policy test
-      mlship policy diff --fail-on looser
+      mlship policy diff HEAD:mlship.yaml mlship.yaml --fail-on looser
     """

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlship.cli import telling
-from mlship.cli.common import leave
-from mlship.cli.telling import Format, FormatOption, ReportsOption, Told
-from mlship.errors import Exit
+from mlship.cli.common import DEFAULT_POLICY, leave
+from mlship.cli.telling import Format, FormatOption, PagelessReportsOption, Told
+from mlship.errors import Exit, UsageError
 
 if TYPE_CHECKING:
     from mlship.policy.diff import Change
     from mlship.report.checklist import Checklist
 
-_DEFAULT = "mlship.yaml"
+_DEFAULT = str(DEFAULT_POLICY)
 
 
 class FailOn(StrEnum):
@@ -52,7 +53,7 @@ def diff(
         ),
     ] = None,
     output: FormatOption = Format.TEXT,
-    reports: ReportsOption = None,
+    reports: PagelessReportsOption = None,
 ) -> None:
     """Tell what differs between two policies, and what of it is looser or stricter.
 
@@ -70,6 +71,8 @@ def diff(
     from mlship.policy.diff import compare
 
     files = telling.destinations(reports, page=False)
+    if new is None and old == _DEFAULT and not Path(old).exists():
+        raise UsageError(f"there is no {old} here", hint="name the policy: mlship policy diff path/to/policy.yaml")
     before, after = (version(old), version(new)) if new is not None else edited(old)
     changes = compare(read(before), read(after))
     result = _Result(before.name, after.name, after.file, tuple(changes), tuple(dict.fromkeys(fail_on or ())))

@@ -9,7 +9,7 @@ import typer
 
 from mlship.cli import telling
 from mlship.cli.common import leave
-from mlship.cli.telling import Format, FormatOption, ReportsOption
+from mlship.cli.telling import Format, FormatOption, PagelessReportsOption
 from mlship.errors import Exit, UsageError
 
 #: The files that are taken when none is named.
@@ -26,7 +26,7 @@ def command(
         typer.Option(metavar="POLICY", help="Print a file of tests for this policy, to begin with, and test nothing."),
     ] = None,
     output: FormatOption = Format.TEXT,
-    reports: ReportsOption = None,
+    reports: PagelessReportsOption = None,
 ) -> None:
     """Judge figures of your own by the policy, and compare with what you expect.
 
