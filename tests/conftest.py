@@ -38,6 +38,30 @@ CATEGORIES = ["carrier", "origin", "dest"]
 LogModel = Callable[..., str]
 
 
+#: Files of few tests that take a minute and more: begun last, they would be waited for by everybody.
+_FIRST = (
+    "docs/test_tutorial.py",
+    "cli/test_ship_images.py",
+    "cli/test_rollout.py",
+    "cli/test_help.py",
+    "sources/test_feast.py",
+    "gates/test_latency_container.py",
+    "images/test_command.py",
+    "cli/test_latency.py",
+    "gates/test_latency_real.py",
+    "cli/test_ship_plan.py",
+    "images/test_build.py",
+    "serving/test_workers.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long ones; `.ci/test` keeps this order."""
+    root = Path(__file__).parent
+    order = {root / name: place for place, name in enumerate(_FIRST)}
+    items.sort(key=lambda item: order.get(item.path, len(order)))
+
+
 def pytest_configure() -> None:
     """Let Ctrl-C reach what tests start: whoever runs them in the background has it ignored, and that is inherited."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
