@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlship.cli.plan_views import place, title
+from mlship.cli.plan_views import idle, place, title
 from mlship.report.checklist import Check, Checklist
 from mlship.types import Status
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 def checklist(found: Prospect, loaded: LoadedPolicy) -> Checklist:
     """A plan decides nothing, so nothing in it fails: what is amiss is a warning, what is missing is left out."""
     missing = tuple(Check("plan", "not found", Status.PASSED, what, warning=True) for what in found.missing)
+    checks = (*map(_proof, found.proofs), *_remarks(found.remarks, loaded), *missing)
     properties = {
         "model": found.model,
         "candidate_version": found.candidate or "",
@@ -28,8 +29,8 @@ def checklist(found: Prospect, loaded: LoadedPolicy) -> Checklist:
         "plan",
         found.model,
         Status.PASSED if found.told else Status.ERROR,
-        title(found),
-        (*map(_proof, found.proofs), *_remarks(found.remarks, loaded), *missing),
+        f"{title(found)}: nothing to promote" if idle(found) else title(found),
+        missing if idle(found) else checks,
         file=found.policy,
         properties=tuple((name, value) for name, value in properties.items() if value),
     )

@@ -22,6 +22,10 @@ _HEADINGS = ("", "stage", "bake", "canary requests", "takes", "sees errors", "se
 def text(found: Prospect) -> str:
     """For a terminal."""
     names = max(len(name) for name, _ in _facts(found))
+    if idle(found):
+        lines = [f"{title(found)}: nothing to promote", f"  {_another(found)}"]
+        lines += ["", f"written: {found.plan_file}"] if found.plan_file else []
+        return "\n".join([*lines, *(["", f"next: {found.next}"] if found.next else [])])
     lines = [title(found), ""]
     lines += [f"  {name:<{names}}  {what}" for name, what in _facts(found)]
     if found.foresight is not None:
@@ -40,6 +44,9 @@ def text(found: Prospect) -> str:
 
 def markdown(found: Prospect) -> str:
     """For a pull request."""
+    if idle(found):
+        after = ["", f"Next: `{found.next}`"] if found.next else []
+        return "\n".join([f"### {title(found)}: nothing to promote", "", _another(found), *after])
     lines = [f"### {title(found)}", ""]
     lines += [f"- **{name}**: {what}" for name, what in _facts(found)]
     if found.foresight is not None:
@@ -78,6 +85,22 @@ def title(found: Prospect) -> str:
     if found.champion == found.candidate:
         return f"{found.model}: version {found.candidate} is the champion already"
     return f"{found.model}: version {found.candidate} would replace version {found.champion}"
+
+
+def idle(found: Prospect) -> bool:
+    """There is nothing to promote: the candidate is the champion, and no rollout is under way."""
+    return found.candidate is not None and found.candidate == found.champion and not found.under_way
+
+
+def _another(found: Prospect) -> str:
+    """How another candidate is named."""
+    named = found.pins.candidate.reference if found.pins is not None else "candidate"
+    if named.startswith("@"):
+        alias = f'set_registered_model_alias("{found.model}", "{named[1:]}", VERSION)'
+        return f"to promote another version, let {named} name it: mlflow.MlflowClient().{alias}"
+    if named == "latest":
+        return "to promote another version, register it: the candidate is the latest"
+    return f"to promote another version, name it as `candidate` in {found.policy}"
 
 
 def _facts(found: Prospect) -> list[tuple[str, str]]:

@@ -14,6 +14,8 @@ from mlship.errors import EngineError, GateFailed, Inconclusive, PolicyError, Us
 from mlship.policy.units import parse_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from mlship.cli.live import Viewer
     from mlship.home import Home
     from mlship.notify import Notifier
@@ -146,11 +148,11 @@ def run(
         if champion is not None and champion.version == candidate.version.version:
             image = images.get(champion.digest, "")
             return serve(champion, image=image, home=home, engine=runner, ledger=ledger, who=who(), say=view.say)
+    warn_of_earlier(loaded, candidate, entries, view.say)
     admitted = admit(entries, candidate.version, loaded.digest, str(loaded.path))
     if policy.gates.latency is not None:
         image = images.get(candidate.version.digest, "")
         within_budget(entries, candidate.version, loaded.digest, image, str(loaded.path))
-    _warn_of_earlier(entries, candidate.version.version, view)
     if not under_way:  # an unfinished rollout may have moved the alias itself
         _thawed(loaded, time.time())
         same_champion(admitted, champion, str(loaded.path))
@@ -210,12 +212,12 @@ def _thawed(loaded: LoadedPolicy, now: float) -> None:
     from mlship.policy.freeze import frozen
 
     assert loaded.policy.rollout is not None, "run has looked"
-    until = frozen(loaded.policy.rollout.freeze, now)
+    until, model = frozen(loaded.policy.rollout.freeze, now), loaded.policy.model
     if until:
         raise Inconclusive(
             f"no rollout begins in a freeze, which lasts until {until}",
             where=str(loaded.path),
-            hint=f"run this again then; `mlship rollback {loaded.policy.model}` and `mlship abort {loaded.policy.model}` work at any time",
+            hint=f"run this again then; `mlship rollback {model}` and `mlship abort {model}` work at any time",
         )
 
 
@@ -246,11 +248,14 @@ def _images(loaded: LoadedPolicy, candidate: Candidate, entries: list[LedgerEntr
     return images
 
 
-def _warn_of_earlier(entries: list[LedgerEntry], version: str, view: View) -> None:
-    """Say so when this very version has been rolled back before: a retried job must not undo it without a word."""
-    earlier = [entry for entry in entries if entry.action == "rolled_back" and entry.from_version == version]
-    if earlier:
-        view.say(f"warning: version {version} was rolled back before, by {earlier[-1].who}: {earlier[-1].reason}")
+def warn_of_earlier(
+    loaded: LoadedPolicy, candidate: Candidate, entries: list[LedgerEntry], say: Callable[[str], None]
+) -> None:
+    """Say so when these very files were rolled back before: a job that is run again must not undo it without a word."""
+    from mlship.rollout.earlier import rolled_back
+
+    if said := rolled_back(entries, candidate.version, loaded.digest):
+        say(f"warning: {said}")
 
 
 def _same_candidate(unfinished: RolloutView, version: str) -> None:

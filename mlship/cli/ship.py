@@ -186,4 +186,12 @@ def _wants_evaluation(loaded: LoadedPolicy, home: Home, plan: PlanFile | None) -
     registry, policy = Registry.connect(loaded.policy.registry.uri, home), loaded.policy
     candidate = registry.candidate(policy)
     _hold(plan, loaded, home, candidate)
-    return candidate.champion is None or candidate.champion.version != candidate.version.version
+    wanted = candidate.champion is None or candidate.champion.version != candidate.version.version
+    if wanted:
+        from mlship.cli.common import err
+        from mlship.cli.rollout import warn_of_earlier
+        from mlship.ledger import Ledger
+
+        entries = Ledger(home.ledger).entries(policy.model)
+        warn_of_earlier(loaded, candidate, entries, lambda said: err().print(f"mlship: {said}", markup=False))
+    return wanted

@@ -15,7 +15,7 @@ from mlship.ledger import Ledger, built_image, serving_image
 from mlship.policy.freeze import frozen
 from mlship.policy.load import LoadedPolicy
 from mlship.report.figures import digest
-from mlship.rollout import arrivals, views
+from mlship.rollout import arrivals, earlier, views
 from mlship.rollout.admission import admit, same_champion, within_budget
 from mlship.rollout.foresee import Foresight, Traffic, foresee
 from mlship.rollout.outlook import Remark, known, remarks
@@ -132,12 +132,28 @@ def prospect(
         policy.rollout.keep_warm if policy.rollout is not None else 0.0,
         policy.rollout is not None and policy.rollout.sticky is not None,
         under_way,
-        tuple(remarks(policy.rollout, foresight, traffic)) if policy.rollout is not None and foresight else (),
+        (
+            *_before(loaded, candidate, entries),
+            *(remarks(policy.rollout, foresight, traffic) if policy.rollout is not None and foresight else ()),
+        ),
         tuple(missing),
-        _next(loaded, candidate, proofs, under_way),
+        _next(loaded, candidate, proofs, under_way, home),
         pins(loaded, candidate, entries) if candidate is not None else None,
         told=bool(candidate is not None or entries or policy.rollout is not None),
     )
+
+
+def _before(loaded: LoadedPolicy, candidate: Candidate | None, entries: list[LedgerEntry]) -> list[Remark]:
+    """That the candidate was rolled back before: a job that is run again must not go on as if it had not been."""
+    if candidate is None or _is_champion(candidate):
+        return []
+    said = earlier.rolled_back(entries, candidate.version, loaded.digest)
+    hint = f"why: `mlship why {candidate.model}`; where a schedule ships, let {loaded.policy.candidate} name another"
+    return [Remark(("candidate",), said, hint)] if said else []
+
+
+def _is_champion(candidate: Candidate) -> bool:
+    return candidate.champion is not None and candidate.champion.version == candidate.version.version
 
 
 def _candidate(loaded: LoadedPolicy, home: Home, missing: list[str]) -> Candidate | None:
@@ -225,11 +241,17 @@ def _under_way(home: Home, model: str, missing: list[str]) -> str:
     return f"version {view.candidate_version} is at step {view.step + 1} of {view.steps}{alive}"
 
 
-def _next(loaded: LoadedPolicy, candidate: Candidate | None, proofs: tuple[Proof, ...], under_way: str) -> str:
+def _next(
+    loaded: LoadedPolicy, candidate: Candidate | None, proofs: tuple[Proof, ...], under_way: str, home: Home
+) -> str:
     if candidate is None:
         return ""
-    same = candidate.champion is not None and candidate.champion.version == candidate.version.version
+    if _is_champion(candidate) and not under_way:
+        from mlship.engines import table
+
+        serves = loaded.policy.rollout is None or candidate.model in table.running(home)
+        return "" if serves else f"mlship rollout {loaded.path}"  # it would serve the champion
     due = [proof for proof in proofs if proof.command]
-    if due and not under_way and not same:
+    if due and not under_way:
         return due[0].command
     return f"mlship rollout {loaded.path}" if loaded.policy.rollout is not None else ""

@@ -20,7 +20,7 @@ from mlship.ledger import Ledger
 from mlship.policy.load import LoadedPolicy, load_policy
 from mlship.registry import Registry
 from mlship.report import github
-from mlship.rollout import arrivals
+from mlship.rollout import arrivals, earlier
 from mlship.rollout.foresee import Traffic
 from mlship.rollout.outlook import rounded, span
 from mlship.rollout.prospect import Prospect, prospect
@@ -131,8 +131,6 @@ def test_each_proof_is_told_with_the_command_that_brings_it(
     assert told(loaded, home).proofs[2].state == "failed"
     note(home, loaded, "measured", TWO.digest)
     assert told(loaded, home).next == f"mlship rollout {loaded.path}"
-    known(Candidate(TWO, TWO))
-    assert "version 2 is the champion already" in views.text(told(loaded, home))
     known(Candidate(TWO, None))
     first = views.text(told(loaded, home))
     assert "version 2 would be the first champion" in first
@@ -290,3 +288,94 @@ def test_what_is_to_be_proved_is_a_part_of_the_whole(loaded: LoadedPolicy, tmp_p
     assert proved[3:] == [rounded(foresight.stretch.requests), span(foresight.stretch.seconds or 0.0), "-", "-"]
     assert whole[3:5] == [rounded(foresight.whole.requests or 0.0), span(foresight.whole.seconds or 0.0)]
     assert "40.0508" not in views.text(found)
+
+
+def test_a_candidate_that_is_the_champion_is_all_there_is_to_tell(
+    loaded: LoadedPolicy, tmp_path: Path, known: Callable[[Candidate], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No stages, no warnings: how another one is named; a program gets every field all the same."""
+    home = Home(tmp_path / ".mlship")
+    known(Candidate(TWO, TWO))
+    back(home, "2", loaded.digest)
+    found = told(loaded, home)
+    assert views.text(found).splitlines() == [
+        "flight-delay: version 2 is the champion already: nothing to promote",
+        "  to promote another version, let @challenger name it: "
+        'mlflow.MlflowClient().set_registered_model_alias("flight-delay", "challenger", VERSION)',
+        "",
+        f"next: mlship rollout {loaded.path}",
+    ]
+    assert "| stage |" not in views.markdown(found)
+    (line,) = github.commands(checks.checklist(found, loaded))
+    assert line.startswith("::notice ")
+    document = conforms("plan", json.dumps(views.document(found)))
+    assert len(document["steps"]) == 4
+    assert document["proofs"]
+    monkeypatch.setattr("mlship.engines.table.running", lambda _home: ["flight-delay"])
+    assert told(loaded, home).next == "", "it serves: there is nothing to run"
+
+
+def back(home: Home, version: str, policy: str, *, at: float = WEDNESDAY, hand: bool = False) -> None:
+    """That a version was rolled back, by its rollout or by hand."""
+    evidence = {"model": "sha256:1"} if hand else {"model": f"sha256:{version}", "policy": policy, "rollout": "r1"}
+    reason = "rolled back by ada: version 2 to version 1" if hand else "errors 31.6 % against 0.0 %"
+    entry = LedgerEntry(at, "ada", "rolled_back", "flight-delay", version, "1", reason, evidence)
+    Ledger(home.ledger).append(entry)
+
+
+AGAIN = "this is another try, with evidence of its own"
+
+
+@pytest.mark.parametrize(
+    ("version", "policy", "hand", "said"),
+    [
+        ("2", "same", False, f"version 2 was rolled back 2026-11-11 12:00 UTC: errors 31.6 % against 0.0 %; {AGAIN}"),
+        (
+            "2",
+            "other",
+            False,
+            "version 2 was rolled back 2026-11-11 12:00 UTC under another policy: errors 31.6 % against 0.0 %; "
+            f"{AGAIN}",
+        ),
+        ("2", "same", True, f"version 2 was rolled back 2026-11-11 12:00 UTC by hand, by ada; {AGAIN}"),
+        ("3", "same", False, ""),
+        ("3", "same", True, ""),
+    ],
+)
+def test_a_candidate_that_was_rolled_back_before_is_told_in_every_format(
+    loaded: LoadedPolicy,
+    tmp_path: Path,
+    known: Callable[[Candidate], None],
+    *,
+    version: str,
+    policy: str,
+    hand: bool,
+    said: str,
+) -> None:
+    home = Home(tmp_path / ".mlship")
+    known(Candidate(TWO, ONE))
+    back(home, version, loaded.digest if policy == "same" else policy, hand=hand)
+    found = told(loaded, home)
+    mine = [one for one in found.remarks if one.location == ("candidate",)]
+    assert [one.what for one in mine] == [said] * bool(said)
+    annotated = [line for line in github.commands(checks.checklist(found, loaded)) if "rolled back" in line]
+    assert len(annotated) == bool(said)
+    if said:
+        assert f"warning: candidate: {said}\n" in views.text(found)
+        assert said in views.markdown(found)
+        (remark,) = [one for one in views.document(found)["remarks"] if one["location"] == "candidate"]
+        assert remark["what"] == said
+        assert "`mlship why flight-delay`" in remark["hint"]
+        assert annotated[0].startswith("::warning file=")
+
+
+def test_what_was_promoted_since_is_no_second_try(loaded: LoadedPolicy, tmp_path: Path) -> None:
+    """And the same files under another number are."""
+    home = Home(tmp_path / ".mlship")
+    back(home, "2", loaded.digest)
+    again = ModelVersion("flight-delay", "7", TWO.digest, Path())
+    assert earlier.rolled_back(Ledger(home.ledger).entries(), again, loaded.digest).startswith(
+        "version 2, the same files as version 7, was rolled back "
+    )
+    note(home, loaded, "promoted", TWO.digest)
+    assert earlier.rolled_back(Ledger(home.ledger).entries(), TWO, loaded.digest) == ""
