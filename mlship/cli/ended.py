@@ -56,6 +56,13 @@ class Ended:
         return f"{self.document['model']} {version} ({against})" if version else str(self.document["model"])
 
     @property
+    def _word(self) -> str:
+        """The verdict as people are told it: of a candidate that is the champion already, nothing was promoted."""
+        verdict = str(self.document["verdict"]).replace("_", " ")
+        idle = verdict == "served" and str(self.document["reason"]).endswith("nothing to do")
+        return "nothing to do" if idle else verdict
+
+    @property
     def _status(self) -> Status:
         return status_of(self.document["exit_code"])
 
@@ -63,13 +70,12 @@ class Ended:
         from mlship.report import blocks
 
         document, lines = self.document, self.conclusion.splitlines()
-        verdict = str(document["verdict"]).replace("_", " ")
         signals = [
             (one["name"], f"{one['e_value']:.3g}", one["action"], _count(one["canary"]), _count(one["stable"]))
             for one in document.get("signals", [])
         ]
         return blocks.joined(
-            blocks.heading(self._status, f"{self._title}: {verdict}"),
+            blocks.heading(self._status, f"{self._title}: {self._word}"),
             *map(blocks.sentence, lines),
             blocks.table(("signal", "evidence", "action", "canary", "stable"), signals),
             blocks.table(("step", "weight", "observed", "canary requests"), _steps(document)),
@@ -134,19 +140,19 @@ class Ended:
 
     def _bare(self) -> str:
         """The verdict alone: no traffic has moved."""
-        from html import escape
+        from mlship.report.page import page
+        from mlship.report.words import MARKS
 
-        from mlship.report.page import clean
-
-        said = [f"{self._title}: {self.document['verdict']}", *self.conclusion.splitlines()]
-        title, *lines = (escape(clean(text)) for text in said)
-        return (
-            '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-            '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-            '<meta name="color-scheme" content="light dark">\n'
-            f"<title>{title}</title>\n</head>\n<body>\n<main>\n<h1>{title}</h1>\n"
-            + "".join(f"<p>{line}</p>\n" for line in lines)
-            + "</main>\n</body>\n</html>\n"
+        status = self._status
+        return page("ended.html").render(
+            command=self.command,
+            model=self.document["model"],
+            version=self.document.get("candidate_version") or "",
+            champion=self.document.get("champion_version") or "",
+            status=str(status),
+            mark=MARKS[status],
+            word=self._word,
+            lines=self.conclusion.splitlines(),
         )
 
 

@@ -188,11 +188,10 @@ def running(document: Mapping[str, Any], policy: str) -> list[Finding]:
         findings.append(
             Finding("running", model, State.WARNING, f"failed: {', '.join(failed)}", f"mlship status {quoted}")
         )
-    return findings or [
-        Finding(
-            "running", model, State.OK, f"version {document['stable'] or '-'} serves at {document['endpoint'] or '-'}"
-        )
-    ]
+    if not findings and not document["stable"]:
+        return [Finding("running", model, State.NOT_NEEDED, "it is in the ledger, and does not serve now")]
+    served = f"version {document['stable']} serves at {document['endpoint']}"
+    return findings or [Finding("running", model, State.OK, served)]
 
 
 def _path(where: str) -> str:

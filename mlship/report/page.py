@@ -10,9 +10,11 @@ from mlship.templates import template
 
 if TYPE_CHECKING:
     from jinja2 import Environment, Template
+    from markupsafe import Markup
 
 #: Control characters have no place in HTML, nor have halves of surrogate pairs in UTF-8.
 _IMPOSSIBLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]")
+_CODE = re.compile(r"`([^`]+)`")
 
 
 def page(name: str) -> Template:
@@ -27,11 +29,18 @@ def clean(value: Any) -> Any:
     return type(value)(_IMPOSSIBLE.sub("\ufffd", value)) if isinstance(value, str) else value
 
 
+def coded(text: str) -> Markup:
+    """A text with what stands in backticks as code; all of it is escaped first."""
+    from markupsafe import Markup, escape
+
+    return Markup(_CODE.sub(r"<code>\1</code>", str(escape(clean(text)))))
+
+
 @cache
 def _environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    return Environment(
+    made = Environment(
         loader=FileSystemLoader(template("page.html").parent),
         autoescape=True,
         undefined=StrictUndefined,
@@ -39,3 +48,5 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=clean,
     )
+    made.filters["coded"] = coded
+    return made

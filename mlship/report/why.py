@@ -116,13 +116,17 @@ def document(why: Why) -> dict[str, Any]:
 
 
 def checklist(why: Why) -> Checklist:
-    """Each link as a check: passed where it fits, inconclusive where something is not recorded, failed where not."""
+    """Each link as a check: failed where it does not fit, passed where it does; inconclusive where the link itself is
+    not recorded, and not where it only lacks what could be looked up elsewhere.
+    """
     checks = [
         Check(
             "chain",
             link.title,
-            Status.FAILED if link.breaks else Status.INCONCLUSIVE if link.lacking else Status.PASSED,
-            "; ".join([*link.breaks, *link.lacking]) or link.text,
+            Status.FAILED if link.breaks else Status.INCONCLUSIVE if _unrecorded(link) else Status.PASSED,
+            "; ".join(
+                [*link.breaks, *link.lacking] if link.breaks or _unrecorded(link) else [link.text, *link.lacking]
+            ),
         )
         for link in why.links
     ]
@@ -132,6 +136,11 @@ def checklist(why: Why) -> Checklist:
     summary = f"{why.model}: {why.headline}; {why.reason}"
     facts = (("model", why.model), ("version", why.version), ("champion_version", why.champion or ""))
     return Checklist("why", title, status, summary, tuple(checks), properties=facts)
+
+
+def _unrecorded(link: Link) -> bool:
+    """It is known by its name only, or its outcome is: an evaluation without its figures is recorded."""
+    return bool(link.lacking) and (link.status is Status.INCONCLUSIVE or link.kind != "evaluation")
 
 
 def _link(link: Link) -> list[str]:

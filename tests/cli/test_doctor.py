@@ -398,3 +398,8 @@ def test_reports_and_tables(place: Path) -> None:
     assert "| ✗ missing | policy: file |" in result.stdout
     assert "`mlship validate mlship.yaml`" in result.stdout
     assert junitparser.JUnitXml.fromfile(str(place / "j.xml")).errors == 1
+
+
+def test_a_model_that_was_only_evaluated_serves_nothing() -> None:
+    (found,) = services.running(_model(stable=None, endpoint=None), "p.yaml")
+    assert (found.state, found.reason) == (State.NOT_NEEDED, "it is in the ledger, and does not serve now")

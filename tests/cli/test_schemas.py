@@ -19,8 +19,10 @@ from mlship.cli.ended import Ended
 from mlship.cli.main import app
 from mlship.cli.table import BELOW
 from mlship.cli.verdicts import conclusion, document
+from mlship.errors import Exit
 from mlship.home import Home
 from mlship.report import github, gitlab, junit, sarif
+from mlship.rollout.watch import RolloutResult
 from mlship.schemas.page import markdown
 from mlship.types import Status
 from tests.fakes.engine import Behaviour
@@ -99,7 +101,6 @@ def test_an_evaluation_is_described_once() -> None:
 def test_orders_are_what_their_schema_says(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Done, and refused."""
     from mlship.cli.answers import order
-    from mlship.errors import Exit
 
     for name in ("promote", "pause", "resume", "abort"):
         telling.tell(order(name, "m", "so it is"), telling.Format.JSON)
@@ -168,3 +169,25 @@ def test_a_home_without_anything_says_so_in_every_format(tmp_path: Path, command
         assert {"status": "nothing runs here", "history": "no history yet", "down": "nothing to stop"}[
             command
         ] in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("reason", "word"),
+    [
+        ("version 1 is the champion and has all traffic: nothing to do", "nothing to do"),
+        ("version 1 is the champion, and serves at http://127.0.0.1:1 now: nothing served before", "served"),
+    ],
+)
+def test_a_champion_that_is_its_own_candidate_was_not_promoted(tmp_path: Path, reason: str, word: str) -> None:
+    """The page has the shell of every page, and the words that the command says."""
+    result = RolloutResult("m", "", "1", "1", "served", Exit.PASSED, reason, 0.0, 0.0)
+    told = Ended("ship", document(result), conclusion(result), "mlship.yaml", Home(tmp_path)).told()
+    assert told.html is not None
+    page = told.html()
+    assert page.count("<!doctype html>") == 1
+    assert "Content-Security-Policy" in page
+    assert "--page:" in page
+    assert f"<bdi>{word}</bdi></p>" in page
+    assert f"m: {reason}" in page
+    assert "promoted" not in page
+    assert f": {word}" in told.markdown().splitlines()[0]

@@ -292,3 +292,21 @@ def test_every_field_of_the_json_is_in_its_reference(tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "why.md").read_text(encoding="utf-8")
     for name in set(_names(document(stage.home))):
         assert f"`{name}`" in page, name
+
+
+def test_a_job_in_which_all_is_well_is_a_notice(stage: Stage, tmp_path: Path) -> None:
+    """Figures that the registry would tell are no warning; on the page an option is no text in backticks."""
+    stage.run()
+    done = ask(stage.home, "--format", "github", "--report", f"html={tmp_path / 'why.html'}")
+    annotations = [line for line in done.stdout.splitlines() if line.startswith(("::notice", "::warning", "::error"))]
+    assert annotations == [line for line in annotations if line.startswith("::notice title=mlship why::")]
+    assert f"{MODEL}: version 2 serves" in annotations[0]
+    page = (tmp_path / "why.html").read_text()
+    assert "MLflow run run1 (<code>--registry</code> asks the registry)" in page
+
+
+def test_an_evaluation_that_is_not_recorded_is_a_warning(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    stage.serve_stable()
+    stage.run()
+    assert "::warning title=mlship why%3A chain evaluation::" in ask(stage.home, "--format", "github").stdout
