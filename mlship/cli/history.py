@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlship.cli.common import AnyModelArgument, context, err, leave, out
+from mlship.cli.known import must_know
 from mlship.cli.telling import Format, FormatOption, Told, tell
 from mlship.ledger import Ledger
 from mlship.report.cells import plain
@@ -43,6 +44,8 @@ def history(
     home = context(ctx).home
     reading = Ledger(home.ledger).read()
     entries = [entry for entry in reading.entries if model is None or entry.model == model]
+    if model is not None and not entries and reading.damage is None:
+        must_know(home, model)
     entries = entries[-limit:] if limit else entries
     of = f" of {model}" if model else ""
     nothing = f"no history{of} yet: nothing has been recorded in {home.ledger}"

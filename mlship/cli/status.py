@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from mlship.cli.common import AnyModelArgument, context, leave
+from mlship.cli.known import must_know
 from mlship.cli.telling import Format, FormatOption, Told, tell
 from mlship.engines import table
 from mlship.errors import Exit, MlshipError
@@ -38,7 +39,8 @@ def status(
 ) -> None:
     """Show what runs: endpoint, versions, weights, servers, and the rollout under way.
 
-    Exits with 3 when something of it could not be read: an engine out of reach, a router that is dead, a damaged file.
+    Exits with 3 when something of it could not be read: an engine out of reach, a router that is dead, a damaged file;
+    with 2 for a model that nothing here knows.
 
     \b
     Examples:
@@ -48,6 +50,8 @@ def status(
     home = context(ctx).home
     models = table.running(home) if model is None else [model]
     documents = [describe(home, name) for name in models]
+    if model is not None and not _found(documents[0]):
+        must_know(home, model)
     tell(_told(documents, f"nothing runs here: no engine in {home.path}"), fmt)
     leave(Exit.UNREACHABLE if any(document["fault"] for document in documents) else Exit.PASSED)
 
@@ -169,8 +173,13 @@ def _driver(view: RolloutView, pulse: Pulse) -> str:
     )
 
 
+def _found(document: dict[str, Any]) -> bool:
+    """Anything runs, or should."""
+    return document["endpoint"] is not None or document["rollout"] is not None or bool(document["fault"])
+
+
 def _lines(document: dict[str, Any]) -> list[str]:
-    if document["endpoint"] is None and document["rollout"] is None and not document["fault"]:
+    if not _found(document):
         return [f"{document['model']}: nothing runs"]
     lines = [f"{document['model']}  {document['endpoint'] or ''}".rstrip()]
     if document["fault"]:

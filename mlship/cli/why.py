@@ -161,21 +161,17 @@ def _why(asked: _Asked, reading: Reading, home: Home) -> Why | None:
 
 def _model(model: str | None, entries: Sequence[LedgerEntry], home: Home) -> str | None:
     """The model that is asked about; None when nothing is recorded at all. Raises ``UsageError`` for an unknown one."""
-    from mlship.report.figures import listed, nearest
-    from mlship.rollout import lines
+    from mlship.cli.known import known, unknown
+    from mlship.report.figures import listed
 
-    known = sorted({one.model for one in entries} | set(lines.models(home)))
-    if model in known or (model is None and len(known) == 1):
-        return model or known[0]
-    if not known:
+    names = known(home, entries)
+    if model in names or (model is None and len(names) == 1):
+        return model or names[0]
+    if not names:
         return None
     if model is None:
-        raise UsageError(f"{len(known)} models are recorded: {listed(known, 20)}", hint=f"mlship why {known[0]}")
-    raise UsageError(
-        f"nothing is recorded of a model '{model}'{nearest(model, known)}",
-        where=str(home.path),
-        hint=f"recorded here: {listed(known, 20)}; --home or MLSHIP_HOME names another state directory",
-    )
+        raise UsageError(f"{len(names)} models are recorded: {listed(names, 20)}", hint=f"mlship why {names[0]}")
+    raise unknown(home, model, names)
 
 
 @dataclass(frozen=True, slots=True)

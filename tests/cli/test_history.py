@@ -15,6 +15,8 @@ from typer.testing import CliRunner, Result
 
 from mlship.cli.common import Context
 from mlship.cli.history import history
+from mlship.cli.main import app as main
+from mlship.errors import UsageError
 from mlship.home import Home
 from mlship.ledger import Ledger
 from mlship.types import LedgerEntry
@@ -85,7 +87,6 @@ def test_json_holds_whole_entries_and_limit_keeps_the_newest(full: Home) -> None
         1763700000,
         1763700120,
     ]
-    assert "no history of c yet" in run(full, "c").output
 
 
 def test_a_damaged_ledger_shows_what_is_sound_and_exits_3(full: Home) -> None:
@@ -101,3 +102,17 @@ def test_history_loads_nothing_heavy() -> None:
     script = "import mlship.cli.history, sys; print([m for m in ('mlflow', 'pandas', 'numpy') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_model_that_nothing_here_knows_is_told_with_those_that_are(full: Home) -> None:
+    """By `history` and `status` alike; one that is known and does not run is no mistake, nor is a home without any."""
+    for command in ("history", "status"):
+        done = CliRunner().invoke(main, ["--home", str(full.path), command, "nope"])
+        assert isinstance(done.exception, UsageError)
+        assert (done.exception.exit_code, done.stdout) == (2, "")
+        assert done.exception.what == "nothing is recorded of a model 'nope'"
+        assert done.exception.hint.startswith("recorded here: a and b; --home or MLSHIP_HOME")
+    assert CliRunner().invoke(main, ["--home", str(full.path), "status", "a"]).stdout == "a: nothing runs\n"
+    for command in ("history", "status"):
+        empty = CliRunner().invoke(main, ["--home", str(full.path / "none"), command, "nope"])
+        assert empty.exit_code == 0, empty.output

@@ -80,6 +80,7 @@ VERDICTS = {
     },
     "why": {
         Exit.PASSED: "told, or nothing is recorded yet",
+        Exit.USAGE: "there is no such model, version, rollout or evaluation",
         Exit.UNREACHABLE: "told, but digests do not fit together, or the ledger is damaged",
     },
     "doctor": {
@@ -88,10 +89,12 @@ VERDICTS = {
     },
     "status": {
         Exit.PASSED: "everything could be asked",
+        Exit.USAGE: "nothing here knows this model, and other models are known",
         Exit.UNREACHABLE: "an engine does not answer",
     },
     "history": {
         Exit.PASSED: "shown",
+        Exit.USAGE: "nothing here knows this model, and other models are known",
         Exit.UNREACHABLE: "shown, but the ledger is damaged",
     },
 }
