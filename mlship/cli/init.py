@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from datetime import date
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,6 +54,12 @@ def init(
         str | None, typer.Option(help="The column that holds the time of the row.", metavar="COLUMN")
     ] = None,
     reference: Annotated[Path | None, typer.Option(help="Rows that the model was trained on.", metavar="FILE")] = None,
+    allow_code: Annotated[
+        bool,
+        typer.Option(
+            "--allow-code", help="Trust Python code that was logged with the model: run it, and say so in the policy."
+        ),
+    ] = False,
     registry: Annotated[
         str | None,
         typer.Option(help="The registry's URI; default: MLFLOW_TRACKING_URI, else the embedded one.", metavar="URI"),
@@ -107,7 +115,8 @@ def init(
         progress("looking at the registry")
         seen = world.look(registry, home)
     name = _model(model, seen, asking)
-    asked = _rows(data, target, time, reference, asking)
+    asked = _rows(data, target, time, reference, asking, inputs=partial(_inputs, seen, name))
+    per_second = per_second if per_second is not None else asking.rate()
     owner = asking.owner(world.git_owner(here), team, contact)
     ci = ci if ci is not None else asking.ci(Ci.GITHUB if top else Ci.NONE, Ci)
     hooks = pre_commit if pre_commit is not None else asking.hooks(default=top is not None)
@@ -119,8 +128,8 @@ def init(
             home,
             policy,
             owner=owner,
-            registry=_written(registry),
-            secret=registry is not None and _written(registry) is None,
+            where=world.where(registry, os.environ, answered=seen.registry is not None),
+            allow_code=allow_code,
             rate=per_second,
             today=date.today(),  # noqa: DTZ011 - a day on the calendar of whoever owns the model
             progress=progress,
@@ -153,13 +162,16 @@ def _free(path: Path, hint: str) -> None:
 
 def _model(model: str | None, seen: Seen, asking: Asking) -> str:
     """The model's name: as given, the only one, or as asked. Raises ``UsageError`` or what the registry raised."""
-    from mlship.report.figures import listed
+    from mlship.report.figures import listed, nearest
 
+    names = [one.name for one in seen.models]
     if model is not None:
         if not model.strip():
             raise UsageError("the model's name is empty", hint="mlship init MODEL")
+        if names and model not in names:
+            what = f"the registry has no model named '{model}'{nearest(model, names)}"
+            raise UsageError(what, hint=f"it has {listed(names, 20)}; --registry asks another one")
         return model
-    names = [one.name for one in seen.models]
     if len(names) == 1 and not asking.waits:
         return names[0]
     if asking.waits:
@@ -174,10 +186,24 @@ def _model(model: str | None, seen: Seen, asking: Asking) -> str:
     raise UsageError(f"{what}, so the model's name is not known", hint="name it: mlship init MODEL")
 
 
+def _inputs(seen: Seen, name: str) -> tuple[str, ...]:
+    """The columns that the model takes; none where nobody can tell."""
+    from mlship.draft import world
+
+    version = world.to_measure(seen, name)[2]
+    return version.inputs if version is not None else ()
+
+
 def _rows(
-    data: Path | None, target: str | None, time: str | None, reference: Path | None, asking: Asking
+    data: Path | None,
+    target: str | None,
+    time: str | None,
+    reference: Path | None,
+    asking: Asking,
+    *,
+    inputs: Callable[[], tuple[str, ...]],
 ) -> Asked | None:
-    """The rows to measure on; None where there are none."""
+    """The rows to measure on; None where there are none. `inputs` tells which columns the model takes."""
     from mlship.draft.measure import Asked
 
     if data is None:
@@ -189,10 +215,12 @@ def _rows(
             raise UsageError(
                 f"{option}: there is no file {path}", hint="name Parquet, CSV or JSON lines, or a glob of them"
             )
-    target = target if target is not None else asking.target(data)
+    choice = asking.columns(data, inputs) if asking.waits else None
+    target = target if target is not None else asking.target(data, choice)
     if target is None:
         raise UsageError("--data needs --target", hint="--target COLUMN: the column that holds the label")
-    time = time if time is not None else asking.time()
+    time = time if time is not None else asking.time(target, choice)
+    reference = reference if reference is not None else asking.reference()
     return Asked(data.absolute(), target, time, reference.absolute() if reference else None)
 
 
@@ -236,11 +264,3 @@ def _text(path: Path) -> str | None:
         raise UsageError(
             f"cannot be read: {what}", where=str(path), hint="mend it, or leave it out: --ci none --no-pre-commit"
         ) from None
-
-
-def _written(registry: str | None) -> str | None:
-    """How the policy names the registry; None where the URI may hold a password: MLFLOW_TRACKING_URI is the default."""
-    from mlship.draft.layout import quoted
-    from mlship.registry.connection import safe
-
-    return None if registry is None or safe(registry) != registry else quoted(registry)

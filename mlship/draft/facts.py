@@ -71,6 +71,10 @@ class Facts:
     today: date
     registry: str | None = None
     """What the policy says about where the registry is; None: nothing, so MLFLOW_TRACKING_URI or the embedded one."""
+    registry_hint: str | None = None
+    """The same for a comment, where the policy shall say nothing: without what may be secret."""
+    registry_why: str = ""
+    """Where the registry was found."""
     version: Version | None = None
     aliases: tuple[str, ...] = ()
     """Of the registered model, without `@`."""
@@ -78,6 +82,10 @@ class Facts:
     task: Task | None = None
     results: tuple[GateResult, ...] = ()
     """What the gates measured of that version on these rows, with limits that everything passes."""
+    likely: Task | None = None
+    """What a model of these labels predicts, as far as the labels tell."""
+    allow_code: bool = False
+    """A person trusts the Python code that was logged with the model."""
     rate: float | None = None
     """Requests a second."""
     unknown: tuple[str, ...] = ()

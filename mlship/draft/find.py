@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mlship.draft import world
 from mlship.draft.facts import Data, Facts, Owner, Version
+from mlship.draft.layout import quoted
 from mlship.draft.measure import Asked, measure, proved
 from mlship.draft.policy import draft
 from mlship.errors import PolicyError
@@ -43,8 +44,8 @@ def drafted(
     policy: Path,
     *,
     owner: Owner,
-    registry: str | None,
-    secret: bool = False,
+    where: world.Where,
+    allow_code: bool = False,
     rate: float | None,
     today: date,
     progress: Callable[[str], None],
@@ -55,25 +56,35 @@ def drafted(
     ----------
     policy
         Where the file will be: paths in it are relative to its directory.
-    registry
-        What the policy says about the registry, as a YAML scalar; None: nothing.
-    secret
-        The registry's URI must not stand in a file.
+    where
+        What the policy says about the registry.
+    allow_code
+        The Python code that was logged with the model is trusted: it is measured, and the policy says so.
 
     Raises ``DataError`` when the rows cannot be read, ``PolicyError`` when no valid policy comes out.
     """
     progress(f"looking for {model} in the registry")
     listed, found_by, version, trouble = world.to_measure(seen, model)
     unknown = [trouble] if trouble else []
-    if secret:
-        unknown.append("the registry's URI may hold a password, so it is not written: set MLFLOW_TRACKING_URI to it")
+    unknown += [where.unknown] if where.unknown else []
     unknown += _owner(owner)
-    facts = Facts(model, owner, today, registry, _version(version, found_by), _aliases(listed), rate=rate)
+    facts = Facts(
+        model,
+        owner,
+        today,
+        quoted(where.written) if where.written else None,
+        quoted(where.hint) if where.hint else None,
+        where.why,
+        _version(version, found_by),
+        _aliases(listed),
+        allow_code=allow_code,
+        rate=rate,
+    )
     measured = None
     if asked is None:
         unknown.append("no rows were given, so nothing was measured: draft again with --data FILE --target COLUMN")
     else:
-        measured = measure(asked, version, home, progress)
+        measured = measure(asked, version, home, progress, allow_code=allow_code)
         if measured.trouble:
             unknown.append(f"{facts.subject} could not be measured: {measured.trouble}")
         data = Data(
@@ -85,7 +96,7 @@ def drafted(
             measured.columns,
             measured.others,
         )
-        facts = replace(facts, data=data, task=measured.task, results=measured.results)
+        facts = replace(facts, data=data, task=measured.task, likely=measured.likely, results=measured.results)
     facts = replace(facts, unknown=tuple(unknown))
     loaded, warnings = checked(draft(facts), policy)
     whole = version is not None and measured is not None and measured.task is not None

@@ -21,6 +21,12 @@ METRICS: dict[Task, tuple[str, ...]] = {
 }
 #: Asked for where a model of two classes gives no probabilities.
 WITHOUT_SCORES = ("balanced_accuracy", "recall", "precision")
+#: Limits for a comment, where nothing was measured; all of them metrics that need no probabilities.
+_EXAMPLES: dict[Task, tuple[str, ...]] = {
+    "binary": tuple(f"{name}: {{min: 0.5, max_drop: 0.01}}" for name in WITHOUT_SCORES),
+    "labels": tuple(f"{name}: {{min: 0.5, max_drop: 0.01}}" for name in METRICS["labels"]),
+    "numbers": ("r2: {min: 0, max_drop: 0.01}", "mae: {max_drop: 0.1}"),
+}
 #: A limit that everything keeps: what the gate is asked with when it is only to measure.
 FAR = 1e12
 
@@ -58,6 +64,11 @@ def metric_lines(facts: Facts) -> list[Line]:
     """A line for each metric that was measured, and a comment for each that could not be."""
     asked = list(dict.fromkeys(result.rule.split()[0] for result in facts.results if result.gate == "metrics"))
     return [_line(facts, metric) for metric in asked]
+
+
+def example_lines(likely: Task | None) -> list[Line]:
+    """Comments with metrics that fit the labels; of classes where these do not tell."""
+    return [Line(f"  #   {one}") for one in _EXAMPLES.get(likely or "labels", _EXAMPLES["labels"])]
 
 
 def measured_metrics(facts: Facts) -> list[str]:

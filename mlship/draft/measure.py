@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from mlship.draft.facts import Column, Kind, Task
 from mlship.draft.limits import FAR, METRICS, WITHOUT_SCORES
-from mlship.errors import MlshipError
+from mlship.errors import MlshipError, ModelRefused
 from mlship.home import Home
+from mlship.policy.gates import SecurityGate
 from mlship.policy.load import LoadedPolicy
 from mlship.policy.schema import Policy
 from mlship.policy.scorers import OWN
@@ -48,12 +49,23 @@ class Measured:
     rows: int
     task: Task | None
     results: tuple[GateResult, ...]
+    likely: Task | None = None
+    """What a model of these labels predicts."""
     trouble: str = ""
     """Why the version could not be measured; empty when it could."""
 
 
-def measure(asked: Asked, version: ModelVersion | None, home: Home, progress: Callable[[str], None]) -> Measured:
+def measure(
+    asked: Asked,
+    version: ModelVersion | None,
+    home: Home,
+    progress: Callable[[str], None],
+    *,
+    allow_code: bool = False,
+) -> Measured:
     """Columns, task, and what the contract, leakage and metrics gates find; without a version, of the rows alone.
+
+    With `allow_code`, Python code that was logged with the version is trusted, and run.
 
     Raises ``DataError`` when the rows cannot be read. A version that cannot be asked is no error: `trouble` says why.
     """
@@ -68,11 +80,12 @@ def measure(asked: Asked, version: ModelVersion | None, home: Home, progress: Ca
     taken = inputs or [name for name in columns if name not in (asked.target, asked.time)]
     others = [name for name in columns if name not in {*taken, asked.target, asked.time}] if inputs else []
     described = tuple(found for name in taken if (found := describe(name, rows.frame[name])) is not None)
-    base = Measured(described, tuple(others), len(rows), None, ())
+    likely = likely_task(rows.frame[asked.target])
+    base = Measured(described, tuple(others), len(rows), None, (), likely)
     if version is None:
         nobody = ModelVersion("none", "0", "", home.path)
         return replace(base, results=_judged(asked, nobody, home, progress))
-    with Session(home, progress) as session:
+    with Session(home, progress, SecurityGate(allow_code=allow_code)) as session:
         try:
             features = rows.frame.drop(columns=asked.target)
             (predictions,) = session.score((version,), features, rows.digest)
@@ -80,7 +93,7 @@ def measure(asked: Asked, version: ModelVersion | None, home: Home, progress: Ca
             return replace(
                 base,
                 results=_judged(asked, version, home, progress),
-                trouble=" ".join(str(error).replace("\n  next: ", "; ").split()),
+                trouble=_why(error, version, home, allow_code=allow_code),
             )
         task = task_of(predictions, rows.frame[asked.target])
         metrics = WITHOUT_SCORES if task == "binary" and predictions.scores is None else METRICS[task]
@@ -98,6 +111,31 @@ def proved(
     return [one for one in evaluation.results if one.status not in (Status.PASSED, Status.SKIPPED)]
 
 
+def _why(error: MlshipError, version: ModelVersion, home: Home, *, allow_code: bool) -> str:
+    """Why the version could not be asked, and the way out; where only its own code is in the way, that is an option."""
+    from mlship.scan.scan import scanned
+
+    trusting = SecurityGate(allow_code=True)
+    if isinstance(error, ModelRefused) and not allow_code and scanned(version, trusting, home).safe:
+        return f"{error.what}; read that code, and if you trust it draft again with --allow-code"
+    return " ".join(str(error).replace("\n  next: ", "; ").split())
+
+
+def likely_task(label: pd.Series[Any]) -> Task:
+    """What a model of these labels predicts: two numbers for two classes, few whole numbers or words for more."""
+    import pandas as pd
+
+    if not pd.api.types.is_numeric_dtype(label.dtype):
+        return "labels"
+    if label.nunique() <= 2:
+        return "binary"
+    return "labels" if _few_whole(label) else "numbers"
+
+
+def _few_whole(label: pd.Series[Any]) -> bool:
+    return bool((label.to_numpy(dtype=float) % 1 == 0).all()) and label.nunique() <= _MOST_CLASSES
+
+
 def task_of(predictions: Predictions, label: pd.Series[Any]) -> Task:
     """What the model predicts, from what it said and what the labels are."""
     import pandas as pd
@@ -106,10 +144,7 @@ def task_of(predictions: Predictions, label: pd.Series[Any]) -> Task:
         return "binary" if len(predictions.classes) == 2 else "classes"
     if pd.api.types.is_bool_dtype(label.dtype) or not pd.api.types.is_numeric_dtype(label.dtype):
         return "labels"
-    whole = bool((label.to_numpy(dtype=float) % 1 == 0).all())
-    return (
-        "labels" if whole and label.nunique() <= _MOST_CLASSES and predictions.values.dtype.kind in "iub" else "numbers"
-    )
+    return "labels" if _few_whole(label) and predictions.values.dtype.kind in "iub" else "numbers"
 
 
 def describe(name: str, column: pd.Series[Any]) -> Column | None:

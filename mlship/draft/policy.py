@@ -7,7 +7,7 @@ from datetime import date
 from mlship.draft.columns import column_lines
 from mlship.draft.facts import Facts
 from mlship.draft.layout import Line, clean, decimal, listed, text, up, wrapped, written
-from mlship.draft.limits import measured_metrics, metric_lines
+from mlship.draft.limits import example_lines, measured_metrics, metric_lines
 from mlship.draft.steps import rollout_lines
 from mlship.policy.units import format_rate
 from mlship.report.figures import count, share, things
@@ -31,6 +31,7 @@ def draft(facts: Facts) -> str:
         *_data(facts),
         Line(""),
         Line("gates:"),
+        *_security(facts),
         *_contract(facts),
         *_leakage(facts),
         *_metrics(facts),
@@ -74,7 +75,9 @@ def _subject(facts: Facts) -> list[Line]:
         Line(f"  review_by: {review.isoformat()}", "a year from the draft; past it the ownership gate fails"),
     ]
     if facts.registry is not None:
-        lines += [Line(""), Line(f"registry: {{uri: {facts.registry}}}")]
+        lines += [Line(""), Line(f"registry: {{uri: {facts.registry}}}", facts.registry_why)]
+    elif facts.registry_hint is not None:
+        lines += [Line(""), Line(f"# registry: {{uri: {facts.registry_hint}}}", facts.registry_why)]
     lines.append(Line(""))
     if facts.version is None or "challenger" in facts.aliases:
         lines.append(Line('candidate: "@challenger"', "" if facts.version else "the alias of what is judged"))
@@ -108,6 +111,12 @@ def _data(facts: Facts) -> list[Line]:
     else:
         lines.append(Line("  # reference: {path: data/training.parquet}", "what the candidate was trained on"))
     return lines
+
+
+def _security(facts: Facts) -> list[Line]:
+    if not facts.allow_code:
+        return []
+    return [Line("  security: {allow_code: true}", "as told by --allow-code: code that a model brings is trusted")]
 
 
 def _contract(facts: Facts) -> list[Line]:
@@ -199,6 +208,9 @@ def _metrics(facts: Facts) -> list[Line]:
                 "  # metrics: {recall: {min: 0.5, max_drop: 0.01}}", "needs data with labels; the figures are examples"
             )
         ]
+    if facts.task is None:
+        why = "nothing was measured: these fit the labels, and the figures are examples"
+        return [Line("  # metrics:", why), *example_lines(facts.likely)]
     if not measured_metrics(facts):
         lines = metric_lines(facts)
         return [Line("  # metrics:", "nothing was measured"), *lines]

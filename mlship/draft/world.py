@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +33,47 @@ class Seen:
     """Why nothing was seen."""
     absent: bool = False
     """There is none: nobody names one, and none was made here."""
+
+
+@dataclass(frozen=True, slots=True)
+class Where:
+    """What a policy says about where its registry is."""
+
+    written: str | None = None
+    """The URI, for the policy; None: it says nothing."""
+    hint: str | None = None
+    """The URI for a comment, without what may be secret in it."""
+    why: str = ""
+    """Where it was found."""
+    unknown: str = ""
+    """What a person has to do, because the policy says nothing."""
+
+
+def where(given: str | None, environ: Mapping[str, str], *, answered: bool) -> Where:
+    """What the policy says of a registry that `--registry` or MLFLOW_TRACKING_URI names.
+
+    A server that answered is written down, so that every terminal and every colleague looks there. A secret never is;
+    nor, unless `--registry` says so, a database of this machine, which nobody else has.
+    """
+    from mlship.registry.connection import safe
+
+    tracking = environ.get("MLFLOW_TRACKING_URI")
+    uri = given or tracking
+    if not uri:
+        return Where()
+    if safe(uri) != uri:
+        told = "the registry's URI may hold a password, so it is not written: set MLFLOW_TRACKING_URI to it"
+        return Where(None, safe(uri), "its URI may hold a password: set MLFLOW_TRACKING_URI to it", told)
+    if given:
+        return Where(given, why="as told by --registry")
+    if environ.get("MLFLOW_REGISTRY_URI", uri) != uri:
+        told = "MLFLOW_REGISTRY_URI names another server than MLFLOW_TRACKING_URI: keep both set wherever mlship runs"
+        return Where(None, uri, "from MLFLOW_TRACKING_URI; MLFLOW_REGISTRY_URI names another, so keep both set", told)
+    if answered and uri.startswith(("http://", "https://", "databricks")):
+        return Where(uri, why="from MLFLOW_TRACKING_URI")
+    told = "the policy does not name the registry: keep MLFLOW_TRACKING_URI set, or take the # from its line `registry`"
+    kind = "it did not answer" if not answered else "others may not have it"
+    return Where(None, uri, f"from MLFLOW_TRACKING_URI ({kind}): keep that set, or take the # away", told)
 
 
 def look(uri: str | None, home: Home) -> Seen:

@@ -172,6 +172,43 @@ def test_several_models_without_a_name(here: Path, monkeypatch: pytest.MonkeyPat
     assert result.exception.exit_code == 2
 
 
+def test_a_name_that_the_registry_does_not_know_is_misspelt(here: Path, registry_home: RegistryHome) -> None:
+    """It was asked, and has others: no draft for a model that nobody has."""
+    home = ["--home", str(registry_home.home.path)]
+    result = CliRunner().invoke(app, [*home, "init", "flight-dealy", "--ci", "none"])
+    assert isinstance(result.exception, UsageError)
+    assert result.exception.what == "the registry has no model named 'flight-dealy'; did you mean 'flight-delay'?"
+    assert result.exception.hint.startswith("it has ")
+    assert _files(here) == {}
+
+
+SERVER, BASE = "https://mlflow.example.com", "sqlite:///mlflow.db"
+WHERES: list[tuple[str | None, dict[str, str], bool, str | None, str | None]] = [
+    (None, {}, True, None, None),
+    (SERVER, {}, True, SERVER, None),
+    (BASE, {"MLFLOW_TRACKING_URI": SERVER}, True, BASE, None),
+    (None, {"MLFLOW_TRACKING_URI": SERVER}, True, SERVER, None),
+    (None, {"MLFLOW_TRACKING_URI": SERVER}, False, None, SERVER),
+    (None, {"MLFLOW_TRACKING_URI": BASE}, True, None, BASE),
+    (None, {"MLFLOW_TRACKING_URI": SERVER, "MLFLOW_REGISTRY_URI": BASE}, True, None, SERVER),
+    (None, {"MLFLOW_TRACKING_URI": "https://me:s3cret@h.example"}, True, None, "https://***@h.example"),
+    ("https://h.example?token=s3cret", {}, True, None, "https://h.example?token=***"),
+]
+
+
+@pytest.mark.parametrize(("given", "environ", "answered", "written", "hint"), WHERES)
+def test_where_the_registry_was_found_stands_in_the_policy(
+    given: str | None, environ: dict[str, str], answered: bool, written: str | None, hint: str | None
+) -> None:
+    """A server is written, a secret never, and what others may not have as a comment."""
+    from mlship.draft.world import where
+
+    found = where(given, environ, answered=answered)
+    assert (found.written, found.hint) == (written, hint)
+    assert bool(found.unknown) == bool(hint)
+    assert "s3cret" not in f"{found}"
+
+
 MISUSES: list[tuple[list[str], str]] = [
     ([], "the model's name is not known"),
     (["m", "--target", "late"], "--target says something about rows, and there is no --data"),
@@ -246,6 +283,7 @@ def test_a_registrys_password_is_written_nowhere(here: Path, monkeypatch: pytest
     assert result.exit_code == 0, result.exception
     assert "s3cret" not in result.stdout + (here / "mlship.yaml").read_text()
     assert "set MLFLOW_TRACKING_URI to it" in result.stdout
+    assert '# registry: {uri: "postgresql://***@127.0.0.1:9/mlflow"}' in (here / "mlship.yaml").read_text()
 
 
 def _at_a_terminal(here: Path, answers: list[tuple[str, str]], home: Path | None = None) -> tuple[int, str]:
@@ -281,6 +319,7 @@ def test_at_a_terminal_it_asks_with_defaults(here: Path) -> None:
     answers = [
         ("Registered model", "flight-delay\r"),
         ("Rows with labels", "\r"),
+        ("Requests that callers send", "\r"),
         ("Team that owns the model [flight-ops]", "\r"),
         ("What reaches them", "#flights\r"),
         ("Workflow for", "none\r"),
@@ -292,6 +331,60 @@ def test_at_a_terminal_it_asks_with_defaults(here: Path) -> None:
     assert loaded is not None
     assert (loaded.policy.owner.team, loaded.policy.owner.contact) == ("flight-ops", "#flights")
     assert list(_files(here)) == ["mlship.yaml"]
+
+
+def test_a_wrong_answer_is_asked_again_where_it_was_given(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The columns stand with the question; nothing is found out after the last one that the first could tell."""
+    (here / "rows.csv").write_text("x,label,at\n" + "1.5,0,2028-01-01\n2.5,1,2028-01-02\n" * 20)
+    (here / "train.csv").write_text("x,label,at\n" + "1.5,0,2027-01-01\n2.5,1,2027-01-02\n" * 20)
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", "/dev/null")
+    answers = [
+        ("Registered model", "m\r"),
+        ("Rows with labels", "none.csv\r"),
+        ("there is no file none.csv", "rows.csv\r"),
+        ("rows.csv has: x, label and at", "lable\r"),
+        ("there is no such column; did you mean 'label'?", "label\r"),
+        ("Column that holds the time", "time\r"),
+        ("there is no such column", "at\r"),
+        ("Rows that it was trained on", "train.csv\r"),
+        ("Requests that callers send", "50\r"),
+        ("a rate needs a unit", "50/s\r"),
+        ("Team that owns the model:", "\r"),
+        ("git does not tell it, and a policy names who answers for it", "flights\r"),
+        ("What reaches them:", "#flights\r"),
+        ("Workflow for", "none\r"),
+        ("pre-commit hooks?", "n\r"),
+    ]
+    code, said = _at_a_terminal(here, answers)
+    assert code == 0, said
+    policy = yaml.safe_load((here / "mlship.yaml").read_text())
+    assert policy["data"]["evaluation"] == {"path": "rows.csv", "target": "label", "time": "at"}
+    assert policy["data"]["reference"] == {"path": "train.csv", "time": "at"}
+    assert (policy["rollout"]["rate"], policy["owner"]["team"]) == ("50/s", "flights")
+    assert "#   balanced_accuracy: {min: 0.5, max_drop: 0.01}" in (here / "mlship.yaml").read_text()
+    assert "no gate judges how good the model is" in said
+
+
+def test_the_label_is_by_default_what_the_model_does_not_take(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlship.cli import init_questions
+
+    (here / "rows.csv").write_text("x,y,label\n")
+    asked: list[tuple[str, Any]] = []
+
+    def prompt(text: str, default: Any = None, **_options: Any) -> Any:
+        asked.append((text, default))
+        return default
+
+    monkeypatch.setattr("typer.prompt", prompt)
+    asking = init_questions.Asking(waits=True)
+    choice = asking.columns(Path("rows.csv"), lambda: ("x", "y"))
+    assert asking.target(Path("rows.csv"), choice) == "label"
+    assert asking.time("label", choice) is None
+    assert asking.columns(Path("rows.csv"), lambda: ()).others == ()
+    assert "rows.csv has: x, y and label\nThe model does not take: label\n" in capsys.readouterr().err
+    assert [default for _, default in asked] == ["label", ""]
 
 
 def test_ctrl_c_writes_nothing(here: Path) -> None:

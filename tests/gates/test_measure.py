@@ -154,7 +154,7 @@ def test_a_threshold_decides_the_class() -> None:
             {},
             CLASSES[THREE],
             Said(CLASSES[THREE]),
-            "the model answers with classes alone: leave this metric",
+            "answers with classes alone: leave this metric away",
         ),
         ("log_loss", {}, Y, Said(Y), 'log the model so that it gives them (pyfunc_predict_fn="predict_proba"'),
         ("calibration_error", {}, CLASSES[THREE], Said(CLASSES[THREE]), "answers with classes alone"),
