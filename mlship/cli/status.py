@@ -11,7 +11,6 @@ import typer
 from mlship.cli.common import AnyModelArgument, context, leave
 from mlship.cli.known import must_know
 from mlship.cli.telling import Format, FormatOption, Told, tell
-from mlship.engines import table
 from mlship.errors import Exit, MlshipError
 from mlship.home import Home
 from mlship.rollout import journal, lock, warm
@@ -47,6 +46,8 @@ def status(
       mlship status
       mlship status flight-delay --format json
     """
+    from mlship.engines import table  # `status --help` need not wait for the engines
+
     home = context(ctx).home
     models = table.running(home) if model is None else [model]
     documents = [describe(home, name) for name in models]
@@ -78,6 +79,8 @@ def _told(documents: list[dict[str, Any]], nothing: str) -> Told:
 
 def describe(home: Home, model: str) -> dict[str, Any]:
     """Everything that is known of one model now; what could not be read is named under `fault`."""
+    from mlship.engines import table
+
     document: dict[str, Any] = {
         "model": model,
         "endpoint": None,
