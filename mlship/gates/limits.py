@@ -12,6 +12,7 @@ from mlship.policy.gates import (
     ContractGate,
     DriftGate,
     FairnessGate,
+    Gates,
     LatencyGate,
     LeakageGate,
     MetricRule,
@@ -125,6 +126,14 @@ def agreement(section: AgreementGate) -> dict[str, Limit]:
     if section.min_better is not None:
         limits["min_better"] = Limit(section.min_better, at_least=True, share=True)
     return limits
+
+
+def robustness_metric(gates: Gates) -> str | None:
+    """The metric that the robustness gate judges by: the one that it names, else the first of `gates.metrics` by the
+    alphabet, for the order of keys means nothing in a policy, and is not in its digest. None: neither names one.
+    """
+    named = gates.robustness.metric if gates.robustness is not None else None
+    return named or min(gates.metrics, default=None)
 
 
 def perturbations(section: RobustnessGate) -> dict[str, float]:

@@ -215,7 +215,7 @@ def _robustness(policy: Policy) -> Iterator[Rule]:
     section = policy.gates.robustness
     if section is None:
         return
-    metric = section.metric or next(iter(policy.gates.metrics), None)
+    metric = limits.robustness_metric(policy.gates)
     is_better = metric is None or limits.higher_is_better(metric, policy.gates.metrics.get(metric))
     for perturbation in limits.perturbations(section):
         for kind, limit in limits.robustness(section, is_better=is_better).items():

@@ -100,7 +100,7 @@ class RobustnessGate(Section):
     columns: bool = Field(True, description="an extra column must change nothing, a missing one must be refused")
     max_drop: float = Field(0.05, ge=0, description="by how much the metric may be worse under any perturbation")
     max_flipped: Percent | None = Field(None, description="share of predictions that a perturbation may change")
-    metric: str | None = Field(None, description="a metric by name; default: the first of gates.metrics")
+    metric: str | None = Field(None, description="a metric; default: the first of gates.metrics by the alphabet")
     rows: int = Field(20_000, ge=300, description="rows that are perturbed: a seeded sample, when there are more")
 
 

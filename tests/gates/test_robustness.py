@@ -15,8 +15,11 @@ import pytest
 from mlship.errors import DataError, ModelError
 from mlship.exhibits import Curves, Table
 from mlship.gates.base import GateContext
+from mlship.gates.limits import robustness_metric
 from mlship.gates.robustness.gate import Robustness
 from mlship.gates.robustness.perturb import UNSEEN
+from mlship.policy.gates import Gates, RobustnessGate
+from mlship.policy.load import load_policy
 from mlship.scoring.casts import fit
 from mlship.types import GateResult, ModelVersion, Status
 from tests.gates.support import Case, Said, assert_page_shows, said
@@ -467,3 +470,22 @@ def test_real_flights(flights: pd.DataFrame, train: Callable[..., Any]) -> None:
     assert -0.07 < (missing.measured.value or 0) < -0.03
     assert -0.07 < (missing.champion.value or 0) < -0.03
     assert found["permuted"].reason.startswith("shuffled one at a time, change of average_precision: dep_delay (-0.5")
+
+
+def test_the_order_of_keys_chooses_no_metric(tmp_path: Path) -> None:
+    """Two policies that differ in the order of keys have one digest, so they must judge by the same metric."""
+    head = (
+        "version: 1\nmodel: m\nowner: {team: t, contact: t@example.com}\ndata: {evaluation: {path: x.csv, target: y}}\n"
+        "gates:\n  robustness: {}\n  metrics:\n"
+    )
+    lines = ["    recall: {min: 0.5}\n", "    average_precision: {min: 0.5}\n"]
+    found = []
+    for number, ordered in enumerate((lines, lines[::-1])):
+        path = tmp_path / f"{number}.yaml"
+        path.write_text(head + "".join(ordered))
+        found.append(load_policy(path))
+    assert found[0].digest == found[1].digest
+    assert [robustness_metric(one.policy.gates) for one in found] == ["average_precision"] * 2
+    named = found[0].policy.gates.model_copy(update={"robustness": RobustnessGate(metric="recall")})
+    assert robustness_metric(named) == "recall"
+    assert robustness_metric(Gates()) is None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from mlship.errors import DataError, MlshipError, ModelError
+from mlship.gates import limits
 from mlship.gates.base import GateContext, Predictions
 from mlship.gates.robustness import perturb
 from mlship.gates.robustness.perturb import Column
@@ -122,7 +123,7 @@ class Sample:
 
     @classmethod
     def of(cls, context: GateContext, size: int, named: str | None) -> Sample:
-        """At most `size` evaluation rows, drawn by the seed, and the metric `named`, else the first of the policy."""
+        """At most `size` evaluation rows, drawn by the seed, and the metric `named`, else the policy's."""
         import numpy as np
 
         rows = context.evaluation
@@ -234,13 +235,13 @@ def _alike(tables: Mapping[str, pd.DataFrame]) -> list[list[str]]:
 
 
 def _metric(context: GateContext, named: str | None, label: NDArray[Any] | None) -> Metric | tuple[Status, str]:
-    """The metric by name, else the first of `gates.metrics`; or the status and reason of there being none."""
+    """The metric by name, else the policy's; or the status and reason of there being none."""
     import pandas as pd
 
     from mlship.gates.metrics.measure import metric
 
     rules = context.policy.gates.metrics
-    name = named or next(iter(rules), None)
+    name = named or limits.robustness_metric(context.policy.gates)
     if label is None:
         return Status.INCONCLUSIVE, "data.evaluation names no target column, so no drop can be measured"
     if name is None:
