@@ -38,6 +38,13 @@ def _archive(text: str = "### passed", number: object = 12, key: object = KEY, *
     return written.getvalue()
 
 
+def _damaged(at: int = 40) -> bytes:
+    """An archive whose directory is sound, and whose first file's deflated bytes are not."""
+    content = bytearray(_archive("### passed " * 50))
+    content[at : at + 12] = b"\xff" * 12
+    return bytes(content)
+
+
 def _kept(hub: Hub, content: bytes, name: str = "mlship-evaluate-01234567", **more: Any) -> None:
     number = len(hub.archives) + 1
     hub.archives[number] = content
@@ -100,8 +107,9 @@ def test_the_number_counts_only_when_github_confirms_it(
         _archive(**{"comment.json": " " * 10_001}),
         _archive(**{"comment.json": "[]"}),
         _archive(**{"comment.json": "null"}),
+        _damaged(),
     ],
-    ids=["zip", "text", "bool", "negative", "huge", "key", "bomb", "json", "padding", "list", "null"],
+    ids=["zip", "text", "bool", "negative", "huge", "key", "bomb", "json", "padding", "list", "null", "damaged"],
 )
 def test_what_is_no_result_is_left_out(scripts: Any, hub: Hub, github: Any, capsys: Any, content: bytes) -> None:
     """Whatever stands in an artifact: a warning, no comment, no traceback; a good one beside it is commented."""
@@ -144,6 +152,7 @@ def test_its_text_cannot_mention_link_draw_or_pose_as_another(scripts: Any) -> N
     assert tame(f"<!-- mlship:{KEY} --><img src=x><a href='//x'>y</a><script>") == (
         f"&lt;!-- mlship:{KEY} -->&lt;img src=x>&lt;a href='//x'>y&lt;/a>&lt;script>"
     )
+    assert tame(f"by {SHA}") == f"by {SHA[:7]}{gap}{SHA[7:]}", "a whole commit id is a link"
     assert tame("<https://evil.example>") == f"&lt;https:/{gap}/evil.example>"
     assert tame("\x1b[31m\u202egnp.exe\x00") == "[31mgnp.exe"
     report = "### ✅ passed\n\n| **1 %** | `x` &lt; 2 |\n\n<details><summary>3 rules</summary>\n\nx\n\n</details>"

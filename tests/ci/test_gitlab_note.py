@@ -23,6 +23,8 @@ TOKEN = "glpat-0123456789secret"
 class _GitLab(BaseHTTPRequestHandler):
     notes: list[dict[str, Any]]
     trouble: list[int]
+    endless = False
+    mute = False
     where = "/api/v4/projects/5/merge_requests/3/notes"
 
     def _send(self, status: int, document: Any, following: str = "") -> None:
@@ -45,7 +47,8 @@ class _GitLab(BaseHTTPRequestHandler):
         elif self.command == "GET" and path == self.where:
             page = int(self.path.rpartition("page=")[2])
             rest = len(self.notes) > page * 100
-            self._send(200, self.notes[(page - 1) * 100 : page * 100], str(page + 1) if rest else "")
+            found: Any = None if self.mute else self.notes[(page - 1) * 100 : page * 100]
+            self._send(200, found, "1" if self.endless else str(page + 1) if rest else "")
         elif self.command == "POST" and path == self.where:
             self.notes.append({"id": len(self.notes), "author": {"id": 42}, **body})
             self._send(201, self.notes[-1])
@@ -122,3 +125,18 @@ def test_what_cannot_be_written_is_said_without_the_token(gitlab: tuple[str, typ
     assert (out.returncode, out.stderr) == (1, "mlship: no note on merge request 3: HTTP 502 Bad Gateway\n")
     assert _note("http://127.0.0.1:9", report, CI_MERGE_REQUEST_IID="").returncode == 0
     assert not hub.notes
+
+
+def test_an_api_that_lies_is_no_endless_loop_and_no_traceback(
+    gitlab: tuple[str, type[_GitLab]], tmp_path: Path
+) -> None:
+    """Pages that never end are looked through a hundred times; what is no list is said."""
+    url, hub = gitlab
+    report = tmp_path / "report.md"
+    hub.endless = True
+    assert _note(url, report).returncode == 0
+    assert len(hub.notes) == 1
+    hub.mute = True
+    said = _note(url, report)
+    assert said.returncode == 1
+    assert said.stderr.startswith("mlship: no note on merge request 3: ValueError: the API does not answer as GitLab's")

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import io
 import json
+import lzma
 import os
 import re
 import sys
 import zipfile
+import zlib
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
@@ -48,6 +50,20 @@ class Left:
     number: int
     key: str
     text: str
+
+
+#: How an archive that somebody made on purpose may fail to be read.
+_DAMAGE = (
+    ValueError,
+    KeyError,
+    OSError,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+)
 
 
 def main() -> int:
@@ -96,7 +112,7 @@ def found(api: Api, run: Run, pattern: str) -> list[Left]:
         content = api.patiently(partial(api.download, path))
         try:
             all_left.append(read(content))
-        except (ValueError, KeyError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
+        except _DAMAGE as error:
             annotate("warning", f"artifact {each['name']}: {error}")
     if not all_left:
         annotate("notice", f"no comment: the run has left nothing for one in artifacts named {pattern}")
@@ -152,6 +168,7 @@ def tame(text: str) -> str:
     text = re.sub(r"&(?!(?:lt|gt|amp|quot|#39|#34|#x27);)", "&amp;", text)  # an entity can be an @
     text = re.sub(r"](?=[(\[:])", f"]{_GAP}", text)
     text = re.sub(r"(?i)(:/|www)(?=[/.])", f"\\1{_GAP}", text)
+    text = re.sub(r"\b[0-9a-f]{7}(?=[0-9a-f]{33}\b)", f"\\g<0>{_GAP}", text)  # a whole commit id is a link
     return re.sub(r"@|(?<!&)#(?=\w)|(?i:\bGH)(?=-)", f"\\g<0>{_GAP}", text)
 
 

@@ -3,6 +3,7 @@
 `MLSHIP_NOTE_TOKEN` is a project access token (role Developer, scope `api`): a job's own token cannot write notes.
 """
 
+import http.client
 import json
 import os
 import re
@@ -15,6 +16,8 @@ from pathlib import Path
 #: Characters; GitLab takes a million, and a page with so many is slow.
 LARGEST = 200_000
 TRIES = 4
+#: Pages of a hundred notes that are looked through for our own.
+PAGES = 100
 
 
 def main(path: str) -> int:
@@ -38,7 +41,7 @@ def main(path: str) -> int:
             put(notes, marker, body)
         except urllib.error.HTTPError as error:
             trouble, again = f"HTTP {error.code} {error.reason}", error.code >= 500 or error.code == 429
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, http.client.HTTPException) as error:
             trouble, again = f"{type(error).__name__}: {error}", True
         else:
             return 0
@@ -51,16 +54,22 @@ def main(path: str) -> int:
 
 
 def put(notes: str, marker: str, body: str) -> None:
-    """Change the note that begins with the marker and is ours, or write one. Raises what `urllib` raises."""
-    me, _ = call("GET", f"{os.environ['CI_API_V4_URL']}/user")
-    page = "1"
-    while page:
-        found, headers = call("GET", f"{notes}?per_page=100&page={page}")
-        for note in found:
-            if note["author"]["id"] == me["id"] and note["body"].startswith(marker):
-                call("PUT", f"{notes}/{note['id']}", {"body": body})
-                return
-        page = headers.get("x-next-page", "")
+    """Change the note that begins with the marker and is ours, or write one.
+
+    Raises what `urllib` raises, and ``ValueError`` for an answer that is not GitLab's.
+    """
+    try:
+        me, _ = call("GET", f"{os.environ['CI_API_V4_URL']}/user")
+        for page in range(1, PAGES + 1):
+            found, headers = call("GET", f"{notes}?per_page=100&page={page}")
+            for note in found:
+                if note["author"]["id"] == me["id"] and note["body"].startswith(marker):
+                    call("PUT", f"{notes}/{note['id']}", {"body": body})
+                    return
+            if not headers.get("x-next-page"):
+                break
+    except (TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f"the API does not answer as GitLab's does: {error}") from error
     call("POST", notes, {"body": body})
 
 
