@@ -143,7 +143,7 @@ def main() -> None:
     try:
         code = app(prog_name="mlship", standalone_mode=False)
         sys.stdout.flush()
-        sys.exit(code if isinstance(code, int) else 0)
+        _end(code if isinstance(code, int) else 0)
     except MISUSE as error:
         if is_help(error):
             common.err().print(str(error), markup=False)
@@ -174,9 +174,17 @@ def main() -> None:
         )
 
 
+def _end(code: int) -> NoReturn:
+    """End with a verdict's exit code. A report that could not be written takes the place of a pass, and of no other."""
+    for trouble in telling.troubles():
+        _say(f"mlship: {trouble}")
+    sys.exit(code or (int(telling.troubles()[0].exit_code) if telling.troubles() else 0))
+
+
 def _fail(error: MlshipError) -> NoReturn:
     """Tell an error to a person and, where one was asked for, to a machine; end with its exit code."""
-    _say(f"mlship: {error}")
+    for each in (*telling.troubles(), error):
+        _say(f"mlship: {each}")
     tell_failure("error", error.exit_code, error.what, error.hint)
     sys.exit(int(error.exit_code))
 

@@ -60,17 +60,25 @@ class Told:
 _awaited: dict[Path, str] = {}
 #: Whether the command has written its one result to stdout.
 _has_told: list[bool] = []
+#: What kept a report, a summary or an output from being written: a command's verdict is not lost to it.
+_troubles: list[StateError] = []
 
 
 def begin() -> None:
     """A command begins: it owes nobody anything yet, and has told nothing."""
     _awaited.clear()
     _has_told.clear()
+    _troubles.clear()
 
 
 def awaited() -> dict[Path, str]:
     """The reports that were asked for and are not written yet."""
     return dict(_awaited)
+
+
+def troubles() -> tuple[StateError, ...]:
+    """What could not be written beside the result so far; who ends the command says it, and fails when it passed."""
+    return tuple(_troubles)
 
 
 def has_told() -> bool:
@@ -156,13 +164,9 @@ def destinations(wanted: Sequence[str] | None, *, page: bool = True, load: bool 
 def tell(told: Told, fmt: Format, files: Mapping[Path, str] | None = None) -> None:
     """Write a result to stdout and to the files that were asked for; the files first, so that stdout has the last word.
 
-    Raises ``StateError`` when a file cannot be written; what was to be told is on stdout all the same.
+    What cannot be written is one of the `troubles`; what was to be told is on stdout all the same.
     """
-    trouble = None
-    try:
-        write(told, files or {})
-    except StateError as error:
-        trouble = error
+    write(told, files or {})
     if fmt is Format.JSON:
         emit_json(told.document())
     elif fmt is Format.GITHUB:
@@ -171,8 +175,6 @@ def tell(told: Told, fmt: Format, files: Mapping[Path, str] | None = None) -> No
         put(told.text(), told.show)
     else:
         put(told.markdown())
-    if trouble is not None:
-        raise trouble
 
 
 def put(text: str, show: Callable[[], None] | None = None) -> None:
@@ -200,17 +202,15 @@ def plain(text: str) -> None:
 
 
 def write(told: Told, files: Mapping[Path, str]) -> None:
-    """Write each report whole or not at all. Raises ``StateError`` when a file cannot be written."""
+    """Write each report whole or not at all; one that cannot be written is one of the `troubles`."""
     for path, kind in files.items():
         try:
             _replace(path, render(told, kind).rstrip("\n") + "\n")
             _awaited.pop(path, None)
         except OSError as error:
-            raise StateError(
-                f"the report cannot be written: {error.strerror or error}",
-                where=str(path),
-                hint="free space or permissions; what was to be reported has been done, and is kept",
-            ) from error
+            hint = "free space or permissions; what was to be reported has been done, and is kept"
+            what = f"the report cannot be written: {error.strerror or error}"
+            _troubles.append(StateError(what, where=str(path), hint=hint))
 
 
 def render(told: Told, kind: str) -> str:
@@ -276,7 +276,7 @@ def _append(path: str, text: str) -> None:
             file.write(text)
     except OSError as error:
         hint = "GITHUB_STEP_SUMMARY and GITHUB_OUTPUT name files of the runner"
-        raise StateError(f"cannot be written: {error.strerror or error}", where=path, hint=hint) from error
+        _troubles.append(StateError(f"cannot be written: {error.strerror or error}", where=path, hint=hint))
 
 
 def _replace(path: Path, text: str) -> None:

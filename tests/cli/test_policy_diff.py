@@ -67,6 +67,19 @@ def test_fail_on_ends_with_one_when_there_is_such_a_change(
     assert run(monkeypatch, "main:mlship.yaml", "mlship.yaml", *options) == code
 
 
+@pytest.mark.parametrize(("kind", "code"), [("looser", 1), ("changed", 3)])
+def test_a_report_that_cannot_be_written_takes_the_place_of_a_pass_only(
+    kind: str, code: int, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The verdict is kept, the other report is written, and stderr tells of the one that is not."""
+    reports = ("--report", "json=/dev/full", "--report", "text=diff.txt")
+    assert run(monkeypatch, "--fail-on", kind, *reports) == code
+    told = capsys.readouterr()
+    assert "1 looser, 1 stricter" in told.out
+    assert told.err.count("/dev/full: the report cannot be written: No space left on device") == 1
+    assert (here / "diff.txt").read_text() == told.out
+
+
 def test_what_is_staged_and_what_lies_in_a_directory_can_be_named_as_in_git(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -100,6 +113,22 @@ def test_machine_formats_name_the_line_of_the_new_policy(
     assert first.startswith("::error file=mlship.yaml,line=6,col=27,title=")
     assert run(monkeypatch, "--format", "markdown") == 0
     assert "| looser | `gates.metrics.recall.min` | `0.6` | `0.5` |" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["HEAD:mlship.yaml", ":mlship.yaml", "HEAD^7:mlship.yaml"])
+def test_a_file_called_like_a_revision_never_stands_in_for_it(
+    here: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A pull request could bring one, and so compare its policy with itself; a shallow clone lacks the revision."""
+    (here / name).write_text(NEW)
+    lacking = "^7" in name
+    assert run(monkeypatch, name, "mlship.yaml", "--fail-on", "looser") == (2 if lacking else 1)
+    said = capsys.readouterr()
+    assert "1 looser" in said.out or (lacking and f"the file of this name is ./{name}" in said.err)
+    assert run(monkeypatch, name) == 2
+    assert "with what is it compared?" in capsys.readouterr().err
+    for own_name in (f"./{name}", str(here / name)):
+        assert run(monkeypatch, own_name, "mlship.yaml", "--fail-on", "any") == 0
 
 
 @pytest.mark.parametrize(
