@@ -80,6 +80,33 @@ def test_a_report_that_cannot_be_written_takes_the_place_of_a_pass_only(
     assert (here / "diff.txt").read_text() == told.out
 
 
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["mlship.yaml", "other.yaml", "--report", "markdown=other.yaml"], "reads or writes other.yaml itself"),
+        (["mlship.yaml", "other.yaml", "--report=markdown=./link.yaml"], "reads or writes link.yaml itself"),
+        (["HEAD:mlship.yaml", "other.yaml", "--report", "text=mlship.yaml"], "reads or writes mlship.yaml itself"),
+        (["--report", "text=mlship.yaml"], "reads or writes mlship.yaml itself"),
+        (["--report", "json=found", "--report", "text=same"], "same is named for json already"),
+    ],
+)
+def test_a_report_never_takes_the_place_of_what_is_read(
+    arguments: list[str],
+    says: str,
+    here: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (here / "other.yaml").write_text(OLD)
+    (here / "link.yaml").symlink_to("other.yaml")
+    (here / "same").symlink_to("found")
+    assert run(monkeypatch, *arguments) == 2
+    assert says in capsys.readouterr().err
+    assert (here / "other.yaml").read_text() == OLD
+    assert (here / "mlship.yaml").read_text() == NEW
+    assert not (here / "found").exists()
+
+
 def test_what_is_staged_and_what_lies_in_a_directory_can_be_named_as_in_git(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

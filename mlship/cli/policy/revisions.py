@@ -30,26 +30,40 @@ class Version:
 def version(given: str) -> Version:
     """The policy that an argument names: a file, or `REV:PATH` as git writes it.
 
-    An empty revision is the index. PATH starts at the top of the repository; `./PATH` starts here.
+    An empty revision is the index. PATH starts at the top of the repository; `./PATH` starts here. What has a colon
+    is never a file, unless it begins with `./`, `../` or `/`: a change under review may bring a file called
+    `HEAD^1:mlship.yaml`, and it must not stand in for the revision, not even where git lacks the revision.
 
     Raises ``UsageError`` when there is no such file, repository or revision, ``PolicyError`` when it is no text.
     """
-    revision, colon, path = given.partition(":")
-    if Path(given).exists() or not colon:
-        return _from_file(given)
-    return _from_git(given, revision, path, Path())
+    if not _names_revision(given):
+        return from_file(given)
+    revision, _, path = given.partition(":")
+    try:
+        return _from_git(given, revision, path, Path())
+    except UsageError as error:
+        if not Path(given).exists():
+            raise
+        raise UsageError(error.what, where=given, hint=f"the file of this name is ./{plain(given, 120)}") from None
 
 
 def edited(file: str) -> tuple[Version, Version]:
     """The policy `file` as it is in HEAD, and as it is now. Raises like `version`."""
-    path, (_, colon, other) = Path(file), file.partition(":")
-    if colon and not path.exists():
+    path = Path(file)
+    if _names_revision(file):
+        other = file.partition(":")[2]
         raise UsageError("with what is it compared?", where=file, hint=f"mlship policy diff {file} {other}")
-    now = _from_file(file)
+    now = from_file(file)
     return _from_git(f"HEAD:{file}", "HEAD", f"./{path.name}", path.parent), now
 
 
-def _from_file(given: str) -> Version:
+def _names_revision(given: str) -> bool:
+    """Whether it can only be `REV:PATH`: no revision begins with a dot or is an absolute path."""
+    return ":" in given and not given.startswith(("./", "../")) and not Path(given).is_absolute()
+
+
+def from_file(given: str) -> Version:
+    """The policy in a file, whatever its name. Raises like `version`."""
     path = Path(given)
     if not path.exists():
         raise UsageError("there is no such file", where=given, hint="name a policy, or REV:PATH for one that git keeps")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mlship.cli.policy.revisions import version
+from mlship.cli.policy.revisions import from_file
 from mlship.cli.policy.subjects import InvalidPolicy
 from mlship.cli.policy.subjects import read as read_policy
 from mlship.cli.telling import Told
@@ -45,7 +45,7 @@ def _run(file: Path) -> FileResult:
         return FileResult(str(file), "", faults=tuple(found))
     policy = Path(os.path.normpath(found.policy))
     try:
-        subject = read_policy(version(str(policy)))
+        subject = read_policy(from_file(str(policy)))
     except InvalidPolicy as error:
         return FileResult(str(file), str(policy), faults=error.faults)
     except MlshipError as error:
@@ -191,7 +191,7 @@ def drafted(policy: Path) -> str:
 
     Raises ``MlshipError`` when the policy cannot be used.
     """
-    subject = read_policy(version(str(policy)))
+    subject = read_policy(from_file(str(policy)))
     asked = rules(subject.policy)
     given = []
     for gate in dict.fromkeys(rule.gate for rule in asked):
