@@ -69,11 +69,11 @@ def _below(top: Path, name: str) -> Iterator[str]:
         except OSError:
             continue
         for entry in entries:
+            if not depth and not entry.name.startswith(name):
+                continue
             left -= 1
             if left < 0:
                 return
-            if not depth and not entry.name.startswith(name):
-                continue
             if entry.name in _STRANGE or (entry.name.startswith(".") and not (name.startswith(".") and not depth)):
                 continue
             path = f"{prefix}{entry.name}"

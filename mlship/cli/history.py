@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlship.cli.common import AnyModelArgument, context, err, leave, out
+from mlship.cli.common import AnyModelArgument, columns, context, err, leave, out
 from mlship.cli.known import must_know
 from mlship.cli.telling import Format, FormatOption, Told, tell
 from mlship.ledger import Ledger
@@ -75,7 +75,7 @@ def _told(entries: list[LedgerEntry], nothing: str, title: str, damage: StateErr
         lambda: {"entries": [_document(entry) for entry in entries]},
         markdown,
         checklist,
-        show=(lambda: _show(entries)) if entries else None,
+        show=(lambda: _show(entries)) if entries and columns() is not None else None,  # nobody knows how wide a log is
     )
 
 

@@ -177,6 +177,8 @@ def read(path: Path) -> PlanFile:
 
 
 def _content(path: Path) -> str:
+    if path.exists() and not path.is_file() and not path.is_dir():  # a pipe would be waited for, for ever
+        raise OSError("it is no regular file")
     with path.open("rb") as file:
         content = file.read(_LARGEST + 1)
     if len(content) > _LARGEST:

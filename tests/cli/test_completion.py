@@ -87,6 +87,15 @@ def test_policies_are_offered_with_their_whole_path(shop: Path, word: str, offer
     assert completion.policies(asked(), word) == offered
 
 
+def test_files_of_other_names_do_not_use_up_the_patience(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(completion, "_MOST", 20)
+    for number in range(30):
+        (tmp_path / f"a{number}.csv").touch()
+    (tmp_path / "zz.yaml").write_text("version: 1\nmodel: m\ngates: {}\n")
+    assert completion.policies(asked(), "zz") == ["zz.yaml"]
+
+
 def test_models_are_those_of_ledger_and_embedded_registry(shop: Path) -> None:
     assert completion.models(asked(), "") == ["churn", "flight-delay", "fraud"]
     assert completion.models(asked(), "f") == ["flight-delay", "fraud"]

@@ -121,6 +121,9 @@ def test_a_plan_that_is_not_there_or_is_a_directory_is_told(tmp_path: Path) -> N
         planfile.read(tmp_path / "none.json")
     with pytest.raises(UsageError, match="the plan cannot be read: Is a directory"):
         planfile.read(tmp_path)
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(UsageError, match="the plan cannot be read: it is no regular file"):
+        planfile.read(tmp_path / "pipe")
 
 
 def test_nothing_but_a_plan_is_replaced(tmp_path: Path) -> None:
