@@ -135,11 +135,13 @@ def destinations(wanted: Sequence[str] | None, *, page: bool = True, load: bool 
     load
         Whether the command sends load: without any, there is no load performance.
 
-    Raises ``UsageError`` before anything is done: an unknown kind, or a directory that is not there.
+    Raises ``UsageError`` before anything is done: an unknown kind, a directory that is not there, a file that the
+    command line names for something else.
     """
     kinds = kinds_of(page=page, load=load)
     without = tuple(kind for kind in KINDS if kind not in kinds)
     found: dict[Path, str] = {}
+    named = _named() if wanted else set()
     for each in wanted or ():
         kind, equals, name = each.partition("=")
         if kind in without and name:
@@ -154,11 +156,29 @@ def destinations(wanted: Sequence[str] | None, *, page: bool = True, load: bool 
             raise UsageError(f"--report {each}: there is no directory {path.parent}", hint=f"mkdir -p {path.parent}")
         if path.is_dir():
             raise UsageError(f"--report {each}: {path} is a directory", hint="name a file in it")
-        if found.setdefault(path, kind) != kind:
-            raise UsageError(f"--report {each}: {path} is named for {found[path]} already", hint="name another file")
+        if path.resolve() in named:
+            what = f"--report {each}: this command reads or writes {path} itself"
+            raise UsageError(what, hint="name another file; the report would take its place")
+        other = next((one for one in found if one.resolve() == path.resolve()), path)
+        if found.setdefault(other, kind) != kind:
+            raise UsageError(f"--report {each}: {path} is named for {found[other]} already", hint="name another file")
     _awaited.clear()
     _awaited.update(found)
     return found
+
+
+def _named() -> set[Path]:
+    """The files that the command line names as arguments or values of options, and the policy of this directory, which
+    is read where none is named; `REV:PATH`, as git writes it, names a file too.
+
+    It is read off the command line itself, so that no command can forget to tell of an option of its own.
+    """
+    words = [word.partition("=")[2] if word.startswith("--") else word for word in sys.argv[1:]]
+    words += [word.rpartition(":")[2] for word in words]
+    looks = [word for word in words if word and "\0" not in word]
+    names = {word for word in looks if "." in word or "/" in word or os.path.isfile(word)}  # noqa: PTH113 - a sentence is
+    # no file either, and Path.is_file() fails for a long one
+    return {Path(os.path.realpath(name)) for name in names | {"mlship.yaml"}}
 
 
 def tell(told: Told, fmt: Format, files: Mapping[Path, str] | None = None) -> None:

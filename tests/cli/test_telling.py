@@ -117,6 +117,17 @@ def test_one_file_holds_one_report() -> None:
         destinations(["html=e.html"], page=False)
 
 
+def test_words_of_the_command_line_that_are_no_files_are_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as a sentence that is too long for a name, or a word that no file has."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["mlship", "drill", "--reason", "No. " * 2000, "--note=a\0b", "json", "/dev/null"])
+    assert set(destinations(["json=e.json", "text=json"])) == {Path("e.json"), Path("json")}
+    with pytest.raises(UsageError, match="itself"):
+        destinations(["json=/dev/null"])
+
+
 def test_github_gets_annotations_a_summary_and_outputs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
