@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from enum import StrEnum
 from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from mlship.policy.diff_rules import ROWS, Row, Way, held, is_section
+from mlship.policy.diff_kinds import Kind, kind_of, same
+from mlship.policy.diff_rules import ROWS, held, is_section
 from mlship.policy.diff_values import NOTHING, said
+from mlship.policy.diff_wider import column_kind, limit_kind
 from mlship.policy.subject import Subject
 from mlship.policy.tree import Location, find, key_spot, value_spot
-
-
-class Kind(StrEnum):
-    """What a difference makes of the policy."""
-
-    LOOSER = "looser"
-    STRICTER = "stricter"
-    CHANGED = "changed"
-    """Neither can be said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +82,7 @@ class _Comparison:
             yield from self._items(at, old, new)
         elif isinstance(old, BaseModel) and isinstance(new, BaseModel):
             yield from self.sections(at, old, new)
-        elif not _same(ROWS[at.pattern], old, new):
+        elif not same(ROWS[at.pattern], old, new):
             yield self._change(at, info, old, new)
 
     def _named(self, at: _Place, old: Mapping[str, BaseModel], new: Mapping[str, BaseModel]) -> Iterator[Change]:
@@ -121,88 +112,28 @@ class _Comparison:
             at.path,
             self._said(self.old, at.old, at.pattern, info, old),
             self._said(self.new, at.new, at.pattern, info, new),
-            kind_of(ROWS[at.pattern], old, new),
+            self._kind(at, old, new),
             spot.line,
             spot.column,
             (info.description or "") if info else "",
         )
 
+    def _kind(self, at: _Place, old: Any, new: Any) -> Kind:
+        """What it makes of the policy, with what holds instead of a value that is not there."""
+        before, after = self.old.policy, self.new.policy
+        match at.pattern:
+            case "gates.contract.columns.*":
+                return column_kind(before.gates.contract, after.gates.contract, old, new)
+            case "gates.contract.columns.*.max_missing":
+                return limit_kind(before.gates.contract, after.gates.contract, old, new)
+            case "rollout.steps.*" if old is None and new.testers is not None:
+                return Kind.CHANGED  # another stage, through which callers meet the candidate earlier
+        return kind_of(ROWS[at.pattern], old, new)
+
     def _said(self, subject: Subject, location: Location, pattern: str, info: FieldInfo | None, value: Any) -> str:
         text = said(value, info, subject.tree, location, pattern)
         by_default = info is not None and find(subject.tree, location) is None and text != NOTHING
         return f"{text} (default)" if by_default else text
-
-
-def kind_of(row: Row, old: Any, new: Any) -> Kind:
-    """Whether the new value is stricter or looser than the old one, which differs from it."""
-    if row.way is Way.NEITHER:
-        return Kind.CHANGED
-    if row.way is Way.THERE and (old is None) != (new is None):
-        return Kind.LOOSER if new is None else Kind.STRICTER
-    rank = _RANKS.get(row.way)
-    if rank is None or (row.way is Way.LESS_OF_TWO and None in (old, new)):
-        return Kind.CHANGED
-    is_stricter, is_looser = rank(row, old, new), rank(row, new, old)
-    if is_stricter == is_looser:
-        return Kind.CHANGED
-    return Kind.STRICTER if is_stricter else Kind.LOOSER
-
-
-def _less(_row: Row, old: Any, new: Any) -> bool:
-    """Whether the new value is the smaller one; no value is the largest."""
-    return bool(new is not None and (old is None or new < old))
-
-
-def _more(_row: Row, old: Any, new: Any) -> bool:
-    return bool(new is not None and (old is None or new > old))
-
-
-def _on(_row: Row, _old: Any, new: Any) -> bool:
-    return bool(new)
-
-
-def _off(_row: Row, _old: Any, new: Any) -> bool:
-    return not new
-
-
-def _items(_row: Row, old: Any, new: Any) -> bool:
-    return set(_keys(new)) > set(_keys(old))
-
-
-def _few(row: Row, old: Any, new: Any) -> bool:
-    """Whether the new list allows only a part of what the old one allows."""
-    every_old, every_new = (it is None or (row.empty_is_all and not it) for it in (old, new))
-    if every_old or every_new:
-        return every_old and not every_new
-    return set(_keys(new)) < set(_keys(old))
-
-
-def _rank(row: Row, old: Any, new: Any) -> bool:
-    return row.words.index(new) > row.words.index(old)
-
-
-_RANKS = {
-    Way.LESS: _less,
-    Way.LESS_OF_TWO: _less,
-    Way.MORE: _more,
-    Way.ON: _on,
-    Way.OFF: _off,
-    Way.ITEMS: _items,
-    Way.FEW: _few,
-    Way.RANK: _rank,
-}
-
-
-def _same(row: Row, old: Any, new: Any) -> bool:
-    """Whether two values mean the same; the order of a list matters only where nobody can say what it means."""
-    if row.way in (Way.ITEMS, Way.FEW) and old is not None and new is not None:
-        return set(_keys(old)) == set(_keys(new))
-    return bool(old == new)
-
-
-def _keys(items: Any) -> list[str]:
-    """Items that can be told apart: the text 1 is not the number 1."""
-    return [json.dumps(item) for item in items or ()]
 
 
 def _text(section: BaseModel) -> str:

@@ -21,7 +21,7 @@ class Way(StrEnum):
     MORE = "more"
     """A larger value; no value at all is no limit."""
     LESS_OF_TWO = "less of two"
-    """A smaller value; without a value something else holds, so the two cannot be compared."""
+    """A smaller value; without a value something else holds: ``diff_wider``, or else the two cannot be compared."""
     ON = "on"
     """True."""
     OFF = "off"
@@ -48,7 +48,9 @@ class Row:
     secret: bool = False
     """Its value may be a secret: only names of variables are shown."""
     empty_is_all: bool = False
-    """For ``Way.FEW``: an empty list allows everything."""
+    """For ``Way.FEW``: an empty list allows everything. For ``Way.ITEMS``: it stands for all there are."""
+    modules: bool = False
+    """For ``Way.FEW``: `module.*` is every name in that module."""
 
 
 #: Rows by way, keys by blanks; `*` is any name, and any item of a list.
@@ -105,7 +107,7 @@ _WAYS: dict[Way, str] = {
         gates.leakage.unavailable gates.slices.by gates.fairness.by serving.log.redact rollout.freeze
     """,
     Way.FEW: """
-        gates.contract.columns.*.values gates.leakage.vouched gates.security.allow_types gates.security.environment
+        gates.contract.columns.*.values gates.leakage.vouched gates.security.environment
     """,
     Way.THERE: """
         owner.runbook
@@ -142,8 +144,7 @@ _WAYS: dict[Way, str] = {
         gates.skew.feast.entities.sql.query gates.skew.feast.entities.mlflow
         gates.skew.feast.entities.mlflow.context gates.skew.feast.entities.mlflow.name
         gates.skew.feast.entities.mlflow.run gates.skew.feast.entities.target gates.skew.feast.entities.time
-        gates.skew.key gates.skew.time gates.skew.columns
-        gates.drift.bins gates.drift.window gates.drift.columns
+        gates.skew.key gates.skew.time gates.drift.bins gates.drift.window
         gates.metrics.*.threshold gates.metrics.*.quantile gates.metrics.*.function gates.metrics.*.lower_is_better
         gates.slices.metric gates.slices.bins gates.fairness.metric gates.agreement.by
         gates.robustness.permuted gates.robustness.metric gates.robustness.rows
@@ -176,6 +177,9 @@ ROWS: dict[str, Row] = {
     "rollout.guard.predictions.action": Row(Way.RANK, _ACTIONS),
     "rollout.guard.agreement.action": Row(Way.RANK, _ACTIONS),
     "rollout.on_inconclusive": Row(Way.RANK, ("promote", "pause", "rollback")),
+    "gates.security.allow_types": Row(Way.FEW, modules=True),
+    "gates.skew.columns": Row(Way.ITEMS, empty_is_all=True),
+    "gates.drift.columns": Row(Way.ITEMS, empty_is_all=True),
     "endpoint.auth.jwt.audiences": Row(Way.FEW, empty_is_all=True),
     "endpoint.auth.api_keys": Row(Way.NEITHER, secret=True),
     "notify": Row(Way.ITEMS, secret=True),

@@ -9,7 +9,8 @@ import pytest
 from mlship.cli.policy.revisions import Version
 from mlship.cli.policy.subjects import read
 from mlship.errors import PolicyError
-from mlship.policy.diff import Change, Kind, compare, kind_of
+from mlship.policy.diff import Change, compare
+from mlship.policy.diff_kinds import Kind, kind_of
 from mlship.policy.diff_rules import ROWS, Row, Way, patterns
 
 OLD = """version: 1
@@ -72,6 +73,8 @@ def test_every_key_and_every_optional_section_is_in_the_table_on_purpose() -> No
         ("[wind, rain]", "[rain, wind]", None),
         ("unpinned: fail", "vulnerable: fail", "two"),
         ("[a.B]", "[a.B, c.D]", ("gates.security.allow_types", "[a.B]", "[a.B, c.D]", "looser")),
+        ("[a.B]", "[a.*]", ("gates.security.allow_types", "[a.B]", "[a.*]", "looser")),
+        ("[a.B]", "[c.*]", ("gates.security.allow_types", "[a.B]", "[c.*]", "changed")),
         ("weight: 1%", "weight: 5%", ("rollout.steps[1].weight", "1%", "5%", "looser")),
         ("for: 10m", "for: 600s", None),
         ("for: 10m", "for: 1h", ("rollout.steps[1].bake.for", "10m", "1h", "stricter")),
@@ -126,11 +129,49 @@ def test_a_change_is_shown_at_its_line_and_a_removal_where_it_was_removed_from()
     assert new.splitlines()[9][18:].startswith("0.5")
 
 
-def test_a_step_put_in_front_leaves_the_others_as_they_are() -> None:
-    step = "    - {testers: {header: x-canary}, bake: {for: 1m}}\n"
-    (one,) = changes(OLD.replace("    - {mirror", step + "    - {mirror"))
-    assert (one.path, one.kind) == ("rollout.steps[0]", Kind.STRICTER)
-    assert one.new == "{testers: {header: x-canary}, bake: {for: 1m}}"
+@pytest.mark.parametrize(
+    ("step", "before", "kind"),
+    [
+        ("{testers: {header: x-canary}, bake: {for: 1m}}", "{mirror", Kind.CHANGED),
+        ("{mirror: 10%, bake: {for: 1m}}", "{mirror", Kind.STRICTER),
+        ("{weight: 0.5%, bake: {for: 1m}}", "{weight: 1%", Kind.STRICTER),
+    ],
+)
+def test_a_step_put_in_leaves_the_others_as_they_are_and_is_not_stricter_where_traffic_comes_earlier(
+    step: str, before: str, kind: Kind
+) -> None:
+    (one,) = changes(OLD.replace(f"    - {before}", f"    - {step}\n    - {before}"))
+    assert (one.old, one.new, one.kind) == ("none", step, kind)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "kinds"),
+    [
+        ("", "late: {max_missing: 100%}", {"late": "looser"}),
+        ("", "late: {max_missing: 100%, min: 0}", {"late": "looser"}),
+        ("", "late: {max_missing: 0.5%}", {"late": "stricter"}),
+        ("", "late: {min: 0}", {"late": "stricter"}),
+        ("late: {max_missing: 5%, min: 0}", "late: {min: 0}", {"late.max_missing": "stricter"}),
+        ("late: {min: 0}", "late: {max_missing: 5%, min: 0}", {"late.max_missing": "looser"}),
+        ("late: {min: 0}", "late: {max_missing: 1%, min: 0}", {"late.max_missing": "changed"}),
+        ("late: {max_missing: 3%}", "late: {max_missing: 2%}", {"late.max_missing": "stricter"}),
+        ("late: {max_missing: 100%}", "", {"late": "changed"}),
+        ("late: {max_missing: 0%}", "", {"late": "looser"}),
+        ("late: {min: 0}", "", {"late": "looser"}),
+    ],
+)
+def test_a_columns_own_limit_is_compared_with_the_contracts_which_it_replaces(
+    old: str, new: str, kinds: dict[str, str]
+) -> None:
+    before, after = (OLD.replace("{distance: {type: integer, min: 0, max: 5000}}", f"{{{it}}}") for it in (old, new))
+    found = {one.path: one.kind.value for one in changes(after, before)}
+    assert found == {f"gates.contract.columns.{path}": kind for path, kind in kinds.items()}
+
+
+def test_the_contracts_limit_at_either_time_is_the_one_that_held_then() -> None:
+    wide = "max_missing: 50%, columns: {late: {max_missing: 20%}, "
+    found = {one.path: one.kind.value for one in changes(OLD.replace("max_missing: 1%, columns: {", wide))}
+    assert found == {"gates.contract.max_missing": "looser", "gates.contract.columns.late": "looser"}
 
 
 def test_secrets_are_compared_and_never_shown(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -177,6 +218,12 @@ def test_an_invalid_policy_is_named_with_its_faults() -> None:
         (Row(Way.LESS_OF_TWO), 6, 5, Kind.STRICTER),
         (Row(Way.ON), True, False, Kind.LOOSER),
         (Row(Way.OFF), False, True, Kind.LOOSER),
+        (Row(Way.ITEMS, empty_is_all=True), (), ("a",), Kind.LOOSER),
+        (Row(Way.ITEMS, empty_is_all=True), ("a",), (), Kind.STRICTER),
+        (Row(Way.ITEMS, empty_is_all=True), ("a",), ("a", "b"), Kind.STRICTER),
+        (ROWS["gates.drift.columns"], (), ("a",), Kind.LOOSER),
+        (ROWS["gates.skew.columns"], (), ("a",), Kind.LOOSER),
+        (Row(Way.FEW, modules=True), ("a.*",), ("a.b.C", "a.b.*"), Kind.STRICTER),
         (Row(Way.FEW), None, ("a",), Kind.STRICTER),
         (Row(Way.FEW), (), ("a",), Kind.LOOSER),
         (Row(Way.FEW, empty_is_all=True), (), ("a",), Kind.STRICTER),
