@@ -190,9 +190,12 @@ def _fail(error: MlshipError) -> NoReturn:
 
 
 def _say(text: str) -> None:
-    """Write to stderr. Where that cannot be, the exit code is all that is left, and is not lost to a second error."""
+    """Write to stderr what neither a terminal nor a runner obeys.
+
+    Where that cannot be, the exit code is all that is left, and is not lost to a second error.
+    """
     try:
-        common.err().print(text, markup=False)
+        common.err().print(telling.shown(text), markup=False)
         sys.stderr.flush()
     except OSError:
         _to_nowhere(2)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -197,11 +198,26 @@ def tell(told: Told, fmt: Format, files: Mapping[Path, str] | None = None) -> No
         put(told.markdown())
 
 
+#: What terminals obey or use to hide text, and what some of them take for the end of a line.
+_UNSHOWN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+#: What the runner of a GitHub workflow takes for a command: a line's beginning, or the older form anywhere.
+_COMMAND = re.compile(r"^(\s*:)(?=:)|#(?=#\[)", re.MULTILINE)
+
+
+def shown(text: str) -> str:
+    """Text of names and files from elsewhere, for people: nothing in it moves a terminal's cursor, and on a runner of
+    GitHub no line of it is a command. What a terminal would obey is shown as U+FFFD.
+    """
+    text = _UNSHOWN.sub("\ufffd", text.replace("\r\n", "\n"))
+    return _COMMAND.sub(lambda found: f"{found[0]} ", text) if os.environ.get("GITHUB_ACTIONS") else text
+
+
 def put(text: str, show: Callable[[], None] | None = None) -> None:
     """Write text to stdout. A person at a terminal gets it as `show` draws it, or with lines broken between words;
     everybody else gets each line whole, and `?` for what the encoding does not have.
     """
     _has_told.append(True)
+    text = shown(text)
     if show is not None and (sys.stdout.isatty() or os.environ.get("FORCE_COLOR")):
         show()
     elif sys.stdout.isatty():
@@ -242,7 +258,7 @@ def render(told: Told, kind: str) -> str:
     if kind == "html" and told.html is not None:
         return told.html()
     if kind in ("text", "markdown"):
-        return told.text() if kind == "text" else told.markdown()
+        return shown(told.text() if kind == "text" else told.markdown())
     renderers = {
         "junit": junit.render,
         "sarif": sarif.render,
@@ -280,7 +296,7 @@ def to_github(told: Told, files: Mapping[Path, str]) -> None:
     checklist = _placed(told.checklist())
     page = next((str(path) for kind in ("html", "markdown", "json") for path, one in files.items() if one == kind), "")
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    plain("\n".join([*github.commands(checklist), *github.quoted(told.text() if summary else told.markdown())]))
+    plain("\n".join([*github.commands(checklist), *github.quoted(shown(told.text() if summary else told.markdown()))]))
     if summary:
         before = Path(summary).stat().st_size if Path(summary).exists() else 0
         _append(summary, github.summary(told.markdown(), before, page))

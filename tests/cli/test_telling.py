@@ -128,6 +128,23 @@ def test_words_of_the_command_line_that_are_no_files_are_in_nobodys_way(
         destinations(["json=/dev/null"])
 
 
+@pytest.mark.parametrize(("runner", "line"), [("", "::error::own"), ("true", ": :error::own")])
+def test_names_from_elsewhere_command_neither_terminal_nor_runner(
+    runner: str, line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither in an error nor in a result nor in a report; whatever they hold, the message's own lines stay."""
+    monkeypatch.setenv("GITHUB_ACTIONS", runner)
+    monkeypatch.setattr(sys, "argv", ["mlship", "status", "a/\x1b[2J\n::error::own\n  ::error::own\n##[error]own"])
+    with pytest.raises(SystemExit):
+        main()
+    said = capsys.readouterr().err
+    assert said.startswith(f"mlship: a/\ufffd[2J\n{line}\n  {line}\n#{' ' * bool(runner)}#[error]own: a path or")
+    assert "\n  next: " in said
+    hostile = Told(lambda: "\x1b[2J\r\x9b\n::error::own\n", dict, lambda: "\x1b", lambda: LIST)
+    tell(hostile, Format.TEXT, destinations([f"text={tmp_path / 't'}"]))
+    assert capsys.readouterr().out == (tmp_path / "t").read_text() == f"\ufffd[2J\ufffd\ufffd\n{line}\n"
+
+
 def test_github_gets_annotations_a_summary_and_outputs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
