@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
+from mlship.report.cells import plain
 from mlship.report.markdown import MARKS, safe
-from mlship.report.plain import one_line
 from mlship.types import Status
 
 #: A cell, a sentence or a heading of more characters is cut; JSON has all of it.
@@ -31,9 +32,13 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def code(text: str) -> str:
-    """Text for one cell of a table, letter by letter, as people copy it."""
-    fence = "``" if "`" in text else "`"
-    return f"{fence}{one_line(text).replace('|', chr(92) + '|')}{fence}" if text else ""
+    """Text for one cell of a table, letter by letter, as people copy it; nothing in it ends the code or the cell."""
+    text = plain(text)
+    if "\\|" in text:
+        return safe(text, _SENTENCE)  # an escaped bar would end the cell after a backslash, whatever is around it
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    pad = " " if text[:1] == "`" or text[-1:] == "`" else ""
+    return f"{fence}{pad}{text.replace('|', chr(92) + '|')}{pad}{fence}" if text else ""
 
 
 def bullets(lines: Sequence[str]) -> str:

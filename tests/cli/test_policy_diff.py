@@ -142,6 +142,23 @@ def test_machine_formats_name_the_line_of_the_new_policy(
     assert "| looser | `gates.metrics.recall.min` | `0.6` | `0.5` |" in capsys.readouterr().out
 
 
+def test_a_name_of_the_policy_is_only_text(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No command of a pipeline in the text, and nothing that leaves its code or its cell in a comment."""
+    names = [r"a``![i](https://x)``", r"\n::error::b", r"c\\|<img>@ops"]
+    columns = ", ".join(f'"{name}": {{min: 0}}' for name in names)
+    (here / "mlship.yaml").write_text(OLD.replace("gates:\n", f"gates:\n  contract: {{columns: {{{columns}}}}}\n"))
+    (here / "old.yaml").write_text(OLD.replace("gates:\n", "gates:\n  contract: {}\n"))
+    assert run(monkeypatch, "old.yaml", "mlship.yaml") == 0
+    assert "\n::error" not in capsys.readouterr().out
+    assert run(monkeypatch, "old.yaml", "mlship.yaml", "--format", "markdown") == 0
+    out = capsys.readouterr().out
+    assert "| ``` gates.contract.columns.a``![i](https://x)`` ``` |" in out
+    assert "| `gates.contract.columns. ::error::b` |" in out
+    assert "columns.c\\\\\\|\\<img>@\u200bops |" in out
+
+
 @pytest.mark.parametrize("name", ["HEAD:mlship.yaml", ":mlship.yaml", "HEAD^7:mlship.yaml"])
 def test_a_file_called_like_a_revision_never_stands_in_for_it(
     here: Path, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -107,6 +107,22 @@ def test_a_name_is_only_text_in_a_comment(
     assert "- as expected: \\<b>@\u200bops \\*all\\*\n" in out
 
 
+def test_a_name_is_one_line_of_the_text(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither it nor the name of a file begins a line, where a pipeline would take it for a command."""
+    tests = TESTS.replace("a candidate that finds too few", r'"a\n::error::b\e[31mc\u202Ed"')
+    (here / "mlship.test.yaml").write_text(tests)
+    (here / "b\n::error::`.test.yaml").write_text("policy: mlship.yaml\n")
+    assert run(monkeypatch) == 2
+    out = capsys.readouterr().out
+    assert "+ mlship.test.yaml:3: a ::error::b\ufffd[31mc\ufffdd\n" in out
+    assert "b ::error::`.test.yaml:1:" in out
+    assert "\n::error" not in out
+    assert run(monkeypatch, "--format", "markdown") == 2
+    assert "``b ::error::`.test.yaml``\n" in capsys.readouterr().out
+
+
 def test_the_draft_for_any_policy_passes_and_names_every_rule(
     here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -114,9 +114,13 @@ class _Result:
 
     def text(self) -> str:
         """One line a change, the looser ones first."""
-        lines = [f"{_MARKS[one.kind]} {one.kind:<8}  {one.path}: {one.old} -> {one.new}" for one in self._ordered()]
+        from mlship.report.cells import plain
+
+        lines = [
+            f"{_MARKS[one.kind]} {one.kind:<8}  {plain(one.path)}: {one.old} -> {one.new}" for one in self._ordered()
+        ]
         failing = f"; failed: --fail-on {', '.join(self.fail_on)}" if self.failing else ""
-        return "\n".join([*lines, f"{self.old} -> {self.new}: {self.summary}{failing}"])
+        return "\n".join([*lines, f"{plain(self.old)} -> {plain(self.new)}: {self.summary}{failing}"])
 
     def _ordered(self) -> list[Change]:
         return sorted(self.changes, key=lambda change: _KINDS.index(change.kind))

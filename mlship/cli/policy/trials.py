@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -88,14 +88,16 @@ class Result:
         return Told(self.text, self.document, self.markdown, self.checklist)
 
     def text(self) -> str:
-        """One line a test, and below it what came out otherwise."""
+        """One line a test, and below it what came out otherwise; no name can begin a line of its own."""
+        from mlship.report.cells import plain
+
         lines = []
         for file in self.files:
-            lines += [str(fault) for fault in file.faults]
+            lines += [str(replace(fault, file=plain(fault.file))) for fault in file.faults]
             for outcome in file.outcomes:
                 mark = "x" if outcome.differences else "+"
-                lines.append(f"{mark} {file.file}:{outcome.trial.spot.line}: {outcome.trial.name}")
-                lines += [f"    {line}" for line in _sentences(outcome)]
+                lines.append(f"{mark} {plain(file.file)}:{outcome.trial.spot.line}: {plain(outcome.trial.name)}")
+                lines += [f"    {plain(line)}" for line in _sentences(outcome)]
         return "\n".join([*lines, f"policy tests: {self.summary}"])
 
     def document(self) -> dict[str, Any]:
@@ -115,13 +117,14 @@ class Result:
 
     def markdown(self) -> str:
         """A list of all tests, the failed ones with what came out otherwise."""
-        from mlship.report.blocks import sentence
+        from mlship.report.blocks import code, sentence
 
         lines = [f"**Policy tests: {self.summary}**"]
         for file in self.files:
-            lines += ["", f"`{file.file}` (policy `{file.policy}`)" if file.policy else f"`{file.file}`", ""]
+            lines += ["", code(file.file) + (f" (policy {code(file.policy)})" if file.policy else ""), ""]
             lines += [
-                f"- not valid: `{fault.file}:{fault.line}:{fault.col}` {sentence(fault.what)}" for fault in file.faults
+                f"- not valid: {code(f'{fault.file}:{fault.line}:{fault.col}')} {sentence(fault.what)}"
+                for fault in file.faults
             ]
             for outcome in file.outcomes:
                 came = "**not as expected**" if outcome.differences else "as expected"
