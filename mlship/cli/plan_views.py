@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from mlship.rollout.prospect import Prospect
 
 _HEADINGS = ("", "stage", "bake", "canary requests", "takes", "sees errors", "sees slow")
+#: A cell, a note or a sentence in Markdown of more letters is cut; the other formats have all of it.
+_LONGEST = 1000
 
 
 def text(found: Prospect) -> str:
@@ -43,20 +45,27 @@ def text(found: Prospect) -> str:
 
 
 def markdown(found: Prospect) -> str:
-    """For a pull request."""
+    """For a pull request; names from the policy, the registry and the ledger are no markup in it."""
+    from mlship.report.markdown import safe
+
+    def said(what: str) -> str:
+        return safe(what, _LONGEST)
+
+    next_ = " ".join(found.next.replace("`", "'").split())
     if idle(found):
-        after = ["", f"Next: `{found.next}`"] if found.next else []
-        return "\n".join([f"### {title(found)}: nothing to promote", "", _another(found), *after])
-    lines = [f"### {title(found)}", ""]
-    lines += [f"- **{name}**: {what}" for name, what in _facts(found)]
+        after = ["", f"Next: `{next_}`"] if next_ else []
+        return "\n".join([f"### {said(title(found))}: nothing to promote", "", said(_another(found)), *after])
+    lines = [f"### {said(title(found))}", ""]
+    lines += [f"- **{said(name)}**: {said(what)}" for name, what in _facts(found)]
     if found.foresight is not None:
         lines += ["", f"| {' | '.join(_HEADINGS)} |", "|---" * len(_HEADINGS) + "|"]
-        lines += [f"| {' | '.join(cell.strip() for cell in row)} |" for row in _rows(found, found.foresight)]
-        lines += ["", *(f"- {note}" for note in _notes(found))]
-    lines += ["", *(f"> not found: {what}" for what in found.missing)] if found.missing else []
+        lines += [f"| {' | '.join(said(cell.strip()) for cell in row)} |" for row in _rows(found, found.foresight)]
+        lines += ["", *(f"- {said(note)}" for note in _notes(found))]
+    lines += ["", *(f"> not found: {said(what)}" for what in found.missing)] if found.missing else []
     if found.remarks:
-        lines += ["", *(f"> **warning** {place(one.location)}: {one.what} ({one.hint})" for one in found.remarks)]
-    lines += ["", f"Next: `{found.next}`"] if found.next else []
+        told = ((place(one.location), f"{one.what} ({one.hint})") for one in found.remarks)
+        lines += ["", *(f"> **warning** {said(where)}: {said(what)}" for where, what in told)]
+    lines += ["", f"Next: `{next_}`"] if next_ else []
     return "\n".join(lines)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from mlship.report import github
 from mlship.rollout import arrivals, earlier
 from mlship.rollout.foresee import Traffic
 from mlship.rollout.outlook import rounded, span
+from mlship.rollout.plan import StepKind
 from mlship.rollout.prospect import Prospect, prospect
 from mlship.types import Candidate, LedgerEntry, ModelVersion, Scrape, ServerCounters
 from tests.conftest import RegistryHome
@@ -207,6 +209,24 @@ def test_every_format_tells_the_same(loaded: LoadedPolicy, tmp_path: Path) -> No
     assert "%0Anext: 223 requests would show" in warned
     assert "there is no registry here yet" in missing
     assert "warning: step 2: 1% of 50/s for 5m" in views.text(found)
+
+
+def test_names_are_no_markup_in_a_comment(loaded: LoadedPolicy, tmp_path: Path) -> None:
+    """A model, a tester's header and what a hint quotes come from others; they end no cell and mention nobody."""
+    hostile = "a|b <img src=x> [c](d) @all\n# e `f`"
+    found = told(loaded, Home(tmp_path / "home"))
+    first = replace(found.steps[0], kind=StepKind.TESTERS, testers=(hostile, "x"))
+    odd = replace(
+        found, model=hostile, missing=(hostile,), steps=(first, *found.steps[1:]), next=f"mlship evaluate '{hostile}'"
+    )
+    page = views.markdown(odd)
+    before, _, after = page.rpartition("\nNext: `")
+    assert after == "mlship evaluate 'a|b <img src=x> [c](d) @all # e 'f''`"
+    for raw in ("a|b", "<img", "[c]", "@all", "\n# e", "`f`"):
+        assert raw in views.text(odd)
+        assert before.replace(f"\\{raw}", "").count(raw) == 0, raw
+    table = [line for line in before.splitlines() if line.startswith("| ")]
+    assert {line.replace("\\|", "").count("|") for line in table} == {8}
 
 
 def test_the_command_ends_with_3_only_when_nothing_can_be_told(
