@@ -87,11 +87,8 @@ class _Gate:
     rules: tuple[_Rule, ...]
     exhibits: tuple[_Drawn, ...]
     left_out: int
-
-    @property
-    def has_numbers(self) -> bool:
-        """Whether any rule has measured something."""
-        return any(rule.measured != "-" or rule.champion != "-" for rule in self.rules)
+    has_numbers: bool
+    """Whether any rule has measured something; every row asks."""
 
 
 def _gates(ordered: list[GateResult]) -> list[_Gate]:
@@ -130,6 +127,7 @@ def _gates(ordered: list[GateResult]) -> list[_Gate]:
                 rules,
                 tuple(drawn),
                 left_out,
+                any(rule.measured != "-" or rule.champion != "-" for rule in rules),
             )
         )
     return found

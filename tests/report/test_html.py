@@ -166,6 +166,30 @@ def test_the_page_stays_small_however_much_there_is_to_show() -> None:
     assert len(html(many(400)).encode()) < 1_500_000
 
 
+def test_a_gate_is_looked_through_once_however_many_rules_it_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each rule is put into words a fixed number of times, and none of it again for each row of the table."""
+    from mlship.report import html as page
+
+    class Counted(page._Rule):
+        def __getattribute__(self, name: str) -> object:
+            looked.append(name)
+            return super().__getattribute__(name)
+
+    def looks(rules: int) -> int:
+        looked.clear()
+        html(
+            replace(
+                EVALUATION, results=tuple(GateResult("own", f"rule {i}", Status.PASSED, "", "") for i in range(rules))
+            )
+        )
+        return len(looked)
+
+    looked: list[str] = []
+    monkeypatch.setattr(page, "_Rule", Counted)
+    few, many_ = looks(20), looks(80)
+    assert 0 < few < many_ <= 4 * few
+
+
 def test_an_exhibit_that_two_rules_share_is_drawn_once() -> None:
     assert html(EVALUATION).count("<h3><bdi>Distance from the first half of the year (PSI)</bdi></h3>") == 1
 
