@@ -24,7 +24,7 @@ import pytest
 from mlship.errors import MlshipError, MovedError, RegistryError, StateError
 from mlship.home import Home
 from mlship.policy.schema import Policy
-from mlship.registry import Registry, connection, files
+from mlship.registry import Registry, connection, evidence, files
 from mlship.types import Candidate, Evaluation, GateResult, Measurement, Status
 
 if TYPE_CHECKING:
@@ -248,6 +248,30 @@ def evaluation(candidate: Candidate) -> Evaluation:
         GateResult("leakage", "overlap", Status.FAILED, "<= 0%", "bad", Measurement("overlap 100%", float("nan"))),
     )
     return Evaluation("e1", candidate, "sha256:p", "sha256:d", results, 1763700000.0, 2.5)
+
+
+@pytest.mark.parametrize(
+    ("metric", "key"),
+    [
+        ("recall", "own/recall.low"),
+        ("a//b", "own/a/_/b.low"),
+        ("a/./b", "own/a/_/b.low"),
+        ("../../b", "own/__/__/b.low"),
+        ("/", "own/_/_.low"),
+        ("", "own/_.low"),
+        ("ü % ?", "own/ü _ _.low"),
+        ("x" * 400, f"own/{'x' * 242}.low"),
+        ("/" * 400, f"own{'_' * 243}.low"),
+    ],
+)
+def test_any_name_of_a_metric_becomes_one_that_mlflow_takes(metric: str, key: str) -> None:
+    """By MLflow's own check: one name that it refuses would lose the whole evaluation."""
+    from mlflow.utils import validation
+
+    found = evidence._key(f"own/{metric}", ".low")
+    validation._validate_metric_name(found)  # type: ignore[no-untyped-call]  # MLflow has no types there
+    assert (found, len(found) <= 250) == (key, True)
+    validation._validate_metric_name(evidence._key(f"own/{metric}"))  # type: ignore[no-untyped-call]  # MLflow has no types there
 
 
 def test_an_evaluation_is_a_run_linked_to_its_version_both_ways(registry: Registry) -> None:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 EXPERIMENT = "mlship"
 #: A batch of metrics that MLflow accepts at once.
 _BATCH = 1000
+#: Letters of a metric's name that MLflow accepts.
+_LONGEST = 250
 
 
 def log(
@@ -151,7 +153,7 @@ def _metrics(evaluation: Evaluation, timestamp: int, model_id: str | None) -> li
             if measurement is None:
                 continue
             for suffix, value in _values(measurement).items():
-                key = _key(f"{arm}{result.gate}/{measurement.metric}{suffix}")
+                key = _key(f"{arm}{result.gate}/{measurement.metric}", suffix)
                 found[key] = Metric(key, value, timestamp, 0, model_id=None if arm else model_id)
     return list(found.values())
 
@@ -161,6 +163,9 @@ def _values(measurement: Measurement) -> dict[str, float]:
     return {suffix: float(value) for suffix, value in values.items() if value is not None and math.isfinite(value)}
 
 
-def _key(name: str) -> str:
-    """A name that MLflow allows for a metric."""
-    return re.sub(r"[^\w\-. :/]", "_", name)[:250]
+def _key(name: str, suffix: str = "") -> str:
+    """A name that MLflow allows for a metric: its letters, 250 at most, and no part that a path would lose."""
+    letters = re.sub(r"[^\w\-. :/]", "_", name)[: _LONGEST - len(suffix)]
+    parts = ["_" * max(1, len(part)) if part in ("", ".", "..") else part for part in letters.split("/")]
+    whole = "/".join(parts)
+    return (whole if len(whole) + len(suffix) <= _LONGEST else letters.replace("/", "_")) + suffix
