@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from mlship.draft.facts import Column, Data
-from mlship.draft.layout import Line, decimal, down, listed, quoted, step_of, text, up
+from mlship.draft.layout import Line, decimal, down, key, listed, quoted, step_of, up
 from mlship.report.figures import count, number, share
 
 #: More columns than this are nobody's to read; the rest are counted in a comment.
@@ -50,4 +50,4 @@ def _line(column: Column) -> Line:
         why = f"{len(column.values)} distinct values were found"
     if column.missing:
         why = "; ".join(filter(None, [why, f"{share(column.missing)} missing"]))
-    return Line(f"      {text(column.name)}: {{{', '.join(rules)}}}", why)
+    return Line(f"      {key(column.name)}: {{{', '.join(rules)}}}", why)

@@ -34,9 +34,18 @@ def text(value: str) -> str:
     return quoted(value)
 
 
+def key(name: str) -> str:
+    """Text as the key of a mapping: as `text`, but `$${` is nothing else than itself there, and so is `${`."""
+    return _in_quotes(name) if "${" in name else text(name)
+
+
 def quoted(value: str) -> str:
     """Text in double quotes; `${` stands for itself, not for the environment."""
-    return '"' + "".join(_escaped(char) for char in value.replace("${", "$${")) + '"'
+    return _in_quotes(value.replace("${", "$${"))
+
+
+def _in_quotes(value: str) -> str:
+    return '"' + "".join(_escaped(char) for char in value) + '"'
 
 
 def _escaped(char: str) -> str:

@@ -114,6 +114,15 @@ def test_without_a_rate_the_stages_have_no_warning_either(tmp_path: Path) -> Non
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30).filter(str.strip)
 
 
+@pytest.mark.parametrize("column", ["${HOME}", "$${HOME}", "a ${", "${a}: b", 'q"${X}"\\', "x", "null", "a: b"])
+def test_a_column_is_itself_as_a_key_and_as_a_value(column: str) -> None:
+    """A variable is read in a value only: a key needs no doubled dollar, and would keep it."""
+    data = Data("d.csv", 100, column, None, None, (Column(column, "string", 0.0, values=(column,)),), (column,))
+    loaded, _ = checked(draft(Facts("m", Owner("a", "b@c"), DAY, data=data)), Path("mlship.yaml"))
+    assert loaded.policy.gates.contract is not None
+    assert {name: one.values for name, one in loaded.policy.gates.contract.columns.items()} == {column: (column,)}
+
+
 @settings(max_examples=25)
 @given(model=NAMES.filter(lambda name: not {"/", ":"} & set(name)), column=NAMES, value=NAMES, team=NAMES, path=NAMES)
 def test_any_name_is_itself_in_the_draft(model: str, column: str, value: str, team: str, path: str) -> None:
