@@ -131,8 +131,10 @@ def test_under_the_null_the_mean_of_evidence_is_one_at_most_at_any_stop() -> Non
         assert mean - 3 * error <= 1.0
 
 
-def test_a_look_at_everything_costs_less_than_a_millisecond() -> None:
-    """Twelve classes, labels of thirty seconds, every guard and certificate; the best of some, in time of the CPU."""
+def test_a_look_at_everything_costs_little() -> None:
+    """Twelve classes, labels of thirty seconds, every guard and certificate: no more than adding up 100,000 numbers,
+    which takes a millisecond and a half; the best of some, each beside its look, for the machine may be busy.
+    """
     import time
     from dataclasses import replace
 
@@ -143,7 +145,7 @@ def test_a_look_at_everything_costs_less_than_a_millisecond() -> None:
         certify=(("errors", 3.0), ("latency", 3.0), ("labels", 1.5)), negligible=0.01,
     )  # fmt: skip
     random = np.random.default_rng(1)
-    evidence, best = judge.begin(guards, tuple(map(int, random.multinomial(5000, latencies()))), 4), 1.0
+    evidence, best, adding = judge.begin(guards, tuple(map(int, random.multinomial(5000, latencies()))), 4), 1.0, 1.0
     for index in range(80):
         arms = []
         for n in (450, 50):
@@ -155,5 +157,8 @@ def test_a_look_at_everything_costs_less_than_a_millisecond() -> None:
         one = Observation(at, at + 1, 0.1, arms[0], arms[1], labels)
         started = time.thread_time()
         evidence = judge.update(evidence, one)
-        best = min(best, time.thread_time() - started) if index >= 30 else best
-    assert best < 0.001
+        looked = time.thread_time()
+        sum(range(100_000))
+        if index >= 30:
+            best, adding = min(best, looked - started), min(adding, time.thread_time() - looked)
+    assert best < adding
