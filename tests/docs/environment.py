@@ -22,6 +22,7 @@ READ = {
         "GITHUB_WORKSPACE": "where the repository is: paths in reports begin there; GitHub sets it",
         "CI_PROJECT_DIR": "the same, set by GitLab",
         "GITHUB_STEP_SUMMARY": "the file of the job's summary, written with `--format github`; GitHub sets it",
+        "GITHUB_ACTIONS": "in a job of GitHub: text from elsewhere begins no workflow command; GitHub sets it",
         "GITHUB_OUTPUT": "the file of the step's outputs, written with `--format github`; GitHub sets it",
     },
     "The registry": {
