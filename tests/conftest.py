@@ -85,7 +85,7 @@ def _no_ambient_registry(monkeypatch: pytest.MonkeyPatch) -> None:
     """No test finds the registry, the state directory or the name of whoever runs it; nor a runner's files."""
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI", "MLSHIP_HOME", "MLSHIP_ACTOR", "GITHUB_ACTOR"):
         monkeypatch.delenv(name, raising=False)
-    for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT", "GITHUB_WORKSPACE", "CI_PROJECT_DIR"):
+    for name in ("GITHUB_STEP_SUMMARY", "GITHUB_OUTPUT", "GITHUB_WORKSPACE", "CI_PROJECT_DIR", "COLUMNS"):
         monkeypatch.delenv(name, raising=False)
 
 
