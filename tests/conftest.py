@@ -219,6 +219,10 @@ def _artifacts(home: Home) -> str:
     return (home.registry_dir / "artifacts" / "training").as_uri()
 
 
+#: The shared registry before any test has added its runs: which tests came first is no business of a copy.
+_AS_MADE = "as-made.db"
+
+
 @dataclass(frozen=True)
 class RegistryHome:
     """A state directory whose registry holds `flight-delay`: 1 is @champion, 2 is @challenger, 3 leaks arr_time."""
@@ -236,7 +240,7 @@ def registry_home(
     flights: pd.DataFrame,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> RegistryHome:
-    """One real registry for the whole session. Read it; to change it, use `registry_copy`."""
+    """One real registry for the whole session. Read it, or add to it; to change it, use `registry_copy`."""
     home = make_home(tmp_path_factory.mktemp("registry"))
     early = flights[flights["month"] <= 3].iloc[::40]
     half = flights[flights["month"] <= 6].iloc[::20]
@@ -244,16 +248,17 @@ def registry_home(
     log_model(home, MODEL, train(early), early[FEATURES], alias="champion")
     log_model(home, MODEL, train(half, max_iter=40), half[FEATURES], alias="challenger")
     log_model(home, MODEL, train(half, leaking), half[leaking])
+    shutil.copy(home.registry_dir / "mlflow.db", home.registry_dir / _AS_MADE)
     return RegistryHome(home, MODEL, FEATURES)
 
 
 @pytest.fixture
 def registry_copy(registry_home: RegistryHome, tmp_path: Path) -> RegistryHome:
-    """The same registry in a state directory of this test alone: its aliases and tags may be changed.
+    """The same registry, as it was made, in a state directory of this test alone: its aliases and tags may be changed.
 
     The database is a copy; the artifacts of versions 1 to 3 stay where they are, shared with the session.
     """
     home = Home(tmp_path / ".mlship")
     home.ensure(home.registry_dir)
-    shutil.copy(registry_home.home.registry_dir / "mlflow.db", home.registry_dir / "mlflow.db")
+    shutil.copy(registry_home.home.registry_dir / _AS_MADE, home.registry_dir / "mlflow.db")
     return RegistryHome(home, registry_home.model, registry_home.features)

@@ -25,7 +25,7 @@ mlflow.models.set_model(Words())
 MLMODEL = """flavors:
   python_function:
     loader_module: mlflow.pyfunc.loaders.code_model
-    model_code_path: /srv/training/words.py
+    model_code_path: /elsewhere/words.py
 """
 
 

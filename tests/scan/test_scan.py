@@ -237,7 +237,7 @@ FROM_CODE = "flavors: {{python_function: {{loader_module: mlflow.pyfunc.loaders.
 
 def test_a_model_from_code_is_the_file_of_that_name(tmp_path: Path) -> None:
     """MLflow writes down where the file lay when the model was trained, and loads the one of that name from here."""
-    for name, path in (("a", "/srv/training/agent.py"), ("b", "../work/agent.py"), ("c", "agent.py")):
+    for name, path in (("a", "/elsewhere/agent.py"), ("b", "../work/agent.py"), ("c", "agent.py")):
         directory = model(tmp_path / name, {"agent.py": b"x = 1\n"}, FROM_CODE.format(path))
         findings = scan(directory, SecurityGate())
         assert told(findings) == {("MLmodel", "agent.py, for the flavor python_function")}
@@ -248,21 +248,21 @@ def test_a_model_from_code_is_the_file_of_that_name(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "mlmodel",
     [
-        FROM_CODE.format("/srv/training/none.py"),
-        FROM_CODE.format("/srv/training/link.py"),
-        FROM_CODE.format("/srv/training/deeper.py"),
-        FROM_CODE.format("/srv/training/agent.so"),
-        FROM_CODE.format("/srv/training/.."),
+        FROM_CODE.format("/elsewhere/none.py"),
+        FROM_CODE.format("/elsewhere/link.py"),
+        FROM_CODE.format("/elsewhere/deeper.py"),
+        FROM_CODE.format("/elsewhere/agent.so"),
+        FROM_CODE.format("/elsewhere/.."),
         FROM_CODE.format('""'),
-        FROM_CODE.format("/srv/training/agent.py/"),
+        FROM_CODE.format("/elsewhere/agent.py/"),
         FROM_CODE.format(f"/{'x' * 5000}.py"),
         FROM_CODE.format('"a\\0.py"'),
-        FROM_CODE.format("[/srv/training/agent.py]"),
-        FROM_CODE.format("/srv/training/agent.py, python_model: /srv/training/agent.py"),
-        FROM_CODE.format("/srv/training/agent.py, config: {model_code_path: /srv/training/agent.py}"),
-        FROM_CODE.format("/srv/training/compiled.py"),
-        "flavors: {python_function: {loader_module: mlflow.sklearn, model_code_path: /srv/training/agent.py}}",
-        "flavors: {other: {loader_module: mlflow.pyfunc.model, model_code_path: /srv/training/agent.py}}",
+        FROM_CODE.format("[/elsewhere/agent.py]"),
+        FROM_CODE.format("/elsewhere/agent.py, python_model: /elsewhere/agent.py"),
+        FROM_CODE.format("/elsewhere/agent.py, config: {model_code_path: /elsewhere/agent.py}"),
+        FROM_CODE.format("/elsewhere/compiled.py"),
+        "flavors: {python_function: {loader_module: mlflow.sklearn, model_code_path: /elsewhere/agent.py}}",
+        "flavors: {other: {loader_module: mlflow.pyfunc.model, model_code_path: /elsewhere/agent.py}}",
     ],
 )
 def test_code_elsewhere_is_not_let_in_by_its_name(tmp_path: Path, mlmodel: str) -> None:
