@@ -94,6 +94,10 @@ class Home:
         """What a local engine keeps for one model: configuration, logs, process manager."""
         return self.path / "engines" / slug(model)
 
+    def monitor(self, model: str) -> Path:
+        """What `mlship monitor` remembers of one model."""
+        return self.path / "monitor" / slug(model)
+
     def rollouts(self, model: str) -> Path:
         """Journals of one model's rollouts, and its lock."""
         return self.path / "rollouts" / slug(model)

@@ -9,7 +9,6 @@ THIS = "mlship 0.1"
 
 #: Keys by the location of their section; `*` stands for any item or name.
 _KEYS: dict[Location, frozenset[str]] = {
-    (): frozenset({"monitor"}),
     ("gates", "contract"): frozenset({"schema"}),
 }
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field, WithJsonSchema
 
 from mlship.policy.data import Data
 from mlship.policy.gates import Gates
+from mlship.policy.monitor import Monitor
 from mlship.policy.rollout import Rollout
 from mlship.policy.section import Section
 from mlship.policy.serving import Endpoint, Image, Serving
@@ -64,6 +65,7 @@ class Policy(Section):
     serving: Serving = Field(Serving(), description="the servers of the model")
     endpoint: Endpoint = Field(Endpoint(), description="where callers reach the model, and who they may be")
     rollout: Rollout | None = Field(None, description="how a candidate is let onto traffic")
+    monitor: Monitor | None = Field(None, description="what is watched after promotion")
     notify: tuple[str, ...] = Field(
         (), description="who is told of start, verdict, approval and halt: apprise URLs, only as ${NAME}"
     )

@@ -1,0 +1,1 @@
+"""After promotion: one pass over live traffic, what it finds, and what follows."""
