@@ -1,4 +1,4 @@
-"""What one pass of `mlship monitor` has seen, as its reports need it: filled by the monitor, told by `monitor_*`. Pure."""
+"""What one pass of `mlship monitor` has seen: filled by the monitor, told by its reports (`monitor_*`). Pure."""
 
 from __future__ import annotations
 
