@@ -22,6 +22,7 @@ from mlship.policy.load import load_policy
 from mlship.registry import Registry
 from mlship.types import GateResult, Status
 from tests.conftest import LogModel
+from tests.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -59,7 +60,6 @@ def _model(kind: str) -> Any:
 
         def predict(self, rows: Any) -> Any:
             import os
-            import time
 
             self.asked += 1
             served = os.environ.get("_MLFLOW_IS_IN_SERVING_ENVIRONMENT")
@@ -184,11 +184,8 @@ def test_an_interruption_leaves_no_server(place: Path, number: signal.Signals) -
     if number != signal.SIGKILL:
         assert process.returncode == 130, rest
         assert "interrupted" in rest
-    deadline = time.monotonic() + 10
-    while _servers(place) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert _servers(place) == []
-    assert [pid for pid in started if _runs(pid)] == []
+    until(lambda: not _servers(place), "no server is left")
+    until(lambda: not any(map(_runs, started)), "whatever it started has ended")
 
 
 def _runs(pid: int) -> bool:

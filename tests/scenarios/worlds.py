@@ -27,6 +27,9 @@ from tests.fakes.engine import Behaviour, FakeEngine
 from tests.fakes.rollout import MODEL, PLAN, Audience, Stage, digest
 from tests.fakes.rollout import release as fake_release
 
+#: Seconds that callers wait for an answer: a machine that stands still for a while has lost nobody's request.
+PATIENCE = 20.0
+
 
 @dataclass
 class World:
@@ -70,7 +73,7 @@ class World:
             stable=self.release(champion),
             steps=steps or (self.step(0.2), self.step(0.5)),
             guards=Guards(errors=1.25),
-            **{"deadline": 60, "lease": 30.0, **changes},  # type: ignore[arg-type]  # fields of a plan
+            **{"deadline": 300, "lease": 30.0, **changes},  # type: ignore[arg-type]  # fields of a plan
         )
 
     def order_at(self, look: int, order: Order) -> None:
@@ -172,7 +175,7 @@ def fake(path: Path) -> Iterator[World]:
 
 @contextmanager
 def local(path: Path, command: Command = support.standin) -> Iterator[World]:
-    setup = Setup(Front(f"127.0.0.1:{support.free_port()}", 2.0))
+    setup = Setup(Front(f"127.0.0.1:{support.free_port()}", PATIENCE))
     engine = LocalEngine(Home(path / ".mlship"), "m", setup, command=command)
     try:
         with _real(path, engine, _local_release) as found:
@@ -185,7 +188,7 @@ def local(path: Path, command: Command = support.standin) -> Iterator[World]:
 @contextmanager
 def docker(path: Path) -> Iterator[World]:
     with (
-        docker_support.ended(docker_support.docker_engine(path)) as engine,
+        docker_support.ended(docker_support.docker_engine(path, timeout=PATIENCE)) as engine,
         _real(path, engine, docker_support.release) as found,
     ):
         yield found
