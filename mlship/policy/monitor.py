@@ -184,7 +184,7 @@ class Monitor(Section):
     )
     value: ValueLimit | None = Field(None, description="limit of the realised value; null: not judged")
     slices: SliceLimits | None = Field(None, description="parts of the traffic that are looked at on their own")
-    min_rows: int = Field(100, ge=1, description="a window of fewer rows decides nothing")
+    min_rows: int = Field(10, ge=1, description="a window of fewer rows says nothing")
     recovered: Duration = Field(
         3 * 86400.0, gt=0, description="an incident is resolved when all was within limits for so long"
     )
