@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import TYPE_CHECKING
 
 from mlship.report import figures
 from mlship.report.account import Account, Arm, Stretch
+from mlship.report.drawn import Drawn
 from mlship.report.stretches import thinned
 from mlship.report.timeline import LOWEST, Axis, Timeline, Track, draw
 from mlship.report.times import clock
 from mlship.types import LATENCY_BOUNDS_MS
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 #: Points of a line: about one for so many requests of the canary, for of fewer a share or a quantile is noise.
 _POINTS, _FEWEST, _REQUESTS = 60, 8, 50
@@ -30,19 +26,6 @@ _LATENCY = (
     "Upper bound of the histogram's bucket. A failed request counts as slower than everything: where the line breaks, "
     "the quantile lies above the last bound, or nothing was counted."
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """One plot with its legend, and the table behind it."""
-
-    title: str
-    note: str
-    picture: Markup
-    legend: tuple[tuple[str, str], ...]
-    """(class, name)"""
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
 
 
 def plots(account: Account) -> list[Drawn]:

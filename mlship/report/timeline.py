@@ -10,6 +10,8 @@ from math import isfinite
 from markupsafe import Markup
 
 from mlship.report import figures
+from mlship.report.dates import day
+from mlship.report.dates import ticks as dates
 from mlship.report.svg import Scale, coordinate, element, tick_labels
 from mlship.report.times import unit
 
@@ -33,6 +35,8 @@ class Track:
     """(seconds since the beginning, value); a value that is not finite breaks the line."""
     stepped: bool = False
     """It keeps its value until the next point."""
+    band: tuple[tuple[float, float, float], ...] = ()
+    """(seconds since the beginning, low, high) of its intervals; what is not finite breaks it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,8 @@ class Axis:
     end: float
     marks: tuple[tuple[float, str], ...] = ()
     """(seconds, a short name) of upright lines."""
+    origin: float | None = None
+    """Unix time of its zero: then it shows dates, in UTC; None: times since the beginning."""
 
     @property
     def span(self) -> float:
@@ -65,14 +71,17 @@ class Timeline:
     """The axis goes by powers of ten."""
     percent: bool = False
     """Values are shares, and written in percent."""
+    loose: bool = False
+    """The axis need not begin at zero."""
 
 
 def draw(plot: Timeline) -> Markup:
     """The plot without its legend."""
     values = [y for track in plot.tracks for _, y in track.points]
+    values += [y for track in plot.tracks for _, *ends in track.band for y in ends]
     if plot.limit is not None:
         values.append(plot.limit[0])
-    up, ticks, labels = _powers(values) if plot.powers else _straight(values, percent=plot.percent)
+    up, ticks, labels = _powers(values) if plot.powers else _straight(values, plot)
     left = 30.0 + 2 * _HALF_LETTER * max(map(len, labels), default=1)
     across = Scale(plot.axis.start, plot.axis.start + plot.axis.span, left, _WIDTH - _RIGHT)
     place = _power if plot.powers else _itself
@@ -82,6 +91,7 @@ def draw(plot: Timeline) -> Markup:
         parts += _limit(place(plot.limit[0]), plot.limit[1], across, up)
     for track in reversed(plot.tracks):  # the first on top
         points = tuple((max(x, plot.axis.start), place(y)) for x, y in track.points)
+        parts += _band(track, across, up)
         parts += _track(replace(track, points=points), across, up)
     return element(
         "svg",
@@ -103,7 +113,10 @@ def describe(plot: Timeline) -> str:
             first, last, most = (_said(plot, each) for each in (values[0], values[-1], max(values)))
             said.append(f"{track.name}: from {first} to {last}, at most {most}")
     limit = f" Limit: {_said(plot, plot.limit[0])}, {plot.limit[1]}." if plot.limit else ""
-    return f"{plot.y}, over {unit(plot.axis.end)[0]}. {'; '.join(said)}.{limit}"
+    over = f"over {unit(plot.axis.end)[0]}"
+    if plot.axis.origin is not None:
+        over = f"{day(plot.axis.origin + plot.axis.start)} to {day(plot.axis.origin + plot.axis.end)}"
+    return f"{plot.y}, {over}. {'; '.join(said)}.{limit}"
 
 
 def _itself(value: float) -> float:
@@ -118,17 +131,26 @@ def _said(plot: Timeline, value: float) -> str:
     return figures.share(value) if plot.percent else figures.number(value)
 
 
-def _straight(values: Sequence[float], *, percent: bool) -> tuple[Scale, list[float], list[str]]:
-    """From zero to the next tick above everything."""
-    factor = 100.0 if percent else 1.0
-    most = max([value * factor for value in values if isfinite(value)], default=0.0) or 1.0
-    scale = Scale(0.0, most, 0.0, 1.0)
+def _straight(values: Sequence[float], plot: Timeline) -> tuple[Scale, list[float], list[str]]:
+    """From zero, or the next tick below everything, to the next tick above it."""
+    factor = 100.0 if plot.percent else 1.0
+    seen = [value * factor for value in values if isfinite(value)]
+    most, least = max(seen, default=0.0), min(seen, default=0.0)
+    if plot.loose and seen:
+        scale = Scale.over(seen, 0.0, 1.0)
+    else:
+        least = min(0.0, least)
+        scale = Scale(least, most if most > least else least + 1.0, 0.0, 1.0)
     ticks = scale.ticks()
-    if ticks[-1] < most * 0.999 and len(ticks) > 1:
-        ticks.append(ticks[-1] + ticks[1] - ticks[0])
-    top = max(most, ticks[-1])
-    labels = [f"{label}%" if percent else label for label in tick_labels(ticks)]
-    return Scale(0.0, top / factor, _HEIGHT - _BOTTOM, _TOP), [tick / factor for tick in ticks], labels
+    step = ticks[1] - ticks[0] if len(ticks) > 1 else 0.0
+    if ticks[-1] < scale.high - abs(scale.high) * 0.001:
+        ticks.append(ticks[-1] + step)
+    if ticks[0] > scale.low + abs(scale.low) * 0.001:
+        ticks.insert(0, ticks[0] - step)
+    bottom, top = min(scale.low, ticks[0]), max(scale.high, ticks[-1])
+    labels = [f"{label}%" if plot.percent else label for label in tick_labels(ticks)]
+    place = Scale(bottom / factor, top / factor, _HEIGHT - _BOTTOM, _TOP)
+    return place, [tick / factor for tick in ticks], labels
 
 
 def _powers(values: Sequence[float]) -> tuple[Scale, list[float], list[str]]:
@@ -148,21 +170,31 @@ def _axes(plot: Timeline, across: Scale, up: Scale, ticks: list[tuple[float, str
         y = up(tick)
         parts.append(element("line", class_="grid", x1=across.start, x2=across.end, y1=y, y2=y))
         parts.append(element("text", label, class_="tick", x=across.start - 7, y=y + 3.8, text_anchor="end"))
-    name, size = unit(plot.axis.end)
-    times = _times(plot.axis.start / size, (plot.axis.start + plot.axis.span) / size)
-    for tick, label in zip(times, tick_labels(times), strict=True):
-        x = across(tick * size)
+    name, times = _named(plot.axis)
+    for at, label in times:
+        x = across(at)
         place = min(x, _WIDTH - 2 - _HALF_LETTER * len(label))
         parts.append(element("text", label, class_="tick", x=place, y=up.start + 17, text_anchor="middle"))
     parts.append(element("line", class_="axis", x1=across.start, x2=across.end, y1=up.start, y2=up.start))
     middle = (across.start + across.end) / 2
-    parts.append(
-        element("text", f"{name} since it began", class_="name", x=middle, y=_HEIGHT - 6, text_anchor="middle")
-    )
+    parts.append(element("text", name, class_="name", x=middle, y=_HEIGHT - 6, text_anchor="middle"))
     y = (up.start + up.end) / 2
     turned = f"rotate(-90 12 {coordinate(y)})"
     parts.append(element("text", plot.y, class_="name", x=12.0, y=y, text_anchor="middle", transform=turned))
     return parts
+
+
+def _named(axis: Axis) -> tuple[str, list[tuple[float, str]]]:
+    """The name of a time axis, and its ticks with theirs."""
+    end = axis.start + axis.span
+    if axis.origin is not None:
+        found = dates(axis.origin + axis.start, axis.origin + end)
+        return "UTC", [(at - axis.origin, label) for at, label in found]
+    name, size = unit(axis.end)
+    times = _times(axis.start / size, end / size)
+    return f"{name} since it began", [
+        (tick * size, label) for tick, label in zip(times, tick_labels(times), strict=True)
+    ]
 
 
 def _times(start: float, end: float) -> list[float]:
@@ -187,6 +219,25 @@ def _track(track: Track, across: Scale, up: Scale) -> list[Markup]:
         else:
             drawn = " ".join(f"{coordinate(x)},{coordinate(y)}" for x, y in places)
             parts.append(element("polyline", class_=f"line {track.look}", points=drawn))
+    return parts
+
+
+def _band(track: Track, across: Scale, up: Scale) -> list[Markup]:
+    """The intervals as an area behind the line, in pieces."""
+    parts: list[Markup] = []
+    whole = [
+        (x, low, high) if isfinite(low) and isfinite(high) else (x, math.nan, math.nan) for x, low, high in track.band
+    ]
+    lows, highs = [(x, low) for x, low, _ in whole], [(x, high) for x, _, high in whole]
+    for low, high in zip(_runs(lows), _runs(highs), strict=True):
+        if len(low) > 1:
+            around = " ".join(f"{coordinate(across(x))},{coordinate(up(y))}" for x, y in [*high, *reversed(low)])
+            parts.append(element("polygon", class_=f"band {track.look}", points=around))
+        else:
+            parts += [
+                element("line", class_=f"whisker {track.look}", x1=across(x), x2=across(x), y1=up(y), y2=up(top))
+                for (x, y), (_, top) in zip(low, high, strict=True)
+            ]
     return parts
 
 
