@@ -81,6 +81,8 @@ _WAYS: dict[Way, str] = {
         rollout.guard.predictions.max_ratio rollout.guard.agreement.tolerance rollout.guard.labels.max_ratio
         rollout.certify.errors rollout.certify.latency rollout.certify.labels rollout.certify.negligible
         rollout.lease
+        monitor.features.psi monitor.features.wasserstein monitor.features.missing monitor.features.unseen
+        monitor.predictions.psi monitor.performance.*.max monitor.min_rows monitor.max_age monitor.max_silence
     """,
     Way.MORE: """
         gates.contract.columns.*.min
@@ -92,19 +94,22 @@ _WAYS: dict[Way, str] = {
         rollout.steps.*.mirror rollout.steps.*.pause rollout.steps.*.bake.for rollout.steps.*.bake.requests
         rollout.guard.false_rollback rollout.guard.agreement.min
         rollout.keep_warm
+        monitor.performance.*.min monitor.value.min monitor.slices.most monitor.recovered monitor.false_alarms
     """,
     Way.LESS_OF_TWO: """
         gates.contract.columns.*.max_missing rollout.guard.labels.tolerance
     """,
     Way.ON: """
         gates.leakage.chronological gates.slices.pairs gates.robustness.unseen_categories gates.robustness.columns
-        gates.security.scan gates.latency.agree
+        gates.security.scan gates.latency.agree monitor.estimate
     """,
     Way.OFF: """
         gates.security.allow_code serving.log.features
     """,
     Way.ITEMS: """
         gates.leakage.unavailable gates.slices.by gates.fairness.by serving.log.redact rollout.freeze
+        monitor.slices.by monitor.on_breach.*.retrain.when monitor.on_breach.*.rollback.when
+        monitor.on_breach.*.pause.when
     """,
     Way.FEW: """
         gates.contract.columns.*.values gates.leakage.vouched gates.security.environment
@@ -120,6 +125,9 @@ _WAYS: dict[Way, str] = {
         rollout.guard.refusals rollout.guard.latency rollout.guard.predictions rollout.guard.agreement
         rollout.guard.labels rollout.certify
         rollout.hooks.before_step.* rollout.hooks.after_step.*
+        monitor monitor.features monitor.predictions monitor.performance.* monitor.value monitor.slices
+        monitor.on_breach.* monitor.on_breach.*.notify monitor.on_breach.*.retrain monitor.on_breach.*.rollback
+        monitor.on_breach.*.pause
     """,
     Way.NEITHER: """
         version model owner.team owner.contact registry.uri candidate champion
@@ -165,6 +173,14 @@ _WAYS: dict[Way, str] = {
         rollout.sticky rollout.sticky.header rollout.sticky.cookie
         rollout.hooks.before_step.*.command rollout.hooks.before_step.*.timeout
         rollout.hooks.after_step.*.command rollout.hooks.after_step.*.timeout
+        monitor.window monitor.zone monitor.season monitor.delay
+        monitor.log monitor.log.path monitor.log.sql monitor.log.sql.query monitor.log.time monitor.log.prediction
+        monitor.log.score monitor.log.key monitor.log.version monitor.log.target
+        monitor.labels monitor.labels.path monitor.labels.sql monitor.labels.sql.query monitor.labels.key
+        monitor.labels.target
+        monitor.on_breach.*.retrain.github monitor.on_breach.*.retrain.workflow monitor.on_breach.*.retrain.ref
+        monitor.on_breach.*.retrain.api monitor.on_breach.*.retrain.command monitor.on_breach.*.retrain.cool_down
+        monitor.on_breach.*.retrain.timeout
     """,
 }
 _ACTIONS = ("warn", "pause", "rollback")
@@ -180,11 +196,15 @@ ROWS: dict[str, Row] = {
     "gates.security.allow_types": Row(Way.FEW, modules=True),
     "gates.skew.columns": Row(Way.ITEMS, empty_is_all=True),
     "gates.drift.columns": Row(Way.ITEMS, empty_is_all=True),
+    "monitor.features.columns": Row(Way.ITEMS, empty_is_all=True),
+    "monitor.on_breach.*.notify.when": Row(Way.ITEMS, empty_is_all=True),
     "endpoint.auth.jwt.audiences": Row(Way.FEW, empty_is_all=True),
     "endpoint.auth.api_keys": Row(Way.NEITHER, secret=True),
     "notify": Row(Way.ITEMS, secret=True),
     "rollout.hooks.before_step.*.webhook": Row(Way.NEITHER, secret=True),
     "rollout.hooks.after_step.*.webhook": Row(Way.NEITHER, secret=True),
+    "monitor.on_breach.*.retrain.webhook": Row(Way.NEITHER, secret=True),
+    "monitor.on_breach.*.retrain.token": Row(Way.NEITHER, secret=True),
     **{
         f"{dataset}.sql.url": Row(Way.NEITHER, secret=True)
         for dataset in (
@@ -194,6 +214,8 @@ ROWS: dict[str, Row] = {
             "gates.skew.offline",
             "gates.skew.online",
             "gates.skew.feast.entities",
+            "monitor.log",
+            "monitor.labels",
         )
     },
 }

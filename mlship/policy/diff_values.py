@@ -39,12 +39,27 @@ def said(value: Any, info: FieldInfo | None, tree: Node, location: Location, pat
         return _HIDDEN if hidden else plain(node.written, _LONGEST)
     if ROWS.get(pattern) is not None and ROWS[pattern].secret:
         return _secret(value, node)
+    return plain(_written(value, info, tree, location, pattern), _LONGEST)
+
+
+def _written(value: Any, info: FieldInfo | None, tree: Node, location: Location, pattern: str) -> str:
+    """What is no secret itself; what is inside it may be one."""
     if isinstance(value, BaseModel):
-        return plain(_section(value, tree, location, pattern), _LONGEST)
+        return _section(value, tree, location, pattern)
+    inner = f"{pattern}.*" if _holds_sections(value) else pattern
     if isinstance(value, tuple):
-        items = [said(item, None, tree, (*location, index), pattern) for index, item in enumerate(value)]
-        return plain(f"[{', '.join(items)}]", _LONGEST)
-    return plain(_scalar(value, info), _LONGEST)
+        items = [said(item, None, tree, (*location, index), inner) for index, item in enumerate(value)]
+        return f"[{', '.join(items)}]"
+    if _holds_sections(value):
+        named = [f"{key}: {said(one, None, tree, (*location, key), inner)}" for key, one in value.items()]
+        return f"{{{', '.join(named)}}}"
+    return _scalar(value, info)
+
+
+def _holds_sections(value: Any) -> bool:
+    """Whether it is a list of sections, or sections by name."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, tuple) else ()
+    return any(isinstance(one, BaseModel) for one in inside)
 
 
 def _secret(value: Any, node: Node | None) -> str:

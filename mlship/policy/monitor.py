@@ -15,6 +15,19 @@ from mlship.policy.units import Duration, Percent
 Kind = Literal["features", "predictions", "performance", "estimate", "value", "age", "silence"]
 
 
+#: A policy says `when`: to YAML tools an unquoted `on` is true, so no key can be called that. Code says `on`.
+_BY_EITHER_NAME = ConfigDict(populate_by_name=True)
+
+
+def _as_tuple(value: Any) -> Any:
+    """What has been through `_named` is no JSON any more, where a list is as good as a tuple."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+#: Breaches by name.
+_Kinds = Annotated[tuple[Kind, ...], BeforeValidator(_as_tuple)]
+
+
 class Log(Section):
     """Logged predictions of the team's own, in files or a database; exactly one of path and sql."""
 
@@ -108,27 +121,39 @@ class Retrain(Section):
     )
     cool_down: Duration = Field(7 * 86400.0, gt=0, description="no second training is asked for within this time")
     timeout: Duration = Field(60.0, gt=0, le=3600, description="no answer by then counts as none")
-    on: tuple[Kind, ...] = Field(
-        ("features", "predictions", "performance", "estimate", "value", "age"), description="breaches that start it"
+    on: _Kinds = Field(
+        ("features", "predictions", "performance", "estimate", "value", "age"),
+        alias="when",
+        description="breaches that start it",
     )
+
+    model_config = _BY_EITHER_NAME
 
 
 class Notify(Section):
     """Tells the policy's `notify`."""
 
-    on: tuple[Kind, ...] = Field((), description="breaches that are told; default: all")
+    on: _Kinds = Field((), alias="when", description="breaches that are told; default: all")
+
+    model_config = _BY_EITHER_NAME
 
 
 class Back(Section):
     """Goes back to the champion before."""
 
-    on: tuple[Kind, ...] = Field(("performance", "value"), description="breaches that lead to it")
+    on: _Kinds = Field(("performance", "value"), alias="when", description="breaches that lead to it")
+
+    model_config = _BY_EITHER_NAME
 
 
 class Hold(Section):
     """Pauses a rollout of the model that is under way."""
 
-    on: tuple[Kind, ...] = Field(("features", "predictions", "performance", "value"), description="breaches that do")
+    on: _Kinds = Field(
+        ("features", "predictions", "performance", "value"), alias="when", description="breaches that do"
+    )
+
+    model_config = _BY_EITHER_NAME
 
 
 def _named(value: Any) -> Any:
@@ -196,5 +221,3 @@ class Monitor(Section):
         None, gt=0, description="no prediction for so long is a breach; null: not judged"
     )
     on_breach: tuple[Item, ...] = Field((), description="what follows a breach: notify, retrain, rollback, pause")
-
-    model_config = ConfigDict(populate_by_name=True)

@@ -189,6 +189,82 @@ def test_secrets_are_compared_and_never_shown(monkeypatch: pytest.MonkeyPatch) -
     ]
 
 
+@pytest.mark.parametrize(
+    ("section", "told"),
+    [
+        ('on_breach: [{retrain: {webhook: "https://h/very-secret"}}]', "{on_breach: [{retrain: {webhook: (hidden)}}]}"),
+        (
+            'on_breach: [{retrain: {github: a/b, token: "${T}"}}]',
+            "{on_breach: [{retrain: {github: a/b, token: ${T}}}]}",
+        ),
+        ("performance: {recall: {min: 0.6}}", "{performance: {recall: {min: 0.6}}}"),
+        ("on_breach: [pause]", "{predictions: {psi: 0.1}, on_breach: [{pause: {when: [features,"),
+    ],
+)
+def test_a_section_that_is_new_is_told_with_the_sections_in_it_and_without_their_secrets(
+    section: str, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("T", "a-token-that-nobody-shows")
+    whole = section.replace("a/b", "a/b, workflow: w.yml").replace("[pause]", "[pause]\n  predictions: {}")
+    [one] = changes(f"{OLD}monitor:\n  {whole}\n")
+    assert (one.path, one.old, one.kind) == ("monitor", "none", Kind.STRICTER)
+    assert one.new.startswith(told)
+    assert "secret" not in one.new
+    assert "nobody" not in one.new
+
+
+MONITOR = """monitor:
+  log: {path: log.jsonl, prediction: late, target: late}
+  season: [hour]
+  features: {psi: 0.2, missing: 1%, columns: [distance]}
+  performance: {recall: {min: 0.6}, error: {max: 0.3}}
+  min_rows: 100
+  on_breach:
+    - notify
+    - retrain: {command: ./train, when: [performance, age]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("psi: 0.2", "psi: 0.3", ("monitor.features.psi", "0.2", "0.3", "looser")),
+        (", missing: 1%", "", ("monitor.features.missing", "1%", "none", "looser")),
+        ("[distance]", "[]", ("monitor.features.columns", "[distance]", "[]", "stricter")),
+        ("min: 0.6", "min: 0.7", ("monitor.performance.recall.min", "0.6", "0.7", "stricter")),
+        ("max: 0.3", "max: 0.4", ("monitor.performance.error.max", "0.3", "0.4", "looser")),
+        (", error: {max: 0.3}", "", ("monitor.performance.error", "{max: 0.3}", "none", "looser")),
+        ("min_rows: 100", "false_alarms: 5", ("monitor.false_alarms", "1 (default)", "5", "stricter")),
+        ("min_rows: 100", "max_age: 90d", ("monitor.max_age", "none", "90d", "stricter")),
+        ("min_rows: 100", "recovered: 1d", ("monitor.recovered", "3d (default)", "24h", "looser")),
+        ("min_rows: 100", "estimate: false", ("monitor.estimate", "true (default)", "false", "looser")),
+        ("[hour]", "[hour, weekday]", ("monitor.season", "[hour]", "[hour, weekday]", "changed")),
+        ("    - notify\n", "", ("monitor.on_breach[0]", "{notify: {}}", "none", "looser")),
+        ("- notify", "- {notify: {}}", None),
+        (
+            "- notify",
+            "- notify: {when: [age]}",
+            ("monitor.on_breach[0].notify.when", "[] (default)", "[age]", "looser"),
+        ),
+        ("[performance, age]", "[age]", ("monitor.on_breach[1].retrain.when", "[performance, age]", "[age]", "looser")),
+        ("./train", "./fit", ("monitor.on_breach[1].retrain.command", "./train", "./fit", "changed")),
+        (MONITOR, "", "gone"),
+    ],
+)
+def test_what_is_watched_after_promotion_is_stricter_when_more_of_it_is_seen(
+    monkeypatch: pytest.MonkeyPatch, old: str, new: str, told: tuple[str, str, str, str] | str | None
+) -> None:
+    monkeypatch.setenv("PAGER", "json://h")
+    policy = OLD + 'notify: ["${PAGER}"]\n'
+    assert old in MONITOR
+    found = changes(policy + MONITOR.replace(old, new, 1), policy + MONITOR)
+    mine = [(one.path, one.old, one.new, one.kind.value) for one in found if one.path != "monitor.min_rows"]
+    if told == "gone":
+        assert [(path, kind) for path, _, _, kind in mine] == [("monitor", "looser")]
+        return
+    assert mine == ([] if told is None else [told])
+
+
 def test_a_variable_that_is_not_set_stands_for_itself_but_a_limit_must_be_known(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -223,6 +299,7 @@ def test_an_invalid_policy_is_named_with_its_faults() -> None:
         (Row(Way.ITEMS, empty_is_all=True), ("a",), ("a", "b"), Kind.STRICTER),
         (ROWS["gates.drift.columns"], (), ("a",), Kind.LOOSER),
         (ROWS["gates.skew.columns"], (), ("a",), Kind.LOOSER),
+        (ROWS["monitor.min_rows"], 10, 100, Kind.LOOSER),
         (Row(Way.FEW, modules=True), ("a.*",), ("a.b.C", "a.b.*"), Kind.STRICTER),
         (Row(Way.FEW), None, ("a",), Kind.STRICTER),
         (Row(Way.FEW), (), ("a",), Kind.LOOSER),
