@@ -195,7 +195,7 @@ def test_secrets_are_compared_and_never_shown(monkeypatch: pytest.MonkeyPatch) -
         ('on_breach: [{retrain: {webhook: "https://h/very-secret"}}]', "{on_breach: [{retrain: {webhook: (hidden)}}]}"),
         (
             'on_breach: [{retrain: {github: a/b, token: "${T}"}}]',
-            "{on_breach: [{retrain: {github: a/b, token: ${T}}}]}",
+            "{on_breach: [{retrain: {github: a/b, workflow: w.yml, token: ${T}}}]}",
         ),
         ("performance: {recall: {min: 0.6}}", "{performance: {recall: {min: 0.6}}}"),
         ("on_breach: [pause]", "{predictions: {psi: 0.1}, on_breach: [{pause: {when: [features,"),
