@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 #: A quantile is within this share of the true value, for values between TINY and HUGE by absolute value.
 ACCURACY = 0.01
@@ -85,7 +89,7 @@ class NumberSketch:
         size = np.abs(numbers)
         large = size >= TINY
         self.zero += len(numbers) - int(large.sum())
-        index = np.ceil(np.log(np.minimum(size[large], HUGE)) / _LOG_GAMMA).astype(np.int64)
+        index = keys(size[large])
         minus = numbers[large] < 0
         for buckets, chosen in ((self.negative, index[minus]), (self.positive, index[~minus])):
             if len(chosen):
@@ -174,3 +178,11 @@ class NumberSketch:
         difference = mean - self.mean
         self.mean += difference * count / total
         self.m2 += m2 + difference * difference * before * count / total
+
+
+def keys(sizes: NDArray[np.float64]) -> NDArray[np.int64]:
+    """The bucket of each absolute value that is at least `TINY`, as `NumberSketch` numbers them; same shape."""
+    import numpy as np
+
+    found: NDArray[np.int64] = np.ceil(np.log(np.minimum(sizes, HUGE)) / _LOG_GAMMA).astype(np.int64)
+    return found

@@ -95,7 +95,7 @@ class ColumnSketch:
         numbers: list[float] = []
         categories: list[str] = []
         for given in cells:
-            cell = _plain(given)
+            cell = plain(given)
             if cell is None:
                 self.none += 1
             elif isinstance(cell, bool):
@@ -110,8 +110,8 @@ class ColumnSketch:
         self.categories.add(categories)
 
 
-def _plain(cell: Any) -> Any:
-    """A numpy scalar as Python's own."""
+def plain(cell: Any) -> Any:
+    """A numpy scalar as Python's own; anything else as it is."""
     if isinstance(cell, type(None) | bool | str | int | float):
         return cell
     item = getattr(cell, "item", None)
