@@ -22,7 +22,8 @@ _SLICES = 12
 def text(seen: Seen, columns: int | None = None) -> str:
     """For a terminal; `columns` is its width, None: as wide as a page is read well."""
     width = _WIDTH if columns is None else max(_NARROWEST, min(_WIDTH, columns))
-    lines = [cells.plain(words.summary(seen))]
+    verdict, about = words.summary(seen).split("  ", 1)
+    lines = [f"{verdict}  {cells.plain(about)}"]
     for said in (words.looked(seen), words.against(seen), words.coverage(seen)):
         lines += _wrapped(said, width, "  ")
     for one in (*seen.open, *_resolved(seen)):
@@ -56,7 +57,7 @@ def markdown(seen: Seen) -> str:
         if table.rows
     ]
     shows = [
-        f"requests that show {words.subject(one.kind, one.subject)}: {', '.join(one.requests)}" for one in seen.examples
+        f"requests that show {words.subject(one.kind, one.subject)}: {'; '.join(one.requests)}" for one in seen.examples
     ]
     return blocks.joined(
         blocks.heading(seen.status, f"{seen.model} {seen.version}: {words.word(seen)}"),
@@ -152,7 +153,8 @@ def _incident(seen: Seen, one: Incident, width: int) -> list[str]:
     lines += _wrapped(words.incident(one), width, "    ")
     lines += _wrapped(one.detail, width, "    ")
     if shows := words.requests(seen, one.kind, one.subject):
-        lines += _wrapped(f"requests that show it: {', '.join(shows)}", width, "    ")
+        lines.append("    requests that show it:")
+        lines += [line for each in shows for line in _wrapped(each, width, "      - ", "        ")]
     return lines
 
 

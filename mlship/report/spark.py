@@ -20,12 +20,20 @@ _BROAD, _ROW, _NAME = 520.0, 22.0, 150.0
 _TALL = 210.0
 
 
-def spark(values: Sequence[float | None], title: str, limit: float | None = None) -> Markup:
-    """A line without axes; its last point is a dot, a limit a dashed line. None breaks it."""
+def spark(
+    values: Sequence[float | None], title: str, limit: float | None = None, *, around: Sequence[float] = ()
+) -> Markup:
+    """A line without axes; its last point is a dot, a limit a dashed line. None breaks it.
+
+    Parameters
+    ----------
+    around
+        Values that its height takes in besides, so that noise does not look like news: zero, a usual limit.
+    """
     finite = [value for value in values if value is not None and isfinite(value)]
     if not finite:
         return Markup("")
-    scale = Scale.over([*finite, *([] if limit is None else [limit])], _HEIGHT - _EDGE, _EDGE)
+    scale = Scale.over([*finite, *around, *([] if limit is None else [limit])], _HEIGHT - _EDGE, _EDGE)
     across = Scale(0.0, max(1, len(values) - 1), _EDGE, _WIDTH - _EDGE)
     parts, run = [], list[tuple[float, float]]()
     if limit is not None:
