@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from mlship.exhibits import Curves, Exhibit, Series
 from mlship.gates import limits
 from mlship.gates.base import GateContext, Limit, judge, noted, without
 from mlship.gates.labelled import too_little
-from mlship.gates.metrics.side import Array, Side, same
+from mlship.gates.metrics.side import Side, same, used_threshold
 from mlship.gates.worth import Worth, by_function, by_table
 from mlship.policy.gates import ValueGate
 from mlship.report.figures import number
 from mlship.stats.thresholds import Payoffs, Thresholds, thresholds
 from mlship.types import GateResult, Measurement, Status
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _PER = 1000
 _NAME = "value per 1,000 predictions"
@@ -154,11 +149,4 @@ def _used(side: Side) -> float | None:
     """The threshold that the model itself applies; None when its classes do not follow from one."""
     import numpy as np
 
-    score: NDArray[np.float64] = np.asarray(side.scores)[:, 1]
-    chosen: Array = side.values == 1
-    if chosen.all() or not chosen.any():
-        return None
-    low, high = float(score[~chosen].max()), float(score[chosen].min())
-    if low > high:
-        return None
-    return 0.5 if low <= 0.5 <= high else high
+    return used_threshold(np.asarray(side.scores)[:, 1], side.values == 1)

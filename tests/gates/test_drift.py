@@ -375,7 +375,7 @@ def test_predictions_of_every_kind(say: Callable[[pd.DataFrame], Said]) -> None:
 
 def test_reference_predictions_are_of_a_seeded_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     """The model is not asked about millions of rows, the labels stay hidden, and the sample is the same each time."""
-    monkeypatch.setattr("mlship.gates.drift.gate._PREDICTED", 500)
+    monkeypatch.setattr("mlship.gates.few.PREDICTED", 500)
     asked: list[pd.DataFrame] = []
 
     def watch(features: pd.DataFrame) -> Said:

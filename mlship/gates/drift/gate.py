@@ -11,18 +11,16 @@ from mlship.gates.base import GateContext, Predictions, without
 from mlship.gates.drift.columns import Reference, kind
 from mlship.gates.drift.rules import Side
 from mlship.gates.drift.windows import windows
+from mlship.gates.few import few
 from mlship.gates.unanswered import unanswered
 from mlship.policy.gates import DriftGate
 from mlship.report.figures import count, nearest, things
 from mlship.sources.files import Rows
-from mlship.stats import binning
 from mlship.types import GateResult, Status
 
 if TYPE_CHECKING:
     import pandas as pd
 
-#: Rows of reference and recent data that the candidate predicts; the evaluation rows are predicted anyway.
-_PREDICTED = 200_000
 #: Chance that anything at all is called drift when nothing has moved.
 _BY_CHANCE = 0.002
 
@@ -144,13 +142,13 @@ class _Work:
         for side in self.sides:
             try:
                 if reference is None:
-                    said = _said(alone.on(self._some(self.reference)[0])[0])
+                    said = _said(alone.on(few(self.reference, self.context.seed)[0])[0])
                     reference = Reference.of("predictions", said, self.rules.bins, self.context.seed)
                 over = side.windows
                 if side.name == "evaluation":
                     said = _said(self.context.predictions[0])
                 else:
-                    rows, chosen = self._some(side.rows)
+                    rows, chosen = few(side.rows, self.context.seed)
                     said = _said(alone.on(rows)[0])
                     over = over and over.some(chosen)
             except MlshipError as error:
@@ -161,14 +159,6 @@ class _Work:
                 side.no_predictions = (Status.INCONCLUSIVE, reason)
                 continue
             side.predictions = reference.against(said, over, self.rules.min_rows, self.level)
-
-    def _some(self, rows: Rows) -> tuple[Rows, object]:
-        """Rows that are few enough to be predicted for this gate alone, and which they are."""
-        chosen = binning.some(len(rows), _PREDICTED, self.context.seed)
-        if isinstance(chosen, slice):
-            return rows, chosen
-        name = f"{rows.digest} ({_PREDICTED} rows, seed {self.context.seed})"
-        return replace(rows, frame=rows.frame.iloc[chosen].reset_index(drop=True), digest=name), chosen
 
     def outcomes(self) -> None:
         """The labels of each side, against the reference's."""

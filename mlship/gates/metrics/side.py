@@ -273,6 +273,19 @@ def coded(values: Array | pd.Series[Any], classes: Array) -> tuple[Array, Array]
     return place.astype(np.int8 if len(names) < 127 else np.int32)[found], names
 
 
+def used_threshold(score: Array, chosen: Array) -> float | None:
+    """From which score on the positive class is chosen; None when the choice does not follow from one.
+
+    `score` and `chosen` (booleans) are of shape (n,).
+    """
+    if chosen.all() or not chosen.any():
+        return None
+    low, high = float(score[~chosen].max()), float(score[chosen].min())
+    if low > high:
+        return None
+    return 0.5 if low <= 0.5 <= high else high
+
+
 def same(one: Side, other: Side) -> bool:
     """Whether two models said the same about every row, probabilities included."""
     import numpy as np
