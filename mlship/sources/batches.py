@@ -32,6 +32,8 @@ class Opened:
     """As messages call it."""
     format: Format
     compression: str | None
+    end: int | None = None
+    """Bytes of a plain text that count; what comes behind is still being written. None: all."""
 
     @classmethod
     def of(cls, raw: IO[bytes], path: Path, name: str) -> Opened:
@@ -48,6 +50,8 @@ class Opened:
     def text(self) -> IO[bytes]:
         """The file's bytes from the start, decompressed."""
         self.raw.seek(0)
+        if self.end is not None and self.compression is None:
+            return io.BufferedReader(_Part(self.raw, self.end), buffer_size=1 << 18)
         if self.compression == ".zst":
             import pyarrow as pa
 
@@ -72,6 +76,22 @@ class _Unpacked(io.RawIOBase):
         return len(piece)
 
 
+class _Part(io.RawIOBase):
+    """The first bytes of a file."""
+
+    def __init__(self, raw: IO[bytes], end: int) -> None:
+        self._raw, self._left = raw, end
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, room: Any) -> int:
+        piece = self._raw.read(min(len(room), self._left))
+        self._left -= len(piece)
+        room[: len(piece)] = piece
+        return len(piece)
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What is wanted of a file."""
@@ -82,6 +102,12 @@ class Asked:
     """These columns; all, when empty."""
     as_text: bool = False
     """Read every column as text."""
+    texts: Collection[str] = ()
+    """CSV: these columns as text, as the file writes it."""
+    categories: Collection[str] = ()
+    """CSV: these as text of few distinct values."""
+    groups: Collection[int] | None = None
+    """Parquet: these row groups; None: all."""
 
 
 def batches(opened: Opened, asked: Asked) -> Iterator[tuple[Batch, int]]:
@@ -106,6 +132,35 @@ def parquet_rows(opened: Opened) -> int:
         return 0
     opened.raw.seek(0)
     return int(pq.ParquetFile(opened.raw).metadata.num_rows)
+
+
+def names_of(opened: Opened) -> tuple[str, ...] | None:
+    """The columns that a file says it has; None for JSON lines, which say nothing. Raises as `batches` does."""
+    import pyarrow.parquet as pq
+
+    match opened.format:
+        case Format.PARQUET:
+            opened.raw.seek(0)
+            return tuple(name for name in pq.ParquetFile(opened.raw).schema_arrow.names if not INDEX.fullmatch(name))
+        case Format.JSON_LINES:
+            return None
+        case _:
+            return tuple(csv_header(opened.text().read(_HEAD), "\t" if opened.format is Format.TSV else ","))
+
+
+def parquet_groups(opened: Opened, column: str) -> list[tuple[int, Any]]:
+    """(rows, largest value of a column) of each row group; None for a value that the file does not tell."""
+    import pyarrow.parquet as pq
+
+    opened.raw.seek(0)
+    told = pq.ParquetFile(opened.raw).metadata
+    found = []
+    for number in range(told.num_row_groups):
+        group = told.row_group(number)
+        parts = [group.column(place) for place in range(group.num_columns)]
+        known = next((part.statistics for part in parts if part.path_in_schema == column), None)
+        found.append((group.num_rows, known.max if known is not None and known.has_min_max else None))
+    return found
 
 
 def categorical(opened: Opened) -> list[str]:
@@ -133,7 +188,8 @@ def _parquet(opened: Opened, asked: Asked) -> Iterator[tuple[Batch, int]]:
     file = pq.ParquetFile(opened.raw, read_dictionary=texts, pre_buffer=False)
     empty = pa.RecordBatch.from_pylist([], schema=pa.schema([schema.field(name) for name in names]))
     yield {name: _series(empty.column(name)) for name in names}, 0
-    for batch in file.iter_batches(batch_size=asked.rows, columns=names):
+    chosen = None if asked.groups is None else list(asked.groups)
+    for batch in file.iter_batches(batch_size=asked.rows, columns=names, row_groups=chosen):
         yield {name: _series(batch.column(name)) for name in names}, batch.num_rows
 
 
@@ -160,10 +216,14 @@ def _csv(opened: Opened, asked: Asked) -> Iterator[tuple[Batch, int]]:
     import pandas as pd
 
     separator = "\t" if opened.format is Format.TSV else ","
-    _once(csv_header(opened.text().read(_HEAD), separator))
+    header = csv_header(opened.text().read(_HEAD), separator)
+    _once(header)
     options: dict[str, Any] = {"dtype": str} if asked.as_text else {}
+    if asked.texts or asked.categories:
+        kinds = dict.fromkeys(asked.categories, "category") | dict.fromkeys(asked.texts, "str")
+        options["dtype"] = {name: kind for name, kind in kinds.items() if name in header}
     if asked.only:
-        options["usecols"] = list(asked.only)
+        options["usecols"] = [name for name in header if name in asked.only]
     with pd.read_csv(opened.text(), sep=separator, chunksize=asked.rows, low_memory=False, **options) as reader:
         for chunk in reader:
             if not isinstance(chunk.index, pd.RangeIndex):

@@ -10,7 +10,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from mlship.errors import DataError
 from mlship.policy.columns import NotATableError
@@ -47,7 +47,7 @@ def read_file(path: Path) -> Table:
     with ExitStack() as stack:
         raw = stack.enter_context(_open(path))
         told = _digest_of([raw], stack)
-        return Table(_table([_recognised(raw, path, str(path))], path), f"sha256:{told()[0]}")
+        return Table(_table([recognised(raw, path, str(path))], path), f"sha256:{told()[0]}")
 
 
 def read_files(pattern: Path, found: Sequence[tuple[str, Path]]) -> Table:
@@ -64,7 +64,7 @@ def read_files(pattern: Path, found: Sequence[tuple[str, Path]]) -> Table:
     with ExitStack() as stack:
         raws = [stack.enter_context(_open(path)) for _, path in found]
         told = _digest_of(raws, stack)
-        opened = [_recognised(raw, path, name) for raw, (name, path) in zip(raws, found, strict=True)]
+        opened = [recognised(raw, path, name) for raw, (name, path) in zip(raws, found, strict=True)]
         frame = _table(opened, pattern)
         total = hashlib.sha256()
         for (name, _), digest in zip(found, told(), strict=True):
@@ -122,16 +122,17 @@ def _same_columns(ours: tuple[str, ...], theirs: tuple[str, ...], first: str, ot
 
 
 def _batches(file: Opened, asked: Asked) -> Iterator[Any]:
-    with _explained(file):
+    with explained(file):
         yield from formats.batches(file, asked)
 
 
 def _told(file: Opened, ask: Any) -> Any:
-    with _explained(file):
+    with explained(file):
         return ask(file)
 
 
-def _recognised(raw: Any, path: Path, name: str) -> Opened:
+def recognised(raw: IO[bytes], path: Path, name: str) -> Opened:
+    """What an open file is; raises ``DataError`` when it is nothing that holds rows."""
     try:
         return Opened.of(raw, path, name)
     except (NotATableError, ValueError, EOFError, OSError) as error:
@@ -140,8 +141,8 @@ def _recognised(raw: Any, path: Path, name: str) -> Opened:
 
 
 @contextmanager
-def _explained(file: Opened) -> Iterator[None]:
-    """Turn what the libraries raise for a damaged file into one clear error."""
+def explained(file: Opened) -> Iterator[None]:
+    """Turn what the libraries raise for a damaged file into one ``DataError``."""
     try:
         yield
     except (KeyboardInterrupt, MemoryError, GeneratorExit, DataError):
@@ -162,6 +163,17 @@ def _short(error: Exception) -> str:
 @contextmanager
 def _open(path: Path) -> Iterator[Any]:
     """The file, open, and unchanged when the caller is done with it."""
+    with regular(path) as raw:
+        before = os.fstat(raw.fileno())
+        yield raw
+        after = os.fstat(raw.fileno())
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            what = "the file was changed while it was being read"
+            raise DataError(what, where=str(path), hint="wait until it is complete, then begin again")
+
+
+def regular(path: Path) -> IO[bytes]:
+    """A regular file, open for reading; raises ``DataError`` for anything else, or nothing."""
     try:
         # Opening a pipe would wait for somebody to write to it.
         raw = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb")
@@ -174,15 +186,10 @@ def _open(path: Path) -> Iterator[Any]:
     except OSError as error:
         hint = "check permissions and disk"
         raise DataError(f"cannot be read: {error.strerror}", where=str(path), hint=hint) from error
-    with raw:
-        before = os.fstat(raw.fileno())
-        if not stat.S_ISREG(before.st_mode):
-            raise DataError("this is not a regular file", where=str(path), hint="name one Parquet or CSV file")
-        yield raw
-        after = os.fstat(raw.fileno())
-        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
-            what = "the file was changed while it was being read"
-            raise DataError(what, where=str(path), hint="wait until it is complete, then begin again")
+    if not stat.S_ISREG(os.fstat(raw.fileno()).st_mode):
+        raw.close()
+        raise DataError("this is not a regular file", where=str(path), hint="name one Parquet or CSV file")
+    return raw
 
 
 def _beside(path: Path) -> str:

@@ -54,6 +54,30 @@ def read(sql: Sql, base: Path) -> Table:
     Raises ``DataError`` when the driver is not installed, the database does not answer, the query is refused or is
     none for rows, or a column holds values of several kinds. Nothing that is raised shows the password.
     """
+    names: list[str] = []
+    digests: list[Any] = []
+    builder = Builder()
+    for told, columns in fetched(sql, base):
+        if not names:
+            names, digests = told, [hashlib.sha256() for _ in told]
+        for digest, values in zip(digests, columns, strict=True):
+            if values:
+                digest.update(("\n".join(map(repr, values)) + "\n").encode("utf-8", "surrogatepass"))
+        made = {name: objects.column(values) for name, values in zip(names, columns, strict=True)}
+        builder.add(made, len(columns[0]))
+    for name, clash in builder.clashes.items():
+        raise _several_kinds(name, clash)
+    total = hashlib.sha256()
+    for name, digest in zip(names, digests, strict=True):
+        total.update(f"{name!r} {digest.hexdigest()}\n".encode())
+    return Table(frame_of(builder.columns(), builder.rows, names), f"sha256:{total.hexdigest()}")
+
+
+def fetched(sql: Sql, base: Path) -> Iterator[tuple[list[str], list[list[Any]]]]:
+    """(names, Python values by column) of the query's rows, a batch at a time; first one of no rows.
+
+    Raises ``DataError`` as `read` does.
+    """
     if not reads(sql.query):
         hint = "it must begin with SELECT or WITH: evaluation only reads"
         raise DataError("this is not a query for rows", where=str(NAME), hint=hint)
@@ -64,13 +88,14 @@ def read(sql: Sql, base: Path) -> Table:
         with _told(url, "the database does not answer", "is it running, and are host, user and password right?"):
             connection = engine.connect()
         with connection:
-            return _rows(connection, url, sql.query)
+            yield from _rows(connection, url, sql.query)
     finally:
         engine.dispose()
 
 
-def _rows(connection: Connection, url: URL, query: str) -> Table:
-    with _told(url, "the database refuses the query", "try it in the database's own shell"):
+def _rows(connection: Connection, url: URL, query: str) -> Iterator[tuple[list[str], list[list[Any]]]]:
+    refused = ("the database refuses the query", "try it in the database's own shell")
+    with _told(url, *refused):
         if statement := _SESSION_READ_ONLY.get(url.get_backend_name()):
             connection.exec_driver_sql(statement)
         # As it stands: neither `:name` nor `%` in it means anything to SQLAlchemy.
@@ -83,20 +108,14 @@ def _rows(connection: Connection, url: URL, query: str) -> Table:
         if twice:
             hint = f"name one of them otherwise: SELECT ... AS {twice[0]}_2"
             raise DataError(f"two columns of the query are named '{twice[0]}'", where=str(NAME), hint=hint)
-        digests = [hashlib.sha256() for _ in names]
-        builder = Builder()
-        builder.add({name: objects.column([]) for name in names}, 0)
-        while rows := result.fetchmany(BATCH):
+    columns: list[list[Any]] = [[] for _ in names]
+    while True:
+        yield names, columns
+        with _told(url, *refused):
+            rows = result.fetchmany(BATCH)
+            if not rows:
+                return
             columns = [_plain(list(values)) for values in zip(*rows, strict=True)]
-            for digest, values in zip(digests, columns, strict=True):
-                digest.update(("\n".join(map(repr, values)) + "\n").encode("utf-8", "surrogatepass"))
-            builder.add({name: objects.column(values) for name, values in zip(names, columns, strict=True)}, len(rows))
-    for name, clash in builder.clashes.items():
-        raise _several_kinds(name, clash)
-    total = hashlib.sha256()
-    for name, digest in zip(names, digests, strict=True):
-        total.update(f"{name!r} {digest.hexdigest()}\n".encode())
-    return Table(frame_of(builder.columns(), builder.rows, names), f"sha256:{total.hexdigest()}")
 
 
 def _plain(values: list[Any]) -> list[Any]:
