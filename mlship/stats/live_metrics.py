@@ -6,7 +6,6 @@ and calibration error take each row's score as the mean of its bin.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mlship.types.monitoring import Baseline, Bins, Labelled
+    from mlship.types.monitoring import Baseline, Labelled
 
     Floats = NDArray[np.float64]
 
@@ -47,13 +46,6 @@ def known(baseline: Baseline) -> tuple[str, ...]:
     return tuple(name for name in names if name != "value" or baseline.payoff)
 
 
-def positive_from(bins: Bins, threshold: float) -> int:
-    """The first position of scores that are predicted positive: that of the threshold itself."""
-    from mlship.stats.buckets import bucket
-
-    return bisect_left(bins.bounds, bucket(threshold))
-
-
 @dataclass(frozen=True, eq=False)
 class Tables:
     """Counts of any number of periods, stacked: the leading axis (or axes) of each array."""
@@ -74,7 +66,7 @@ class Tables:
 
         def stack(rows: list[tuple[tuple[int, ...], ...]], width: int) -> Floats:
             empty = np.zeros((width, labels))
-            return np.array([np.array(one, float) if one else empty for one in rows]).reshape(-1, width, labels)
+            return np.array([np.array(one, float) if one else empty for one in rows]).reshape(len(rows), width, labels)
 
         scores = 0 if baseline.scores is None else baseline.scores.bins.width
         classes = 0 if baseline.answers is None or baseline.task == "numbers" else baseline.answers.bins.width
@@ -82,7 +74,7 @@ class Tables:
         if baseline.scores is not None:
             scored = scored[:, : baseline.scores.bins.size]
         answered = stack([part.answered for part in parts], classes)
-        return cls(scored, answered, np.array([part.errors for part in parts], float).reshape(-1, 4))
+        return cls(scored, answered, np.array([part.errors for part in parts], float).reshape(len(parts), 4))
 
     def __getitem__(self, item: Any) -> Tables:
         return Tables(self.scored[item], self.answered[item], self.errors[item])
@@ -127,6 +119,8 @@ def _confusion(tables: Tables, baseline: Baseline) -> tuple[Floats, Floats, Floa
     """(tp, fp, fn, tn) of a binary classifier; the last of two labels is the positive one."""
     import numpy as np
 
+    from mlship.stats.cutting import first_positive
+
     positive = len(baseline.labels) - 1
     by_answer = np.zeros(tables.errors.shape[:-1])
     confusion = [by_answer] * 4
@@ -138,7 +132,7 @@ def _confusion(tables: Tables, baseline: Baseline) -> tuple[Floats, Floats, Floa
     if baseline.scores is None or baseline.threshold is None:
         return tuple(confusion)  # type: ignore[return-value]  # four of them
     size = baseline.scores.bins.size
-    chosen = np.arange(size) >= positive_from(baseline.scores.bins, baseline.threshold)
+    chosen = np.arange(size) >= first_positive(baseline.scores.bins, baseline.threshold)
     by_score = _split(tables.scored, chosen, positive)
     return tuple(  # type: ignore[return-value]  # four of them
         np.where(by_answer > 0, one, other) for one, other in zip(confusion, by_score, strict=True)

@@ -139,6 +139,18 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Wander:
+    """How far one metric strays from what the scores let expect, beyond the chance of single rows."""
+
+    day: float
+    """Root mean square over days of (realised - expected), without what the sampling of labels explains."""
+    week: float
+    """The same over weeks: what lasts longer than a day does not cancel out in one."""
+    periods: int
+    """Weeks behind `week`; days, where there were too few weeks, and then `week` is `day`."""
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """How often the positive class came, by position of the score, and how far whole windows strayed from that."""
 
@@ -146,6 +158,8 @@ class Calibration:
     counts: Counts
     strays: float
     """Standard deviation over days of (labels - expected) / sqrt(expected variance); 1 when rows are independent."""
+    wanders: Mapping[str, Wander] = field(default_factory=dict)
+    """By metric that can be estimated."""
 
 
 @dataclass(frozen=True, slots=True)
