@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import typer
 
-from mlship.cli import handle, orders
 from mlship.cli.answers import order
 from mlship.cli.common import ModelArgument, context
 from mlship.cli.telling import Format, FormatOption, tell
 from mlship.ledger import Ledger, who
-from mlship.rollout import offline
+from mlship.rollout import handle, offline, ordering
 from mlship.rollout.state import Order
 
 
@@ -24,7 +23,7 @@ def abort(ctx: typer.Context, model: ModelArgument, fmt: FormatOption = Format.T
       mlship abort flight-delay --format json
     """
     home = context(ctx).home
-    answer = orders.send(home, model, Order.ABORT)
+    answer = ordering.send(home, model, Order.ABORT)
     if answer is None:
         plan = handle.latest_plan(home, model)
         answer = offline.abort(

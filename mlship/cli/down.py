@@ -97,11 +97,11 @@ def _tell_controller(home: Home, model: str) -> list[str]:
     directory = home.rollouts(model)
     if lock.holder(directory) is None:
         return []
-    from mlship.cli import orders
+    from mlship.rollout import ordering
     from mlship.rollout.state import Order
 
     try:
-        said = orders.send(home, model, Order.ABORT)
+        said = ordering.send(home, model, Order.ABORT)
     except UsageError:
         said = None  # it has ended by itself this very moment
     until = time.monotonic() + ABORT_SECONDS

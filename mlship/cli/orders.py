@@ -1,54 +1,18 @@
-"""What `promote`, `pause`, `resume` and `abort` share: an order to the running controller, and its answer."""
+"""What `promote`, `pause`, `resume` and `abort` share: what they say where nobody follows an order."""
 
 from __future__ import annotations
 
-import time
-
-from mlship.errors import MlshipError, StateError, UsageError
+from mlship.errors import MlshipError, UsageError
 from mlship.home import Home
-from mlship.ledger import who
-from mlship.rollout import lock, offline
+from mlship.rollout import offline
 from mlship.rollout.journal import Story
-from mlship.rollout.mailbox import Mailbox
 from mlship.rollout.pulse import Pulse, fate
-from mlship.rollout.state import Order, Phase
+from mlship.rollout.state import Phase
 
-#: How the controller begins its answer to an order that came when everything was decided.
-TOO_LATE = "too late: "
 #: How it begins when a promotion is refused.
 REFUSED = "not promoted: "
 #: Phases in which the canary is to have traffic.
 _EXPOSED = (Phase.STEPPING, Phase.PAUSED, Phase.PROMOTING)
-#: Seconds that a running controller gets for an answer: it may be waiting for a server.
-ANSWER_SECONDS = 15.0
-
-
-def send(home: Home, model: str, order: Order) -> str | None:
-    """Give an order to the controller that runs; its answer, or None when no controller runs (any more).
-
-    Raises ``UsageError`` when there is no unfinished rollout, or it ended before the order was read, and ``StateError``
-    when the controller does not answer.
-    """
-    offline.unfinished(home, model)
-    directory = home.rollouts(model)
-    holder = lock.holder(directory)
-    if holder is None:
-        return None
-    mailbox = Mailbox(directory / "mailbox")
-    answer = mailbox.wait(mailbox.post(order, who()), ANSWER_SECONDS)
-    if answer is None:
-        raise StateError(
-            f"no answer within {ANSWER_SECONDS:g} s, and the order is withdrawn; at work is {holder}",
-            where=model,
-            hint="`mlship status` shows where it stands; try again",
-        )
-    if answer.startswith(TOO_LATE):
-        offline.unfinished(home, model)  # else it is over, and says so
-        until = time.monotonic() + ANSWER_SECONDS
-        while lock.holder(directory) is not None and time.monotonic() < until:
-            time.sleep(0.05)
-        return None
-    return answer
 
 
 def nobody_home(home: Home, model: str) -> UsageError:

@@ -9,7 +9,7 @@ from mlship.cli.answers import order
 from mlship.cli.common import ModelArgument, context
 from mlship.cli.telling import Format, FormatOption, tell
 from mlship.ledger import Ledger, who
-from mlship.rollout import offline
+from mlship.rollout import offline, ordering
 from mlship.rollout.state import Order
 
 
@@ -24,7 +24,7 @@ def pause(ctx: typer.Context, model: ModelArgument, fmt: FormatOption = Format.T
       mlship pause flight-delay --format json
     """
     home = context(ctx).home
-    answer = orders.send(home, model, Order.PAUSE)
+    answer = ordering.send(home, model, Order.PAUSE)
     if answer is None:
         said = offline.pause(home, model, who(), Ledger(home.ledger))
         _, story = offline.unfinished(home, model)

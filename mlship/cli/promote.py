@@ -11,6 +11,7 @@ from mlship.cli.answers import order
 from mlship.cli.common import ModelArgument, context, leave
 from mlship.cli.telling import Format, FormatOption, tell
 from mlship.errors import Exit
+from mlship.rollout import ordering
 from mlship.rollout.state import Order
 
 
@@ -30,7 +31,7 @@ def promote(
       mlship promote flight-delay --full --format json
     """
     home = context(ctx).home
-    answer = orders.send(home, model, Order.PROMOTE_FULL if full else Order.PROMOTE)
+    answer = ordering.send(home, model, Order.PROMOTE_FULL if full else Order.PROMOTE)
     if answer is None:
         raise orders.nobody_home(home, model)
     code = Exit.INCONCLUSIVE if answer.startswith(orders.REFUSED) else Exit.PASSED

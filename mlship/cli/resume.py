@@ -8,6 +8,7 @@ from mlship.cli import orders
 from mlship.cli.answers import order
 from mlship.cli.common import ModelArgument, context
 from mlship.cli.telling import Format, FormatOption, tell
+from mlship.rollout import ordering
 from mlship.rollout.state import Order
 
 
@@ -20,7 +21,7 @@ def resume(ctx: typer.Context, model: ModelArgument, fmt: FormatOption = Format.
       mlship resume flight-delay --format json
     """
     home = context(ctx).home
-    answer = orders.send(home, model, Order.RESUME)
+    answer = ordering.send(home, model, Order.RESUME)
     if answer is None:
         raise orders.nobody_home(home, model)
     tell(order("resume", model, answer), fmt)

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlship.cli import handle, orders
 from mlship.cli.answers import answer, status_of
 from mlship.cli.common import ModelArgument, context, err, leave
 from mlship.cli.completion import champions
 from mlship.cli.telling import Format, FormatOption, tell
 from mlship.errors import Exit, MlshipError, RegistryError, StateError, UsageError
 from mlship.ledger import Ledger, who
-from mlship.rollout import behind, elsewhere, journal, lock, offline, rollback
+from mlship.rollout import behind, elsewhere, handle, journal, lock, offline, ordering, rollback
 from mlship.rollout.state import Order
 from mlship.rollout.words import became, duration
 
@@ -208,7 +207,7 @@ def _end(home: Home, view: RolloutView, *, notify: bool) -> RolloutView:
     plan = handle.latest_plan(home, model)
     engine = handle.engine_of(plan, home)
     try:
-        if orders.send(home, model, Order.ABORT) is None:
+        if ordering.send(home, model, Order.ABORT) is None:
             offline.abort(
                 home,
                 model,

@@ -294,7 +294,7 @@ def _passed(lines: int) -> str:
 
 def _plan(home: Home, model: str) -> Plan:
     """The plan of the latest rollout. Raises ``StateError`` when it is damaged, or of another version of mlship."""
-    from mlship.cli import handle
+    from mlship.rollout import handle
 
     try:
         return handle.latest_plan(home, model)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from mlship.cli.handle import LateNotifier
 from mlship.notify import Event
+from mlship.rollout.handle import LateNotifier
 from tests.fakes.rollout import MODEL, PLAN
 from tests.test_notify import Receiver, receiver
 

@@ -13,10 +13,11 @@ import pytest
 import typer
 from typer.testing import CliRunner, Result
 
-from mlship.cli import handle, orders, rollback
+from mlship.cli import rollback
 from mlship.cli.common import Context
 from mlship.errors import MlshipError, RegistryError, StateError, UsageError
 from mlship.ledger import Ledger
+from mlship.rollout import handle, ordering
 from mlship.rollout.plan import PlanStep
 from mlship.types import LedgerEntry, Routes
 from tests.fakes.engine import Behaviour
@@ -167,7 +168,7 @@ def test_a_rollout_that_ends_this_very_moment(stage: Stage, monkeypatch: pytest.
         assert done.verdict == outcome
         raise UsageError("the latest rollout is over")
 
-    monkeypatch.setattr(orders, "send", late)
+    monkeypatch.setattr(ordering, "send", late)
     done = call(stage)
     assert done.exit_code == 0, done.output
     assert stage.engine.routes() == Routes(TWO)

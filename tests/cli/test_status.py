@@ -316,9 +316,9 @@ def test_down_stops_what_runs_although_the_journal_is_damaged(stage: Stage) -> N
 
 
 def test_a_controller_that_does_not_end_stops_nothing(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlship.cli import orders
+    from mlship.rollout import ordering
 
-    monkeypatch.setattr(orders, "ANSWER_SECONDS", 0.1)
+    monkeypatch.setattr(ordering, "ANSWER_SECONDS", 0.1)
     said: list[BaseException | None] = []
 
     def at_look(number: int) -> None:
