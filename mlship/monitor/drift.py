@@ -1,0 +1,289 @@
+"""Has what the model is asked, or what it answers, moved? Window by window, each column against its baseline. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from mlship.monitor.words import drifted
+from mlship.policy.monitor import Monitor
+from mlship.stats import cutting, detector, shift, steady, streams
+from mlship.stats.detector import FRESH, Detector
+from mlship.types.monitoring import Baseline, Column, Counts, Finding, Kind, Steady, Tally
+
+#: Name of the column that the predictions are.
+PREDICTIONS = "predictions"
+#: How far is measured over what came since the change, and of that over the last four weeks at most.
+PERIOD = 28 * 86400.0
+#: Of a column that has not moved, what came in so long is measured.
+RECENT = 7 * 86400.0
+#: A change is over when a return is so many times as likely as that it goes on.
+RETURNED = 20.0
+#: The smallest change, in scores, whose return can be told from its going on.
+_SMALLEST = 0.5
+#: So many days' windows are looked at for the moment of a change.
+_LONGEST = 120 * 86400.0
+
+
+#: Counts by day, the newest last: (Unix time of its beginning, counts).
+Days = tuple[tuple[float, Counts], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A column whose alarm is on."""
+
+    stream: str
+    direction: int
+    since: float
+    """Unix time of the first window after the change."""
+    size: float
+    """Of the change, in scores."""
+    back: float = 0.0
+    """Log of how much likelier it is that all is as before (CUSUM: Page, "Continuous inspection schemes", 1954)."""
+    days: Days = ()
+    """What was counted since, by day, of the last `PERIOD`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """What is remembered between two windows."""
+
+    detectors: Mapping[str, Detector] = field(default_factory=dict)
+    """By `column|stream`."""
+    moved: Mapping[str, Moved] = field(default_factory=dict)
+    """By column."""
+    recent: Mapping[str, Days] = field(default_factory=dict)
+    """By column, what was counted in the last `RECENT`."""
+
+
+#: The windows from one moment to another, both whole: those of this pass and of earlier ones.
+History = Callable[[float, float], Sequence[Tally]]
+
+
+def columns(baseline: Baseline, monitor: Monitor) -> dict[str, Column]:
+    """The columns that are looked at, the predictions last: scores where the baseline has them, else answers."""
+    chosen = monitor.features.columns if monitor.features is not None and monitor.features.columns else ()
+    found = {name: one for name, one in baseline.features.items() if not chosen or name in chosen}
+    said = baseline.scores or baseline.answers
+    return found | ({PREDICTIONS: said} if said is not None else {})
+
+
+def counts_of(column: str, tally: Tally, baseline: Baseline) -> Counts | None:
+    """What a window counted of a column; None when its source does not tell."""
+    if column != PREDICTIONS:
+        return tally.features.get(column)
+    return tally.scores if baseline.scores is not None else tally.answers
+
+
+def shares(baseline: Baseline, monitor: Monitor) -> dict[str, float]:
+    """Which share of the year's false alarms each kind of limit may spend: equal parts of those that the policy has."""
+    judged = {
+        "features": monitor.features is not None and bool(baseline.features),
+        PREDICTIONS: monitor.predictions is not None,
+        "performance": bool(monitor.performance),
+        "estimate": bool(monitor.performance) and monitor.estimate,
+        "value": monitor.value is not None,
+    }
+    kinds = [kind for kind, there in judged.items() if there]
+    return dict.fromkeys(kinds, 1 / len(kinds)) if kinds else {}
+
+
+class Judge:
+    """Judges windows in their order; the same windows give the same state, however they are handed over.
+
+    Parameters
+    ----------
+    history
+        Windows before the present one, for the moment of a change.
+    """
+
+    def __init__(self, baseline: Baseline, monitor: Monitor, history: History) -> None:
+        self._baseline, self._monitor, self._history = baseline, monitor, history
+        self._columns = columns(baseline, monitor)
+        self._streams = {
+            name: [(one, column.streams[one.name]) for one in _streams(column) if one.name in column.streams]
+            for name, column in self._columns.items()
+        }
+        self._share = shares(baseline, monitor)
+        self.threshold = detector.threshold(monitor.false_alarms, baseline.window)
+        """Log10 of the evidence at which an alarm is given."""
+
+    def window(self, state: Drift, tally: Tally) -> Drift:
+        """Take one whole window in."""
+        if tally.rows < self._monitor.min_rows:
+            return state
+        cell = steady.cell(tally.start + tally.seconds / 2, self._baseline.season, self._baseline.zone)
+        detectors, moved, recent = dict(state.detectors), dict(state.moved), dict(state.recent)
+        for name in self._columns:
+            counts = counts_of(name, tally, self._baseline)
+            if counts is None:
+                continue
+            recent[name] = counted(recent.get(name, ()), tally, counts, RECENT)
+            scores: dict[str, float] = {}
+            for stream, usual in self._streams[name]:
+                seen, rows = streams.value(stream, counts)
+                if seen is None:
+                    continue
+                key = f"{name}|{stream.name}"
+                scores[stream.name] = steady.score(usual, seen, rows, cell)
+                detectors[key] = detector.step(detectors.get(key, FRESH), scores[stream.name], usual)
+            before = moved.pop(name, None)
+            now = self._alarm(name, detectors, tally) if before is None else _further(before, tally, counts)
+            if before is not None and now is not None:
+                now = self._returned(name, before, now, scores)
+                if now is None:
+                    detectors |= {f"{name}|{stream.name}": FRESH for stream, _ in self._streams[name]}
+            if now is not None:
+                moved[name] = now
+        return Drift(detectors, moved, recent)
+
+    def findings(self, state: Drift) -> list[Finding]:
+        """How every column stands, one finding a limit; of columns without a limit, one that can be no breach."""
+        return [one for name, column in self._columns.items() for one in self._of(name, column, state)]
+
+    def weight(self, name: str) -> float:
+        """The part of the budget that each direction of each stream of a column has."""
+        kind = PREDICTIONS if name == PREDICTIONS else "features"
+        alike = 1 if kind == PREDICTIONS else sum(1 for one in self._columns if one != PREDICTIONS)
+        return self._share.get(kind, 1.0) / (max(1, alike) * max(1, len(self._streams[name])) * 2)
+
+    def _alarm(self, name: str, detectors: Mapping[str, Detector], tally: Tally) -> Moved | None:
+        """The change that the strongest stream of a column tells, if its evidence is enough."""
+        best = self._strongest(name, detectors)
+        if best is None or best[0] < self.threshold:
+            return None
+        _, direction, (stream, usual) = best
+        since = tally.end - detectors[f"{name}|{stream.name}"].windows * self._baseline.window
+        before = [one for one in self._history(max(since, tally.end - _LONGEST), tally.start) if not one.slice]
+        before = [*(one for one in before if one.rows >= self._monitor.min_rows), tally]
+        scores = [self._score(name, stream, usual, one) for one in before]
+        first = detector.change(scores, usual, direction)
+        after = [score for score in scores[first:] if score is not None]
+        size = max(_SMALLEST, abs(sum(after) / len(after)) if after else 0.0)
+        found = Moved(stream.name, direction, before[first].start, size)
+        for one in before[first:]:
+            counts = counts_of(name, one, self._baseline)
+            if counts is not None:
+                found = _further(found, one, counts)
+        return found
+
+    def _strongest(
+        self, name: str, detectors: Mapping[str, Detector]
+    ) -> tuple[float, int, tuple[streams.Stream, Steady]] | None:
+        found = [
+            (*detector.evidence(detectors[key], self.weight(name)), pair)
+            for pair in self._streams[name]
+            if (key := f"{name}|{pair[0].name}") in detectors
+        ]
+        return max(found, key=lambda one: one[0], default=None)
+
+    def _score(self, name: str, stream: streams.Stream, usual: Steady, tally: Tally) -> float | None:
+        counts = counts_of(name, tally, self._baseline)
+        seen, rows = streams.value(stream, counts) if counts is not None else (None, 0)
+        if seen is None:
+            return None
+        cell = steady.cell(tally.start + tally.seconds / 2, self._baseline.season, self._baseline.zone)
+        return steady.score(usual, seen, rows, cell)
+
+    def _returned(self, name: str, before: Moved, now: Moved, scores: Mapping[str, float]) -> Moved | None:
+        """None once all is as it was."""
+        seen = scores.get(before.stream)
+        if seen is None:
+            return now
+        usual = self._columns[name].streams[before.stream]
+        step = (before.size**2 / 2 - before.size * before.direction * seen) / usual.inflation
+        back = max(0.0, before.back + step)
+        return None if back >= math.log(RETURNED) else replace(now, back=back)
+
+    def _of(self, name: str, column: Column, state: Drift) -> list[Finding]:
+        strongest = self._strongest(name, state.detectors)
+        moved = state.moved.get(name)
+        days = moved.days if moved is not None else state.recent.get(name, ())
+        counts = cutting.added(*(one for _, one in days)) if days else None
+        evidence = strongest[0] if strongest is not None else 0.0
+        kind: Kind = "predictions" if name == PREDICTIONS else "features"
+        found = []
+        for what, limit in self._limits(name, column):
+            value = measured(what, counts, column) if counts is not None else None
+            over = value is not None and limit is not None and value > limit
+            finding = Finding(
+                kind=kind,
+                subject=name,
+                what=what,
+                value=value,
+                limit=f"{what} <= {limit:g}" if limit is not None else "",
+                over=over,
+                evidence=evidence,
+                alarm=moved is not None,
+                since=moved.since if moved is not None else None,
+                sentence="",
+                expected=measured(what, column.counts, column),
+                n=sum(counts) if counts is not None else 0,
+                severity=severity(value, limit) if over else 0,
+            )
+            found.append(replace(finding, sentence=drifted(finding, column, counts, self._baseline.zone)))
+        return found
+
+    def _limits(self, name: str, column: Column) -> list[tuple[str, float | None]]:
+        if name == PREDICTIONS:
+            return [("psi", self._monitor.predictions.psi if self._monitor.predictions is not None else None)]
+        rules = self._monitor.features
+        if rules is None:
+            return [("psi", None)]
+        found: list[tuple[str, float | None]] = [("psi", rules.psi)]
+        if rules.wasserstein is not None and column.bins.kind == "numbers":
+            found.append(("wasserstein", rules.wasserstein))
+        if rules.missing is not None:
+            found.append(("missing", rules.missing + missing_share(column.counts, column)))
+        if rules.unseen is not None and column.bins.kind == "categories":
+            found.append(("unseen", rules.unseen))
+        return found
+
+
+def measured(what: str, counts: Counts, column: Column) -> float | None:
+    """One figure of a column's counts; None when there is nothing to tell it from."""
+    if not sum(counts):
+        return None
+    match what:
+        case "psi":
+            return shift.psi(counts, column.counts)
+        case "wasserstein":
+            return shift.wasserstein(counts, column)
+        case "missing":
+            return missing_share(counts, column)
+        case _:
+            return counts[column.bins.unseen] / sum(counts)
+
+
+def missing_share(counts: Counts, column: Column) -> float:
+    """Share of cells that are missing, or of another kind than the column's."""
+    total = sum(counts)
+    return (counts[column.bins.missing] + counts[column.bins.unlike]) / total if total else 0.0
+
+
+def severity(value: float | None, limit: float | None) -> int:
+    """1 beyond the limit, and one more each time that the value doubles; 0 within it."""
+    if value is None or limit is None or value <= limit:
+        return 0
+    return 1 + (min(10, int(math.log2(value / limit))) if limit > 0 else 0)
+
+
+def _streams(column: Column) -> tuple[streams.Stream, ...]:
+    return streams.streams(column.bins, column.counts)
+
+
+def counted(days: Days, tally: Tally, counts: Counts, period: float) -> Days:
+    """With one window more, without the days that began longer than `period` seconds ago."""
+    day = tally.start // 86400 * 86400
+    kept = [one for one in days if one[0] > day - period]
+    if kept and kept[-1][0] == day:
+        kept[-1] = (day, cutting.added(kept[-1][1], counts))
+    else:
+        kept.append((day, counts))
+    return tuple(kept)
+
+
+def _further(moved: Moved, tally: Tally, counts: Counts) -> Moved:
+    return replace(moved, days=counted(moved.days, tally, counts, PERIOD))
