@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from mlship.registry import connection
 
 if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion as Registered
+
     from mlship.registry.client import Registry
 
 
@@ -24,6 +26,35 @@ class Listed:
         return dict(self.aliases).get(alias)
 
 
+@dataclass(frozen=True, slots=True)
+class Dated:
+    """One version, and when it was registered."""
+
+    version: str
+    at: float
+    """Unix time."""
+
+
+def newest(registry: Registry, model: str) -> Dated | None:
+    """The version that was registered last; None when the model has none. Raises ``RegistryError``."""
+    quote = '"' if "'" in model else "'"
+    with connection.told(registry.registry_uri):
+        found = registry.client.search_model_versions(
+            f"name={quote}{model}{quote}", max_results=1, order_by=["creation_timestamp DESC"]
+        )
+    return _dated(found[0]) if found else None
+
+
+def dated(registry: Registry, model: str, version: str) -> Dated:
+    """When a version was registered. Raises ``RegistryError``, also when there is no such version."""
+    with connection.told(registry.registry_uri):
+        return _dated(registry.client.get_model_version(model, version))
+
+
+def _dated(found: Registered) -> Dated:
+    return Dated(str(found.version), (found.creation_timestamp or 0) / 1000)
+
+
 def models(registry: Registry) -> list[Listed]:
     """Every registered model, by name. Raises ``RegistryError``."""
     found: list[Listed] = []
@@ -37,3 +68,9 @@ def models(registry: Registry) -> list[Listed]:
             token = page.token
             if not token:
                 return sorted(found, key=lambda one: one.name)
+
+
+def registered(registry: Registry, model: str, version: str) -> float:
+    """When a version was registered, Unix time. Raises ``RegistryError``."""
+    with connection.told(registry.registry_uri):
+        return float(registry.client.get_model_version(model, version).creation_timestamp) / 1000
