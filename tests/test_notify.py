@@ -115,10 +115,14 @@ def test_an_event_arrives_with_its_reason_and_where_to_go_next(receiver: Receive
         ("paused", "m: rollout of version 8 paused"),
         ("halted", "m: rollout of version 8 halted"),
         ("lease_expired", "m: nobody watched version 8; traffic went back to stable"),
+        ("incident_opened", "m: incident: feature dep_delay of version 8"),
+        ("incident_worsened", "m: incident has worsened: feature dep_delay of version 8"),
+        ("incident_resolved", "m: incident is over: feature dep_delay of version 8"),
+        ("retraining", "m: training asked for, instead of version 8"),
     ],
 )
 def test_a_title_says_it_all(kind: Kind, said: str) -> None:
-    assert title(Event(kind, "m", "8", "why", 0.0)) == said
+    assert title(Event(kind, "m", "8", "why", 0.0, "feature dep_delay")) == said
 
 
 def test_a_text_of_any_length_becomes_a_message() -> None:
@@ -202,7 +206,7 @@ def test_a_service_that_is_away_harms_nobody(receiver: Receiver, capfd: pytest.C
     told = notifier(["json://user:s3cr3t@127.0.0.1:9/s3cr3t", receiver.url("there")], say=said.append)
     told.tell(EVENT)
     told.close(5)
-    assert said == ["a notification by JSON did not get through: no connection, or no answer in time"]
+    assert said == ["a notification by JSON did not get through: no connection"]
     assert [path for path, _ in receiver.got] == ["/there"]
     assert capfd.readouterr() == ("", "")  # apprise's own log goes nowhere
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from mlship.policy.commands import words
 from mlship.policy.urls import shown_host
 from mlship.rollout import webhook
-from mlship.rollout.program import Running
+from mlship.rollout.program import Ended, Running
 from mlship.rollout.state import HookAnswer
 
 if TYPE_CHECKING:
@@ -73,18 +73,23 @@ class Hooks:
             arguments = words(command)
         except ValueError as error:
             return f"a hook's command cannot be run: {error}"
-        program = arguments[0]
-        if os.sep in program:  # relative to the policy, as its other paths are
-            program = str(self._directory.absolute() / Path(program).expanduser())
-        given = {f"MLSHIP_{name.upper()}": value.replace("\0", " ")[:_LONGEST] for name, value in facts.items()}
-        ended = self._running.run(
-            (program, *arguments[1:]), directory=self._directory, environ={**os.environ, **given}, timeout=timeout
-        )
-        name = Path(arguments[0]).name
-        if ended.agreed:
-            return ""
-        said = _clean(" / ".join(ended.lines))
-        return f"{name} {ended.how}" + (f": {said}" if said else "")
+        ended = run(self._running, arguments, self._directory, timeout, facts)
+        return "" if ended.agreed else no(arguments, ended)
+
+
+def run(running: Running, arguments: Sequence[str], directory: Path, timeout: float, facts: Mapping[str, str]) -> Ended:
+    """Run a policy's command, beside the policy, with each fact (`weight`) as a variable (`MLSHIP_WEIGHT`)."""
+    program = arguments[0]
+    if os.sep in program:  # relative to the policy, as its other paths are
+        program = str(directory.absolute() / Path(program).expanduser())
+    given = {f"MLSHIP_{name.upper()}": value.replace("\0", " ")[:_LONGEST] for name, value in facts.items()}
+    return running.run((program, *arguments[1:]), directory=directory, environ={**os.environ, **given}, timeout=timeout)
+
+
+def no(arguments: Sequence[str], ended: Ended) -> str:
+    """How a command did not agree, in one line."""
+    said = clean(" / ".join(ended.lines))
+    return f"{Path(arguments[0]).name} {ended.how}" + (f": {said}" if said else "")
 
 
 def _webhook(url: str, timeout: float, facts: Mapping[str, str]) -> str:
@@ -92,11 +97,11 @@ def _webhook(url: str, timeout: float, facts: Mapping[str, str]) -> str:
     answer = webhook.post(url, json.dumps(dict(facts)).encode(), timeout)
     if answer.agreed:
         return ""
-    said = _clean(webhook.without(url, answer.line))
+    said = clean(webhook.without(url, answer.line))
     return f"{where} {answer.how}" + (f": {said}" if said else "")
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """On one line, without control characters, and not longer than a person would read."""
     text = re.sub(r"\s+", " ", "".join(char if char.isprintable() else " " for char in text)).strip()
     return text if len(text) <= _QUOTED else text[: _QUOTED - 3] + "..."
