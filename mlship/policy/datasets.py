@@ -22,13 +22,25 @@ _KEYS_MAY_LACK = (".jsonl", ".ndjson", ".json")
 
 
 def check_dataset(
-    subject: Subject, here: Location, dataset: Dataset | None, resolve: Callable[[str], Path], faults: list[Fault]
+    subject: Subject,
+    here: Location,
+    dataset: Dataset | None,
+    resolve: Callable[[str], Path],
+    faults: list[Fault],
+    *,
+    ordered: bool = True,
 ) -> tuple[str, ...] | None:
-    """The columns of a dataset's rows; None when they cannot be known here, or cannot be read: that is a fault."""
+    """The columns of a dataset's rows; None when they cannot be known here, or cannot be read: that is a fault.
+
+    Parameters
+    ----------
+    ordered
+        Rows in another order are other evidence; of rows that are only counted, the order means nothing.
+    """
     if dataset is None:
         return None
     if dataset.sql is not None:
-        faults.extend(_sql(subject, (*here, "sql"), dataset.sql, resolve))
+        faults.extend(_sql(subject, (*here, "sql"), dataset.sql, resolve, ordered=ordered))
     if dataset.path is None:
         return None
     # `offline: rows.csv` is short for `offline: {path: rows.csv}`.
@@ -100,7 +112,9 @@ def _file(subject: Subject, location: Location, path: Path, shown: str, faults: 
     return None
 
 
-def _sql(subject: Subject, here: Location, sql: Sql, resolve: Callable[[str], Path]) -> Iterable[Fault]:
+def _sql(
+    subject: Subject, here: Location, sql: Sql, resolve: Callable[[str], Path], *, ordered: bool
+) -> Iterable[Fault]:
     url: Location = (*here, "url")
     node = find(subject.tree, url)
     written = isinstance(node, Scalar) and not node.from_environment
@@ -126,7 +140,7 @@ def _sql(subject: Subject, here: Location, sql: Sql, resolve: Callable[[str], Pa
     query: Location = (*here, "query")
     if not databases.reads(sql.query):
         yield subject.error(query, "this is not a query for rows", "it begins with SELECT or WITH")
-    elif not databases.is_ordered(sql.query):
+    elif ordered and not databases.is_ordered(sql.query):
         hint = "add ORDER BY: rows in another order are other evidence"
         yield subject.warning(query, "the query leaves the order of its rows to the database", hint)
 

@@ -132,7 +132,7 @@ def _unknown(root: Node, location: Location, source: Source) -> Fault:
 
 
 def _home_of(key: str) -> str:
-    """Where a key belongs that stands in the wrong section, when there is only one such place."""
+    """Where a key belongs that stands in the wrong section: the top level, or the only other place."""
     homes: list[str] = []
 
     def visit(section: type[BaseModel], path: str) -> None:
@@ -146,7 +146,8 @@ def _home_of(key: str) -> str:
                 visit(inner, f"{path}.{info.alias or name}".lstrip("."))
 
     visit(Policy, "")
-    return f"it belongs under {homes[0]}" if len(homes) == 1 else ""
+    top = [home for home in homes if home == "the top level"] or homes
+    return f"it belongs under {top[0]}" if len(top) == 1 else ""
 
 
 def _from_environment(node: Scalar, error: ErrorDetails) -> tuple[str, str]:

@@ -12,8 +12,8 @@ from typing import NamedTuple
 _SHOWN = 100
 _INDENT = " " * 5
 _BREAKS = re.compile("\r\n|[\n\r\x85\u2028\u2029]")
-#: Where API keys belong, and what somebody has written there.
-_KEYS = re.compile(r"""(\bapi_keys["']?\s*:\s*)("[^"]*"?|'[^']*'?|[^\s,}#]+)""")
+#: Where API keys and tokens belong, and what somebody has written there.
+_KEYS = re.compile(r"""(\b(?:api_keys|token)["']?\s*:\s*)("[^"]*"?|'[^']*'?|[^\s,}#]+)""")
 #: A webhook's URL, of which scheme and host are no secret.
 _WEBHOOK = re.compile(r"""(\bwebhook["']?\s*:\s*["']?[A-Za-z][A-Za-z0-9+.-]*://)([^\s/"',}]*)([^\s"',}]*)""")
 #: Where `notify` begins, and what stands in its lines: names of variables, and words that may be secrets.

@@ -13,6 +13,7 @@ from mlship.policy.lint_gates import lint_gates
 from mlship.policy.lint_hooks import lint_hooks
 from mlship.policy.lint_latency import lint_latency
 from mlship.policy.lint_metrics import lint_metrics
+from mlship.policy.lint_monitor import lint_monitor
 from mlship.policy.lint_notify import lint_notify
 from mlship.policy.lint_rollout import lint_rollout
 from mlship.policy.subject import Subject
@@ -59,5 +60,6 @@ _CHECKS: tuple[Callable[[Subject], Iterable[Fault]], ...] = (
     lint_rollout,
     lint_freeze,
     lint_hooks,
+    lint_monitor,
     lint_notify,
 )

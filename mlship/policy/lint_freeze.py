@@ -25,7 +25,11 @@ def lint_freeze(subject: Subject) -> Iterable[Fault]:
         if why := _unknown(window(text).zone):
             known = False
             shown = subject.shown((*_HERE, index)) != plain(text)  # a value from the environment is not shown
-            yield subject.error((*_HERE, index), "there is no such time zone" if shown else why, _near(text, shown))
+            yield subject.error(
+                (*_HERE, index),
+                "there is no such time zone" if shown else why,
+                near_zone(window(text).zone, hidden=shown),
+            )
     if not known:
         return
     endless = [index for index, text in enumerate(windows) if any(always([text], week) for week in _WEEKS)]
@@ -44,14 +48,20 @@ def _unknown(zone: str) -> str:
     return ""
 
 
-def _near(text: str, hidden: bool) -> str:
-    """What was probably meant; or how to come by time zones where there are none."""
+def near_zone(zone: str, *, hidden: bool) -> str:
+    """What was probably meant; or how to come by time zones where there are none.
+
+    Parameters
+    ----------
+    hidden
+        The name came from the environment, and what is like it is not shown either.
+    """
     from zoneinfo import available_timezones
 
     names = {name.lower(): name for name in available_timezones()}
     if not names:
         return "pip install tzdata"
-    zone = window(text).zone.lower()
+    zone = zone.lower()
     cities = {name.rpartition("/")[2]: name for name in names}
     near = names.get(zone) or names.get(cities.get(zone, "")) or _best(zone, names)
     return f"did you mean '{near}'?" if near and not hidden else "such as Europe/Berlin or UTC"

@@ -35,12 +35,15 @@ def lint_hooks(subject: Subject) -> Iterable[Fault]:
             yield subject.error(here, what, "keep one of the two" if both else "add `command: ./check.sh`", at_key=True)
             continue
         if hook.command is not None:
-            yield from _command(subject, (*here, "command"), hook.command)
+            yield from command_faults(subject, (*here, "command"), hook.command)
         if hook.webhook is not None:
-            yield from _webhook(subject, (*here, "webhook"), hook.webhook)
+            yield from webhook_faults(
+                subject, (*here, "webhook"), hook.webhook, "https://example.com/agree", "anybody on the way can agree"
+            )
 
 
-def _command(subject: Subject, here: Location, command: str) -> Iterable[Fault]:
+def command_faults(subject: Subject, here: Location, command: str) -> Iterable[Fault]:
+    """Faults of a command that cannot be split into words, or that only a shell would understand."""
     try:
         words(command)
     except ValueError as error:
@@ -53,17 +56,18 @@ def _command(subject: Subject, here: Location, command: str) -> Iterable[Fault]:
         yield subject.error(here, f"no shell reads this, and{shown or ' something in it'} would mean nothing", hint)
 
 
-def _webhook(subject: Subject, here: Location, url: str) -> Iterable[Fault]:
+def webhook_faults(subject: Subject, here: Location, url: str, example: str, danger: str) -> Iterable[Fault]:
+    """Faults of a URL that cannot be asked, or not safely; `danger` is what plain http allows."""
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
         parts, port = urlsplit(""), None
     if parts.scheme not in ("http", "https"):
-        yield subject.error(here, "a webhook is asked by http or https", "such as https://example.com/agree")
+        yield subject.error(here, "a webhook is asked by http or https", f"such as {example}")
     elif not parts.hostname or port == 0:
-        yield subject.error(here, "this URL names no server", "such as https://example.com/agree")
+        yield subject.error(here, "this URL names no server", f"such as {example}")
     elif parts.username is not None or parts.password is not None:
         yield subject.error(here, "user and password do not belong into a URL", 'a token in the path, as "${NAME}"')
     elif parts.scheme == "http" and parts.hostname not in _LOCAL:
-        yield subject.warning(here, "over plain http anybody on the way can agree", "https?")
+        yield subject.warning(here, f"over plain http {danger}", "https?")

@@ -37,7 +37,7 @@ def places(text: str) -> Callable[[str, str], tuple[int, int]]:
 def _written(tree: Node, gate: str, rule: str) -> Location:
     if (gate, rule) in _ELSEWHERE and find(tree, _ELSEWHERE[gate, rule]) is not None:
         return _ELSEWHERE[gate, rule]
-    location: Location = ("owner",) if gate == "ownership" else ("gates", gate)
+    location: Location = {"ownership": ("owner",), "monitor": ("monitor",)}.get(gate, ("gates", gate))
     if find(tree, location) is None:
         return ("gates",)
     for word in re.split(r"[\s=,:]+", rule):

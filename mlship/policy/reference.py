@@ -76,8 +76,8 @@ def _reference(schema: dict[str, Any]) -> tuple[str, str]:
     for option in [*schema.get("allOf", ()), *schema.get("anyOf", ())]:
         if (found := _reference(option))[0]:
             return found
-    if "$ref" in schema.get("items", {}):
-        return schema["items"]["$ref"], "[]"
+    if "items" in schema and (item := _reference(schema["items"]))[0]:
+        return item[0], "[]"
     if isinstance(named := schema.get("additionalProperties"), dict) and "$ref" in named:
         return named["$ref"], ".NAME"
     return "", ""

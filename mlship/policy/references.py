@@ -10,6 +10,7 @@ from mlship.policy.datasets import check_dataset
 from mlship.policy.faults import Fault, plain
 from mlship.policy.references_endpoint import check_endpoint_references
 from mlship.policy.references_gates import check_gate_references, column
+from mlship.policy.references_monitor import check_monitor_references
 from mlship.policy.references_rollout import check_rollout_references
 from mlship.policy.subject import Subject
 from mlship.policy.tree import Location
@@ -24,7 +25,8 @@ def check_references(subject: Subject, resolve: Callable[[str], Path]) -> list[F
         *check_rollout_references(subject, resolve),
     ]
     if data is None:
-        return [*check_gate_references(subject, {}, resolve), *others]
+        nothing = [*check_gate_references(subject, {}, resolve), *check_monitor_references(subject, {}, resolve)]
+        return [*nothing, *others]
     faults: list[Fault] = []
     known: dict[str, tuple[str, ...] | None] = {}
     for name in ("evaluation", "reference", "recent"):
@@ -48,7 +50,8 @@ def check_references(subject: Subject, resolve: Callable[[str], Path]) -> list[F
         for index, name in enumerate(data.entity):
             if evaluation is None or name in evaluation:
                 faults.extend(column(subject, ("data", "entity", index), name, reference, "data.reference"))
-    return [*faults, *check_gate_references(subject, known, resolve), *others]
+    faults.extend(check_gate_references(subject, known, resolve))
+    return [*faults, *check_monitor_references(subject, known, resolve), *others]
 
 
 def _runbook(subject: Subject, resolve: Callable[[str], Path]) -> Iterable[Fault]:

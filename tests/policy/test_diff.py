@@ -214,7 +214,7 @@ def test_a_section_that_is_new_is_told_with_the_sections_in_it_and_without_their
 
 
 MONITOR = """monitor:
-  log: {path: log.jsonl, prediction: late, target: late}
+  log: {path: log.jsonl, prediction: answer, target: late}
   season: [hour]
   features: {psi: 0.2, missing: 1%, columns: [distance]}
   performance: {recall: {min: 0.6}, error: {max: 0.3}}

@@ -15,6 +15,16 @@ from jsonschema import Draft7Validator
 from mlship.policy.jsonschema import DIALECT, json_schema
 from mlship.policy.later import THIS
 from mlship.policy.load import check, load_policy
+from mlship.policy.monitor import (
+    Back,
+    FeatureLimits,
+    Hold,
+    Monitor,
+    OnBreach,
+    PredictionLimits,
+    Retrain,
+    SliceLimits,
+)
 from mlship.policy.reference import markdown
 from mlship.policy.rollout import AgreementGuard, Approve, Hook, LabelGuard, PredictionGuard
 from mlship.policy.rollout import Testers as OnlyTesters
@@ -86,6 +96,11 @@ def template_policy(directory: Path) -> Path:
     for module, function in (("earnings", "per_flight"), ("checks", "freshness")):
         (directory / f"{module}.py").write_text(f"def {function}(): ...\n")
     (directory / "data" / "flights.db").touch()
+    (directory / "logs").mkdir()
+    (directory / "logs" / "1.jsonl").write_text(
+        '{"at": "2013-08-01", "predicted": 1, "probability": 0.7, "id": "a", "origin": "JFK"}\n'
+    )
+    (directory / "data" / "landed-1.csv").write_text("id,late\na,1\n")
     (directory / "check.sh").write_text("exit 0\n")
     (directory / "check.sh").chmod(0o755)
     (directory / "features").mkdir()
@@ -161,6 +176,17 @@ def test_the_defaults_that_the_template_shows_are_the_defaults(tmp_path: Path) -
     assert {step.approve for step in rollout.steps if step.approve} == {Approve()}
     assert {step.testers for step in rollout.steps if step.testers} == {OnlyTesters(header="x-canary")}
     assert policy.notify == bare.notify
+    monitor = policy.monitor
+    assert monitor is not None
+    told = {"season", "log", "labels", "delay", "features", "predictions", "performance", "value", "slices"}
+    told |= {"max_age", "max_silence", "on_breach"}
+    assert monitor.model_copy(update={key: getattr(Monitor(), key) for key in told}) == Monitor()
+    assert monitor.features == FeatureLimits.model_validate({"missing": "1%", "unseen": "1%"})
+    assert monitor.predictions == PredictionLimits()
+    assert monitor.slices == SliceLimits(by=("origin",))
+    retrain = monitor.on_breach[0].retrain
+    assert retrain == Retrain(github="acme/flight-delay", workflow="mlship-retrain.yml")
+    assert monitor.on_breach[1:] == (OnBreach(rollback=Back()), OnBreach(pause=Hold()))
 
 
 @pytest.mark.parametrize(
@@ -172,6 +198,12 @@ def test_the_defaults_that_the_template_shows_are_the_defaults(tmp_path: Path) -
         ("function", ["command"]),
         ("sticky", ["sticky"]),
         ("notify", ["notify"]),
+        ('sql: {url: "${DATABASE_URL:-sqlite:///data/flights.db}", query: SELECT * FROM log', ["path"]),
+        ("sql", ["path"]),
+        (
+            "- retrain",
+            ["- retrain", "github", "workflow", "ref", "token", "api", "cool_down", "timeout", "when"],
+        ),
     ],
 )
 def test_every_alternative_of_the_template_is_valid_in_its_place(
@@ -183,6 +215,9 @@ def test_every_alternative_of_the_template_is_valid_in_its_place(
     for index, key in enumerate(reversed(replaces)):
         assert lines[at - 1 - index].lstrip().startswith(f"{key}:")
     changed = [*lines[: at - len(replaces)], lines[at].replace("# or ", "", 1), *lines[at + 1 :]]
+    if replaces == ["payoff"]:  # without it there is no value of live traffic
+        lines = [line for line in changed if not line.startswith("  value: {min: 0}")]
+        changed = [line.replace(", value", "") if "when:" in line else line for line in lines]
     path.write_text("\n".join(changed))
     assert check(path, {"SLACK_URL": "slack://token"}) == []
     assert list(Draft7Validator(schema).iter_errors(_typed(path))) == []

@@ -50,7 +50,8 @@ def test_the_fault_reads_as_the_design_shows_it(tmp_path: Path, monkeypatch: pyt
             "known here",
         ),
         ("entity: [tailnum]", "unavailable: [x]", "unavailable", "unknown key", "belongs under gates.leakage"),
-        ("rollout:\n", "monitor: {}\nrollout:\n", "monitor", "not available in mlship 0.1", "later"),
+        ("rollout:\n", "monitor: {window: 30s}\nrollout:\n", "30s", "must be at least 1m", "windows of this length"),
+        ("rollout:\n", "monitor: {widow: 1h}\nrollout:\n", "widow", "unknown key 'widow'", "did you mean 'window'?"),
         ("{max_missing: 1%}", "{schema: c.yaml}", "schema", "not available in mlship 0.1", "later"),
         (
             "rollout:\n",
