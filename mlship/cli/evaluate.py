@@ -110,7 +110,7 @@ def run(loaded: LoadedPolicy, home: Home, progress: Progress, asked: Asked = AS_
     """
     from mlship.gates.evaluate import evaluate as judge
     from mlship.ledger import Ledger, who
-    from mlship.registry import Registry
+    from mlship.registry import Registry, baselines
 
     policy = loaded.policy
     progress("reaching the registry")
@@ -123,17 +123,17 @@ def run(loaded: LoadedPolicy, home: Home, progress: Progress, asked: Asked = AS_
         home,
         progress,
         only=asked.only,
+        besides=f"it was compared with {asked.against}, not with {policy.champion}" if asked.against else "",
         watch=progress.watch,
         fetch=registry.dataset,
     )
     evaluation = replace(evaluation, who=who())
-    if asked.against is not None:
-        compared = f"it was compared with {asked.against}, not with {policy.champion}"
-        evaluation = replace(evaluation, partial="; ".join(filter(None, [evaluation.partial, compared])))
     progress("keeping the evidence in MLflow")
     evaluation = keep(evaluation, registry, loaded.text)
     if not evaluation.partial:
         data = {"reference": evaluation.reference_digest, "recent": evaluation.recent_digest}
+        if evaluation.baseline is not None:
+            data["baseline"] = baselines.digest(baselines.dumps(evaluation.baseline))
         Ledger(home.ledger).append(entry(evaluation, "evaluated", **data))
     return evaluation
 
@@ -143,6 +143,7 @@ def keep(evaluation: Evaluation, registry: Registry, policy_text: str, *, label:
 
     Raises ``RegistryError``.
     """
+    from mlship.registry import baselines
     from mlship.report import render
 
     texts = {
@@ -151,6 +152,8 @@ def keep(evaluation: Evaluation, registry: Registry, policy_text: str, *, label:
         "evaluation.txt": str(render(evaluation, "text")) + "\n",
         "evaluation.html": str(render(evaluation, "html")),
     }
+    if evaluation.baseline is not None:
+        texts[baselines.NAME] = baselines.dumps(evaluation.baseline)
     return replace(evaluation, run_id=registry.log_evaluation(evaluation, policy_text, texts, label=label))
 
 

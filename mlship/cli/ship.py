@@ -75,7 +75,7 @@ def _run(
     """The proofs that were made, and how the rollout ended; None: it did not begin, for the last proof did not pass."""
     from mlship.cli import rollout, verdicts
     from mlship.cli.live import watching
-    from mlship.cli.ship_told import PROOFS, summary
+    from mlship.cli.ship_told import PROOFS, baseline, summary
 
     while True:
         proofs: list[Evaluation] = []
@@ -88,6 +88,8 @@ def _run(
             with watching() as view:
                 for name, proof in zip(PROOFS, proofs, strict=False):
                     view.say(f"{name}: {summary(proof)}")
+                if kept := baseline(proofs):
+                    view.say(kept)
                 if plan is not None and proofs and (others := _other_rows(plan, proofs[0])):
                     view.say(f"warning: judged on other rows than when it was planned: {', '.join(others)}")
                 try:

@@ -95,6 +95,12 @@ def summary(evaluation: Evaluation) -> str:
     return words.summary(evaluation)
 
 
+def baseline(proofs: Sequence[Evaluation]) -> str:
+    """What traffic will be held against after the promotion, in one line; empty where no baseline was made."""
+    made = [one for proof in proofs if proof.baseline is not None for one in proof.results if one.gate == "monitor"]
+    return f"baseline kept: {made[0].reason}" if made else ""
+
+
 def _as_json(evaluation: Evaluation) -> Any:
     from mlship.report import render
 
@@ -105,6 +111,7 @@ def _markdown(ended: Told, proofs: Sequence[Evaluation]) -> str:
     from mlship.report import blocks
 
     proved = [f"{name}: {summary(proof)}" for name, proof in zip(PROOFS, proofs, strict=False)]
+    proved += filter(None, [baseline(proofs)])
     return blocks.joined(ended.markdown(), blocks.bullets(proved))
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from mlship.policy.data import Dataset, LoggedDataset
     from mlship.policy.load import LoadedPolicy
+    from mlship.types.monitoring import Baseline
 
 #: Told (gate, done, total) as the work goes on; total is 1 when the gate does not tell more.
 Watch = Callable[[str, int, int], None]
@@ -63,10 +64,14 @@ def evaluate(
     score: Score | None = None,
     now: float | None = None,
     only: Collection[str] = (),
+    besides: str = "",
     watch: Watch = _unwatched,
     fetch: Fetch | None = None,
 ) -> Evaluation:
     """Judge `candidate` by every gate that the policy asks for, or by those named in `only`.
+
+    Where the policy has `monitor`, a full evaluation makes the baseline, too; that it was made is the rule `baseline`
+    of `monitor`. `besides` is what else than `only` keeps it from being a full one.
 
     `progress` hears one sentence per step, `watch` how far each gate is. `fetch` gives the local file of a dataset that
     MLflow knows. `score` makes predictions; by default a process of its own does, which loads the models. `now` (unix
@@ -78,11 +83,12 @@ def evaluate(
     gates = loaded.policy.gates
     if score is None:
         with Session(home, progress, gates.security) as session:
-            if any(getattr(gates, name, None) for name in _PREDICTING if not only or name in only):
+            watched = loaded.policy.monitor is not None and not only and not besides
+            if watched or any(getattr(gates, name, None) for name in _PREDICTING if not only or name in only):
                 session.prepare([version for version in (candidate.version, candidate.champion) if version])
-            again = partial(evaluate, loaded, candidate, home, progress, now=now, only=only, watch=watch, fetch=fetch)
-            more = any(getattr(gates, name, None) for name in _ASKING_MORE if not only or name in only)
-            return again(score=session.score if more else partial(_last, session))
+            again = partial(evaluate, loaded, candidate, home, progress, now=now, watch=watch, fetch=fetch)
+            more = watched or any(getattr(gates, name, None) for name in _ASKING_MORE if not only or name in only)
+            return again(score=session.score if more else partial(_last, session), only=only, besides=besides)
     began = time.monotonic()
     started = time.time() if now is None else now
     asked = [gate for gate in GATES if not only or gate.name in only]
@@ -106,6 +112,12 @@ def evaluate(
     if not only and not any(getattr(gates, gate.name, None) for gate in GATES if gate.name not in _ALWAYS + _ELSEWHERE):
         reason = "the policy has no gate that looks at the model or its data"
         results.append(without("gates", "any", Status.INCONCLUSIVE, "at least one gate", reason))
+    judged = f"only {listed([gate.name for gate in asked], 12)} {'was' if len(asked) == 1 else 'were'} judged"
+    aside = "; ".join(filter(None, [judged if only else "", besides]))
+    baseline = None
+    if loaded.policy.monitor is not None and not aside:
+        baseline, told = _baseline(loaded, context, started, progress, watch)
+        results += told
     return Evaluation(
         id=new_id(started),
         candidate=candidate,
@@ -116,9 +128,8 @@ def evaluate(
         seconds=time.monotonic() - began,
         reference_digest=reference.digest if reference else None,
         recent_digest=recent.digest if recent else None,
-        partial=f"only {listed([gate.name for gate in asked], 12)} {'was' if len(asked) == 1 else 'were'} judged"
-        if only
-        else "",
+        partial=aside,
+        baseline=baseline,
     )
 
 
@@ -183,24 +194,53 @@ def _judged(gate: Gate, context: GateContext, progress: Callable[[str], None], w
     if gate.name not in _ALWAYS and not getattr(context.policy.gates, gate.name, None):
         return []
     progress(f"judging {gate.name}")
-    watch(gate.name, 0, 1)
+    return _guarded((gate.name, "gate", "can be judged"), gate.judge, context, watch)
+
+
+def _baseline(
+    loaded: LoadedPolicy, context: GateContext, at: float, progress: Callable[[str], None], watch: Watch
+) -> tuple[Baseline | None, list[GateResult]]:
+    """The candidate's baseline, and the result that it was made; without one, why not: nobody could watch it."""
+    progress("making the baseline")
+    made: list[Baseline] = []
+    rule = ("monitor", "baseline", "is made")
+
+    def make(context: GateContext) -> list[GateResult]:
+        from mlship.gates.baseline.make import make, told
+
+        made.append(make(context, loaded.digest, made=at))
+        return [without(*rule[:2], Status.PASSED, rule[2], told(made[0]))]
+
+    results = _guarded(rule, make, context, watch)
+    return (made[0] if made else None), results
+
+
+def _guarded(
+    rule: tuple[str, str, str],
+    work: Callable[[GateContext], list[GateResult]],
+    context: GateContext,
+    watch: Watch,
+) -> list[GateResult]:
+    """What `work` gives; whatever goes wrong is a result, of this gate, rule and limit where no other is known."""
+    gate, name, limit = rule
+    watch(gate, 0, 1)
     try:
-        return gate.judge(replace(context, tick=partial(watch, gate.name)))
+        return work(replace(context, tick=partial(watch, gate)))
     except ModelRefused as error:
         reason = f"{error.where}: {error.what}"
-        return [without(gate.name, "model", Status.INCONCLUSIVE, "is loaded", reason)]
+        return [without(gate, "model", Status.INCONCLUSIVE, "is loaded", reason)]
     except MlshipError as error:
         reason = str(error).replace("\n  next: ", "; ")
         ours = context.candidate.version
         if isinstance(error, ModelFault) and error.where == f"{ours.model} version {ours.version}":
-            return [without(gate.name, "model", Status.FAILED, "answers", " ".join(reason.split()))]
+            return [without(gate, "model", Status.FAILED, "answers", " ".join(reason.split()))]
     except MemoryError:
         reason = "not enough memory for these rows; evaluate on a sample of them"
     except Exception as error:  # noqa: BLE001 - a gate meets models and rows of every kind; one must not hide the others
         reason = f"{type(error).__name__}: {error}"
     finally:
-        watch(gate.name, 1, 1)
-    return [without(gate.name, "gate", Status.ERROR, "can be judged", " ".join(reason.split()))]
+        watch(gate, 1, 1)
+    return [without(gate, name, Status.ERROR, limit, " ".join(reason.split()))]
 
 
 def _ahead(context: GateContext) -> GateContext:

@@ -17,7 +17,7 @@ from mlship.errors import MovedError, RegistryError, StateError
 from mlship.home import Home
 from mlship.policy.data import LoggedDataset
 from mlship.policy.schema import Policy
-from mlship.registry import connection, datasets, evidence, files
+from mlship.registry import baselines, connection, datasets, evidence, files
 from mlship.types import Candidate, Evaluation, ModelVersion
 
 if TYPE_CHECKING:
@@ -160,6 +160,15 @@ class Registry:
         """(gate, rule, status) of every result of an evaluation that was kept here. Raises ``RegistryError``."""
         with self._told():
             return evidence.results(self.client, run_id)
+
+    def baseline(self, model: str, version: str) -> baselines.Kept:
+        """The baseline of a version (its number), as its evaluation kept it, and verified.
+
+        Raises ``RegistryError`` when there is none, or another than was kept; it says what to do.
+        """
+        with self._told():
+            self._registered(model, version)
+            return baselines.find(self.client, model, version)
 
     def tag(self, version: ModelVersion, tags: dict[str, str]) -> None:
         """Set tags of a model version. Raises ``RegistryError``."""

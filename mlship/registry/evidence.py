@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mlship.errors import RegistryError
-from mlship.registry import files
+from mlship.registry import baselines, files
 from mlship.types import Evaluation, Measurement
 
 if TYPE_CHECKING:
@@ -38,17 +38,19 @@ def log(
     """Write the run; returns its id. `location` is where a new experiment keeps its files; None: the server decides.
 
     The version's tags name the run and what came of it: `mlship.evaluation` and `mlship.status`, or with a `label`, for
-    a proof beside the evaluation, `mlship.LABEL` and `mlship.LABEL_status`.
+    a proof beside the evaluation, `mlship.LABEL` and `mlship.LABEL_status`. A baseline among the texts is named by
+    both, see `baselines`.
 
     Raises whatever MLflow raises; the run is ended first, as FAILED, or as KILLED when a person interrupts.
     """
     version = evaluation.candidate.version
     begun = int(evaluation.started * 1000)
+    kept = texts.get(baselines.NAME)
     run = client.create_run(
         _experiment(client, location),
         start_time=begun,
         run_name=f"{version.model} v{version.version}: {evaluation.status}",
-        tags=_tags(evaluation),
+        tags=_tags(evaluation) | ({baselines.TAG: baselines.digest(kept)} if kept is not None else {}),
     )
     run_id: str = run.info.run_id
     try:
@@ -66,6 +68,8 @@ def log(
         for key, value in labels.items():
             if not evaluation.partial:  # a version is only labelled with what was asked of it in full
                 client.set_model_version_tag(version.model, version.version, key, value)
+        if kept is not None and not evaluation.partial:
+            baselines.label(client, evaluation, run_id, kept)
         client.set_terminated(run_id, "FINISHED", end_time=begun + int(evaluation.seconds * 1000))
     except BaseException as error:
         with suppress(Exception):  # when the registry itself is gone, the first error tells it

@@ -29,7 +29,7 @@ class Proof:
     """Something that must be there before traffic moves."""
 
     name: str
-    """evaluation | image | latency budget"""
+    """evaluation | baseline | image | latency budget"""
     state: str
     """passed | failed | missing | unknown | not needed"""
     what: str
@@ -191,7 +191,8 @@ def _proofs(
     about = "" if candidate is not None else f" of version {version.version}, the last in the ledger"
     found = []
 
-    def asked(name: str, command: str, ask: Callable[[], LedgerEntry]) -> None:
+    def asked(name: str, command: str, ask: Callable[[], LedgerEntry]) -> LedgerEntry | None:
+        entry = None
         try:
             entry = ask()
         except GateFailed as error:
@@ -201,6 +202,7 @@ def _proofs(
         else:
             at = time.strftime("%Y-%m-%d %H:%M", time.gmtime(entry.at))
             found.append(Proof(name, "passed", f"passed{about}, {at} UTC by {entry.who}"))
+        return entry
 
     def evaluated() -> LedgerEntry:
         entry = admit(entries, version, loaded.digest, path)
@@ -208,7 +210,13 @@ def _proofs(
             same_champion(entry, candidate.champion, path)
         return entry
 
-    asked("evaluation", evaluate, evaluated)
+    proved = asked("evaluation", evaluate, evaluated)
+    if policy.monitor is not None and proved is not None:
+        kept = proved.evidence.get("baseline", "")
+        if kept:
+            found.append(Proof("baseline", "passed", f"kept with the evaluation: {digest(kept)}"))
+        else:  # of an earlier mlship
+            found.append(Proof("baseline", "missing", "the evaluation kept none to watch the model by", evaluate))
     docker = policy.rollout is not None and policy.rollout.engine == "docker"
     image = built_image(entries, version.digest, loaded.digest)
     champion = candidate.champion if candidate is not None else None

@@ -7,6 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from mlship.exhibits import Exhibit
+from mlship.types.monitoring import Baseline
 
 
 class Status(StrEnum):
@@ -112,6 +113,8 @@ class Evaluation:
     traffic. Empty for a full one."""
     who: str = ""
     """Who asked for it, as in the ledger; empty when unknown."""
+    baseline: Baseline | None = None
+    """What live traffic will be held against; None where the policy has no `monitor`, or it could not be made."""
 
     @property
     def status(self) -> Status:
