@@ -15,21 +15,17 @@ from pathlib import Path
 import typer
 
 from mlship.home import Home
+from mlship.policy import sniff
 
 #: Directories below the word typed so far that are looked into for policies; and how many files and directories.
 _DEEP, _MOST = 3, 2000
-#: Bytes of a file that are read, to see whether it is a policy; and of the ledger, its end.
-_HEAD, _TAIL = 8192, 4 << 20
-_POLICY = re.compile(
-    rb"^model\s*:.*?^(?:owner|gates|rollout|data)\s*:|^(?:owner|gates|rollout|data)\s*:.*?^model\s*:", re.M | re.S
-)
+#: Bytes of the ledger that are read, at its end.
+_TAIL = 4 << 20
 #: How the ledger begins what it says of a model (`"evidence"` has a key of that name, too).
 _ENTRY = re.compile(
     rb'"action":"(\w+)","model":("(?:[^"\\]|\\.)*"),"from_version":(null|"(?:[^"\\]|\\.)*"),'
     rb'"to_version":(null|"(?:[^"\\]|\\.)*")'
 )
-#: Directories in which nobody keeps a policy.
-_STRANGE = frozenset({"__pycache__", "node_modules", "mlruns", "mlartifacts", "site-packages"})
 
 Complete = Callable[[typer.Context, str], list[str]]
 
@@ -74,7 +70,7 @@ def _below(top: Path, name: str) -> Iterator[str]:
             left -= 1
             if left < 0:
                 return
-            if entry.name in _STRANGE or (entry.name.startswith(".") and not (name.startswith(".") and not depth)):
+            if entry.name in sniff.STRANGE or (entry.name.startswith(".") and not (name.startswith(".") and not depth)):
                 continue
             path = f"{prefix}{entry.name}"
             if entry.is_dir(follow_symlinks=not depth):
@@ -82,16 +78,8 @@ def _below(top: Path, name: str) -> Iterator[str]:
                     waiting.append((f"{path}/", depth + 1))
                 else:
                     yield f"{path}/"
-            elif entry.name.endswith((".yaml", ".yml")) and entry.is_file() and _is_policy(top / path):
+            elif entry.name.endswith((".yaml", ".yml")) and entry.is_file() and sniff.is_policy(top / path):
                 yield path
-
-
-def _is_policy(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return _POLICY.search(file.read(_HEAD)) is not None
-    except OSError:
-        return False
 
 
 @_quiet

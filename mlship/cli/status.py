@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import asdict, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlship.cli.common import AnyModelArgument, context, leave
 from mlship.cli.known import must_know
-from mlship.cli.telling import Format, FormatOption, Told, tell
-from mlship.errors import Exit, MlshipError
+from mlship.cli.telling import Format, FormatOption, ReportsOption, Told, destinations, tell
+from mlship.errors import Exit, MlshipError, UsageError
 from mlship.home import Home
 from mlship.rollout import journal, lock, warm
 from mlship.rollout.pulse import Pulse, sentence
@@ -34,26 +34,69 @@ _MISSED = {
 def status(
     ctx: typer.Context,
     model: AnyModelArgument = None,
+    *,
+    every: Annotated[
+        bool,
+        typer.Option("--all", help="Every model of the registry that has a policy, serves here, or is a champion."),
+    ] = False,
+    policies: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --all: policies, as a file, a directory or a glob; repeatable. Default: those below this "
+            "directory, and those that rollouts ran by.",
+            metavar="PATH",
+        ),
+    ] = None,
+    registry: Annotated[
+        str | None,
+        typer.Option(
+            help="With --all: the registry where a policy names none; default: MLFLOW_TRACKING_URI, else the embedded "
+            "one.",
+            metavar="URI",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool,
+        typer.Option("--strict", help="With --all: end with 1 when an incident is open, or anything is overdue."),
+    ] = False,
     fmt: FormatOption = Format.TEXT,
+    report: ReportsOption = None,
 ) -> None:
     """Show what runs: endpoint, versions, weights, servers, and the rollout under way.
 
     Exits with 3 when something of it could not be read: an engine out of reach, a router that is dead, a damaged file;
     with 2 for a model that nothing here knows.
 
+    With --all, one row for every model: champion and its age, owner, review date, drift, the last verdict, open
+    incidents, and what is overdue and whose it is; and orphans, where model, policy or registry lack one another.
+    A registry that is away hides nothing that is known here; then it ends with 3.
+
     \b
     Examples:
       mlship status
       mlship status flight-delay --format json
+      mlship status --all
+      mlship status --all --report html=models.html --format markdown
+      mlship status --all --policies "*.yaml" --format json
     """
+    home = context(ctx).home
+    if every:
+        from mlship.cli.status_all import status_all
+
+        if model is not None:
+            raise UsageError("--all is of every model, and one is named", hint="leave one of them out")
+        status_all(home, tuple(policies or ()), registry, strict=strict, fmt=fmt, files=destinations(report))
+    if given := [n for n, v in (("--policies", policies), ("--registry", registry), ("--strict", strict)) if v]:
+        raise UsageError(f"{' and '.join(given)}: only with --all", hint=f"mlship status --all {given[0]} ...")
+    files = destinations(report, page=False)
+
     from mlship.engines import table  # `status --help` need not wait for the engines
 
-    home = context(ctx).home
     models = table.running(home) if model is None else [model]
     documents = [describe(home, name) for name in models]
     if model is not None and not _found(documents[0]):
         must_know(home, model)
-    tell(_told(documents, f"nothing runs here: no engine in {home.path}"), fmt)
+    tell(_told(documents, f"nothing runs here: no engine in {home.path}"), fmt, files)
     leave(Exit.UNREACHABLE if any(document["fault"] for document in documents) else Exit.PASSED)
 
 

@@ -16,13 +16,19 @@ _NARROWEST = 16
 _GAP = "  "
 
 
-def lines(exhibit: Exhibit, width: int) -> list[str]:
-    """The exhibit under its title; an empty list for what cannot be drawn with letters."""
+def lines(exhibit: Exhibit, width: int, most: int = _MOST_ROWS) -> list[str]:
+    """The exhibit under its title; an empty list for what cannot be drawn with letters.
+
+    Parameters
+    ----------
+    most
+        Rows of a table; the others are counted.
+    """
     if cells.is_empty(exhibit):
         return []
     match exhibit:
         case Table():
-            drawn = _table(exhibit, width)
+            drawn = _table(exhibit, width, most)
         case Heat():
             drawn = _heat(exhibit, width)
         case _:
@@ -31,8 +37,8 @@ def lines(exhibit: Exhibit, width: int) -> list[str]:
     return [cells.shortened(cells.plain(exhibit.title), width), *drawn, *note]
 
 
-def _table(table: Table, width: int) -> list[str]:
-    rows = cells.rows_of(table)[:_MOST_ROWS]
+def _table(table: Table, width: int, most: int) -> list[str]:
+    rows = cells.rows_of(table)[:most]
     grid = [[cells.cell(name) for name in table.columns], *rows]
     return [*_aligned(grid, cells.numeric(table), width), *_more(len(table.rows) - len(rows), "row")]
 

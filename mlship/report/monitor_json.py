@@ -11,6 +11,9 @@ from mlship.report.monitor_seen import ColumnSeen, FigureSeen, Line, Seen
 from mlship.report.times import iso
 from mlship.types.monitoring import Finding, Incident
 
+#: Days that a trace has.
+_DAYS = 56
+
 
 def document(seen: Seen) -> dict[str, Any]:
     """JSON's own types only; a number that is not finite is null. Times are Unix seconds, `time` is text."""
@@ -68,6 +71,26 @@ def incident(one: Incident) -> dict[str, Any]:
         "quiet": one.quiet,
         "resolved": one.resolved,
     }
+
+
+def traces(seen: Seen) -> dict[str, Any]:
+    """Figures by day of the last weeks, for `mlship status --all`: the PSI of the predictions, and of the first metric
+    that has a limit the realised values. The monitor keeps them as the document `traces` of its store.
+    """
+    limits = {one.subject: words.bound(one.limit) for one in seen.findings if one.what == "psi"}
+    drift = seen.predictions or seen.scores
+    figure = next((one for one in [*(f for f in seen.figures if f.limit), *seen.figures] if one.line), None)
+    found: dict[str, Any] = {}
+    if drift is not None and drift.line is not None:
+        found["drift"] = _trace(f"PSI of {drift.name}", drift.line, limits.get(drift.name))
+    if figure is not None and figure.line is not None:
+        found["performance"] = _trace(figure.name, figure.line, words.bound(figure.limit))
+    read: dict[str, Any] = finite(found)
+    return read
+
+
+def _trace(name: str, line: Line, limit: float | None) -> dict[str, Any]:
+    return {"name": name, "at": line.at[-_DAYS:], "value": line.value[-_DAYS:], "limit": limit}
 
 
 def finite(value: Any) -> Any:

@@ -8,11 +8,14 @@ from mlship.exhibits import Table
 from mlship.report import blocks, cells, grids
 from mlship.report import monitor_words as words
 from mlship.report.checklist import Check, Checklist, Figure
+from mlship.report.monitor_json import document
 from mlship.report.monitor_seen import ColumnSeen, Seen
 from mlship.report.times import local
 from mlship.report.words import MARKS
 from mlship.types import Status
 from mlship.types.monitoring import Incident
+
+__all__ = ["checklist", "document", "markdown", "outputs", "text", "wrapped"]
 
 _WIDTH, _NARROWEST = 118, 40
 #: Slices that text shows: the worst of them.
@@ -25,25 +28,25 @@ def text(seen: Seen, columns: int | None = None) -> str:
     verdict, about = words.summary(seen).split("  ", 1)
     lines = [f"{verdict}  {cells.plain(about)}"]
     for said in (words.looked(seen), words.against(seen), words.coverage(seen)):
-        lines += _wrapped(said, width, "  ")
+        lines += wrapped(said, width, "  ")
     for one in (*seen.open, *_resolved(seen)):
         lines += ["", *_incident(seen, one, width)]
     if seen.troubles:
         lines.append("")
     for trouble in seen.troubles:
-        lines += _wrapped(f"{trouble.source}: {trouble.what}", width, "! ", "  ")
-        lines += _wrapped(f"since {local(trouble.since)}; this is no drift", width, "    ")
+        lines += wrapped(f"{trouble.source}: {trouble.what}", width, "! ", "  ")
+        lines += wrapped(f"since {local(trouble.since)}; this is no drift", width, "    ")
     for table in _tables(seen):
         if found := grids.lines(table, width - 2):
             lines += ["", found[0], *[f"  {line}" for line in found[1:]]]
     if seen.done:
         lines.append("")
     for each in seen.done:
-        lines += _wrapped(words.done(each), width, "- ", "  ")
+        lines += wrapped(words.done(each), width, "- ", "  ")
     if seen.sources:
         lines.append("")
     for source in seen.sources:
-        lines += _wrapped(f"read: {words.source(source)}", width, "", "  ")
+        lines += wrapped(f"read: {words.source(source)}", width, "", "  ")
     return "\n".join(lines)
 
 
@@ -149,12 +152,12 @@ def _name(one: Incident) -> str:
 
 def _incident(seen: Seen, one: Incident, width: int) -> list[str]:
     mark = MARKS[Status.FAILED if one.resolved is None else Status.PASSED]
-    lines = _wrapped(f"{_name(one)}: {one.sentence}", width, f"{mark} ", "  ")
-    lines += _wrapped(words.incident(one), width, "    ")
-    lines += _wrapped(one.detail, width, "    ")
+    lines = wrapped(f"{_name(one)}: {one.sentence}", width, f"{mark} ", "  ")
+    lines += wrapped(words.incident(one), width, "    ")
+    lines += wrapped(one.detail, width, "    ")
     if shows := words.requests(seen, one.kind, one.subject):
         lines.append("    requests that show it:")
-        lines += [line for each in shows for line in _wrapped(each, width, "      - ", "        ")]
+        lines += [line for each in shows for line in wrapped(each, width, "      - ", "        ")]
     return lines
 
 
@@ -162,7 +165,8 @@ def _sentence(said: str) -> str:
     return f"{said[:1].upper()}{said[1:]}." if said else ""
 
 
-def _wrapped(said: str, width: int, first: str, rest: str | None = None) -> list[str]:
+def wrapped(said: str, width: int, first: str, rest: str | None = None) -> list[str]:
+    """A text from elsewhere in lines between words, indented by `first`, further lines by `rest`."""
     return textwrap.wrap(
         cells.plain(said),
         width,

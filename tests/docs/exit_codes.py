@@ -89,8 +89,9 @@ VERDICTS = {
     },
     "status": {
         Exit.PASSED: "everything could be asked",
+        Exit.GATE_FAILED: "with `--all --strict`: an incident is open, something is overdue, or there is an orphan",
         Exit.USAGE: "nothing here knows this model, and other models are known",
-        Exit.UNREACHABLE: "an engine does not answer",
+        Exit.UNREACHABLE: "an engine does not answer; with `--all` also a registry, or a policy that was named is invalid",
     },
     "history": {
         Exit.PASSED: "shown",
