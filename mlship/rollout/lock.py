@@ -1,4 +1,4 @@
-"""One controller per model: an advisory lock that the kernel drops when its holder dies, however it dies."""
+"""One controller per model, one monitor, too: a lock that the kernel drops when its holder dies, however it dies."""
 
 from __future__ import annotations
 
@@ -28,8 +28,24 @@ class Holder:
         return f"{self.who} ({self.doing}, process {self.pid}, since {started})"
 
 
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """What a lock is for, in the words of its errors."""
+
+    whose: str
+    busy: str
+    hint: str
+
+
+ROLLOUT = Kind(
+    "the rollout's lock",
+    "a rollout of this model is running already",
+    "`mlship status` shows it; `mlship promote|pause|resume|abort MODEL` steers it",
+)
+
+
 @contextmanager
-def held(directory: Path, who: str, doing: str) -> Iterator[float]:
+def held(directory: Path, who: str, doing: str, kind: Kind = ROLLOUT) -> Iterator[float]:
     """Hold the model's lock in this (existing) directory; since when, as Unix time of the moment before it was taken.
 
     Raises ``StateError`` naming the holder when somebody else has it.
@@ -38,15 +54,11 @@ def held(directory: Path, who: str, doing: str) -> Iterator[float]:
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise StateError(f"cannot use the rollout's lock: {error.strerror}", where=str(path)) from error
+        raise StateError(f"cannot use {kind.whose}: {error.strerror}", where=str(path)) from error
     try:
         since = time.time()
         if not _taken(descriptor):
-            raise StateError(
-                f"a rollout of this model is running already: {_read(path)}",
-                where=str(path),
-                hint="`mlship status` shows it; `mlship promote|pause|resume|abort MODEL` steers it",
-            )
+            raise StateError(f"{kind.busy}: {_read(path)}", where=str(path), hint=kind.hint)
         mine = {"who": who, "pid": os.getpid(), "doing": doing, "since": since}
         with suppress(OSError):  # the lock is held all the same; a full disk must not be in the way of a way back
             os.ftruncate(descriptor, 0)

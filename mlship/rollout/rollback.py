@@ -123,6 +123,7 @@ def go_back(
     alias: str,
     who: str,
     keep_warm: float = 86400.0,
+    why: str = "",
     clock: Callable[[], float] = time.time,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Returned:
@@ -134,6 +135,8 @@ def go_back(
         Asked last, unless a server has to be started: traffic goes back although the registry is out of reach.
     keep_warm
         Seconds that the server which is left stays ready.
+    why
+        What led to it, for the ledger; empty when a person wants it.
 
     Raises ``MovedError`` when the version's files are no longer the recorded ones (nothing was changed then); and,
     with when the traffic has moved as its first words, ``MovedError`` when the alias was moved by others, and whatever
@@ -149,7 +152,7 @@ def go_back(
     before = behind.read(directory)
     since = before.at if where.begun and before is not None else moved_at
     expected = before.expected if before is not None and before.to == where.champion else where.champion
-    reason = f"rolled back by {who}: {_way(where)}"
+    reason = f"rolled back by {who}: {_way(where)}" + (f"; {why}" if why else "")
     evidence = {"model": where.digest}
     entry = LedgerEntry(
         moved_at, who, "rolled_back", where.model, where.champion or None, where.version, reason, evidence

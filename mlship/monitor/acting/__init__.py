@@ -1,0 +1,1 @@
+"""What follows an incident, each thing once: messages, training, a way back, a pause."""
