@@ -235,13 +235,13 @@ def _json_lines(opened: Opened, asked: Asked) -> Iterator[tuple[Batch, int]]:
     lines = enumerate(opened.text(), start=1)
     make = objects.as_text if asked.as_text else objects.column
     while block := list(islice(lines, asked.rows)):
-        rows = [row for number, line in block if (row := _object(line, number)) is not None]
+        rows = [row for number, line in block if (row := json_object(line, number)) is not None]
         names = dict.fromkeys(name for row in rows for name in row)
         wanted = [name for name in names if not asked.only or name in asked.only]
         yield {name: make([row.get(name) for row in rows]) for name in wanted}, len(rows)
 
 
-def _object(line: bytes, number: int) -> dict[str, Any] | None:
+def json_object(line: bytes, number: int) -> dict[str, Any] | None:
     """The object on a line; None for a blank one."""
     if not line.strip():
         return None
