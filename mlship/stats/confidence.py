@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mlship.stats.live_metrics import Tables, known, values
+from mlship.stats.live_metrics import Tables, carriers, known, values
 from mlship.stats.reached import ends
 from mlship.types.monitoring import Calibration, Reached, Wander
 
@@ -148,6 +148,18 @@ def estimate(name: str, scores: Counts, baseline: Baseline, days: float = 1.0) -
     return Reached(value, low, high)
 
 
+def expected_carriers(name: str, scores: Counts, baseline: Baseline) -> int:
+    """How many of these rows the metric should rest on (`live_metrics.carriers`); 1 where nothing is expected."""
+    import numpy as np
+
+    if why_not(name, baseline) or baseline.calibration is None or baseline.scores is None:
+        return 1
+    size = baseline.scores.bins.size
+    rows, rates = np.array(scores[:size], float), np.array(baseline.calibration.rates[:size])
+    tables = _tables((rows * rates)[None], (rows * (1 - rates))[None], baseline)
+    return max(1, round(float(carriers(name, tables, baseline)[0])))
+
+
 def why_not(name: str, baseline: Baseline) -> str:
     """Why a metric cannot be estimated; empty when it can."""
     told = baseline.why_not
@@ -181,25 +193,26 @@ class _Expected:
         """`rows` and `rates` of shape (periods, bins)."""
         import numpy as np
 
-        value = _of(name, rows * rates, rows * (1 - rates), baseline)
+        hits, misses = rows * rates, rows * (1 - rates)
+        value = _of(name, hits, misses, baseline)
         step = _STEP * np.maximum(rows, 1.0)
-        gradient = np.zeros(rows.shape)
-        for place in np.flatnonzero(rows.sum(axis=0)):
-            turned = np.zeros(rows.shape)
-            turned[:, place] = step[:, place]
-            up = _of(name, rows * rates + turned, rows * (1 - rates) - turned, baseline)
-            gradient[:, place] = (up - value) / step[:, place]
+        # One more axis in front: which bin is moved.
+        turned = np.eye(rows.shape[-1])[:, None, :] * step
+        gradient = ((_of(name, hits + turned, misses - turned, baseline) - value) / step.T).T
         return cls(value, (rows * rates * (1 - rates) * gradient**2).sum(axis=-1), gradient)
 
 
 def _of(name: str, hits: Floats, misses: Floats, baseline: Baseline) -> Floats:
+    return values(name, _tables(hits, misses, baseline), baseline)
+
+
+def _tables(hits: Floats, misses: Floats, baseline: Baseline) -> Tables:
     import numpy as np
 
     scored = np.zeros((*hits.shape, len(baseline.labels) + 1))
-    positive = len(baseline.labels) - 1
-    scored[..., positive], scored[..., 0] = hits, misses
+    scored[..., len(baseline.labels) - 1], scored[..., 0] = hits, misses
     lead = hits.shape[:-1]
-    return values(name, Tables(scored, np.zeros((*lead, 0, 0)), np.zeros((*lead, 4))), baseline)
+    return Tables(scored, np.zeros((*lead, 0, 0)), np.zeros((*lead, 4)))
 
 
 def _by_class(days: Sequence[Labelled], baseline: Baseline) -> tuple[Floats, Floats]:

@@ -108,6 +108,28 @@ def values(name: str, tables: Tables, baseline: Baseline) -> Floats:
         return _of_two(name, _confusion(tables, baseline), baseline)
 
 
+def carriers(name: str, tables: Tables, baseline: Baseline) -> Floats:
+    """How many rows of each table a metric rests on, shape (...): for recall those of the positive class, and so on.
+
+    The variance of its sampling goes with 1 / carriers, whatever share of the rows they are. For the mean over classes
+    all rows.
+    """
+    import numpy as np
+
+    if baseline.task == "numbers":
+        return np.asarray(tables.errors[..., 0])
+    if baseline.task == "classes":
+        return np.asarray(tables.answered.sum(axis=(-2, -1)))
+    if name in _BY_SCORE:
+        came = tables.scored[..., len(baseline.labels) - 1].sum(axis=-1)
+        rows = tables.scored.sum(axis=(-2, -1))
+        if name == "average_precision":
+            return np.asarray(came)
+        return np.asarray(np.minimum(came, rows - came) if name == "roc_auc" else rows)
+    tp, fp, fn, tn = _confusion(tables, baseline)
+    return {"recall": tp + fn, "precision": tp + fp, "f1": tp + (fp + fn) / 2}.get(name, tp + fp + fn + tn)
+
+
 def _of_numbers(name: str, errors: Floats) -> Floats:
     import numpy as np
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from mlship.stats import live_metrics
 from mlship.stats.live_metrics import SHARES, Tables, known, values
 from mlship.types.monitoring import Labelled, Reached
 
@@ -41,6 +42,15 @@ def metric(name: str, labelled: Labelled, baseline: Baseline) -> float | None:
         return None
     value = float(values(name, Tables.of([labelled], baseline), baseline)[0])
     return value if math.isfinite(value) else None
+
+
+def by_part(name: str, parts: Sequence[Labelled], baseline: Baseline) -> list[tuple[float | None, int]]:
+    """The metric of each part (None: it has none), and its `carriers`."""
+    if name not in known(baseline):
+        return [(None, 0)] * len(parts)
+    tables = Tables.of(parts, baseline)
+    each = zip(values(name, tables, baseline), live_metrics.carriers(name, tables, baseline), strict=True)
+    return [(float(value), max(1, round(float(rows)))) if math.isfinite(value) else (None, 0) for value, rows in each]
 
 
 def worth(labelled: Labelled, baseline: Baseline) -> float | None:
@@ -82,8 +92,13 @@ def ends(name: str, value: float, reach: float) -> tuple[float, float]:
     return (low if name in ("value", "bias") else max(0.0, low)), high
 
 
+def carriers(name: str, labelled: Labelled, baseline: Baseline) -> int:
+    """How many labelled rows a metric rests on (`live_metrics.carriers`), at least 1."""
+    return max(1, round(float(live_metrics.carriers(name, Tables.of([labelled], baseline), baseline)[0])))
+
+
 def noise(name: str, labelled: Labelled, baseline: Baseline) -> float | None:
-    """Variance of one row's share in a metric: that of the metric on n like rows, each for itself, is `noise / n`.
+    """Variance of one carrier's share in a metric: that of the metric on n `carriers`, each for itself, is `noise / n`.
 
     The mean square of the influence function (Hampel 1974), found by putting a little weight on each cell of the
     counts in turn. None when the metric has no value.
@@ -98,7 +113,7 @@ def noise(name: str, labelled: Labelled, baseline: Baseline) -> float | None:
     value = float(values(name, whole, baseline)[0])
     if not math.isfinite(value):
         return None
-    total = 0.0
+    behind, total = carriers(name, labelled, baseline), 0.0
     for part in ("scored", "answered"):
         counts = getattr(whole, part)[0]
         n = counts.sum()
@@ -110,7 +125,7 @@ def noise(name: str, labelled: Labelled, baseline: Baseline) -> float | None:
         many = Tables(*(np.repeat(one, len(cells), axis=0) for one in (whole.scored, whole.answered, whole.errors)))
         influence = (values(name, replace(many, **{part: moved}), baseline) - value) * (n + step) / step
         weight = counts.ravel()[cells] / n
-        total += float((weight * (influence - (weight * influence).sum()) ** 2).sum())
+        total += float((weight * (influence - (weight * influence).sum()) ** 2).sum()) / float(n) * behind
     return total
 
 
@@ -137,9 +152,8 @@ def reached(name: str, days: Sequence[Labelled], baseline: Baseline) -> Reached 
     if found is None:
         return None
     told = [day for day in days if day.rows]
-    by_day = values(name, Tables.of(told, baseline), baseline)
     each = noise(name, merged(told), baseline)
-    pairs = [(float(value), day.rows) for value, day in zip(by_day, told, strict=True) if math.isfinite(value)]
+    pairs = [(value, rows) for value, rows in by_part(name, told, baseline) if value is not None]
     if each is None or not pairs:
         return found
     learned = learn(
@@ -148,4 +162,4 @@ def reached(name: str, days: Sequence[Labelled], baseline: Baseline) -> Reached 
     return replace(found, steady=learned)
 
 
-__all__ = ["ends", "known", "merged", "metric", "noise", "reached", "with_interval", "worth"]
+__all__ = ["by_part", "carriers", "ends", "known", "merged", "metric", "noise", "reached", "with_interval", "worth"]
