@@ -156,3 +156,52 @@ def test_names_of_evaluations_sort_by_time() -> None:
     assert names == sorted(names)
     assert new_id(NOW) != new_id(NOW)
     assert module.SEED  # fixed: the same rows give the same figures
+
+
+def _watched(loaded: LoadedPolicy) -> LoadedPolicy:
+    loaded.path.write_text(POLICY + "monitor: {predictions: {psi: 0.1}}\n")
+    return load_policy(loaded.path)
+
+
+def test_a_policy_with_monitor_gets_the_baseline(loaded: LoadedPolicy) -> None:
+    """As one more rule of a full evaluation; of a partial one there is none."""
+    steps: list[str] = []
+    found = _evaluate(_watched(loaded), _right, steps.append)
+    assert found.status is Status.PASSED
+    assert (found.results[-1].gate, found.results[-1].rule) == ("monitor", "baseline")
+    assert steps[-1] == "making the baseline"
+    assert found.baseline is not None
+    assert (found.baseline.rows, found.baseline.made, found.baseline.policy_digest) == (200, NOW, found.policy_digest)
+    candidate = Candidate(harmless(loaded.path.parent / "model-again", "2", ("x",)), None)
+    home = Home(loaded.path.parent / ".mlship")
+    for only, besides in ((("metrics",), ""), ((), "it was compared with 1, not with @champion")):
+        partial = evaluate(
+            _watched(loaded), candidate, home, lambda _: None, score=_right, now=NOW, only=only, besides=besides
+        )
+        assert partial.baseline is None
+        assert "monitor" not in {result.gate for result in partial.results}
+    assert partial.partial == "it was compared with 1, not with @champion"
+
+
+def test_a_baseline_that_cannot_be_made_is_an_error_and_loses_nothing(
+    loaded: LoadedPolicy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A promotion without one could not be watched; the gates' results are all there, and the reason."""
+    watched = _watched(loaded)
+
+    def unloadable(*_: Any) -> Any:
+        raise ModelError("it does not load", where="m 2")
+
+    found = _evaluate(watched, unloadable)
+    reasons = {result.gate: result.reason for result in found.results if result.status is Status.ERROR}
+    assert reasons == {"metrics": "m 2: it does not load", "monitor": "m 2: it does not load"}
+    assert found.baseline is None
+
+    def broken(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError("in some corner")
+
+    monkeypatch.setattr("mlship.gates.baseline.make.make", broken)
+    found = _evaluate(watched, _right)
+    assert found.status is Status.ERROR
+    (failed,) = [result for result in found.results if result.status is Status.ERROR]
+    assert (failed.gate, failed.rule, failed.reason) == ("monitor", "baseline", "ZeroDivisionError: in some corner")

@@ -76,12 +76,12 @@ class _Work:
         version, why_not = self.context.candidate.version, dict[str, str]()
         times = self._moments(self.reference)
         windows = None if times is None else Windows.cut(times, self.monitor)
+        features = self._features(windows, why_not)
         task = Task.of(self.context.predictions[0], self._label, self.context.policy)
         said, chosen = self._said()
         shown = None if times is None else Windows.cut(times[chosen], self.monitor, len(said.values) / len(times))
         answers, scores = _predictions(task, said, shown)
         why_not |= task.why_not
-        features = self._features(windows, why_not)
         if not any(column.streams for column in (*features.values(), answers)):
             why_not["streams"] = self._no_streams(windows)
         value = self.context.policy.gates.value
