@@ -103,7 +103,7 @@ class Asked:
     as_text: bool = False
     """Read every column as text."""
     texts: Collection[str] = ()
-    """CSV: these columns as text, as the file writes it."""
+    """CSV: these columns as text, as the file writes it. Parquet: these are text of many distinct values."""
     categories: Collection[str] = ()
     """CSV: these as text of few distinct values."""
     groups: Collection[int] | None = None
@@ -185,7 +185,8 @@ def _parquet(opened: Opened, asked: Asked) -> Iterator[tuple[Batch, int]]:
     names = [name for name in schema.names if not INDEX.fullmatch(name) and (not asked.only or name in asked.only)]
     _once(names)
     opened.raw.seek(0)
-    file = pq.ParquetFile(opened.raw, read_dictionary=texts, pre_buffer=False)
+    few = [name for name in texts if name not in asked.texts]
+    file = pq.ParquetFile(opened.raw, read_dictionary=few, pre_buffer=False)
     empty = pa.RecordBatch.from_pylist([], schema=pa.schema([schema.field(name) for name in names]))
     yield {name: _series(empty.column(name)) for name in names}, 0
     chosen = None if asked.groups is None else list(asked.groups)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 #: What a column is expected to hold; whatever else it holds is read, too, but more slowly.
 Kind = Literal["number", "whole", "text", "boolean"]
 #: Bytes of a block.
-BLOCK = 1 << 24
+BLOCK = 1 << 23
 #: Lines that are looked at to find out what a column holds.
 _FIRST = 100
 
@@ -97,7 +97,7 @@ def _by_arrow(data: bytes, kinds: Mapping[str, Kind | None]) -> Block | None:
     try:
         table = reader.read_json(
             io.BytesIO(data),
-            read_options=reader.ReadOptions(block_size=1 << 22),
+            read_options=reader.ReadOptions(block_size=1 << 20),
             parse_options=reader.ParseOptions(explicit_schema=schema, unexpected_field_behavior="ignore"),
         )
     except (pa.ArrowException, UnicodeError):

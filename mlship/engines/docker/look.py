@@ -26,29 +26,38 @@ _RESTARTS = 3
 
 def ready(hands: Hands | None, servers: Iterable[Container]) -> dict[str, bool]:
     """Which servers answer `/ping` with 200; none where there is no router that could ask."""
-    return {name: answer is not None for name, answer in _ask(hands, servers, "/ping").items()}
+    bounds = (PING_SECONDS, said.most("/ping"))
+    return {name: answer is not None for name, answer in asked(hands, servers, "/ping", bounds).items()}
 
 
 def told(hands: Hands | None, servers: Iterable[Container], path: str) -> dict[str, Said]:
     """What each server says it has counted, by cluster; without those that do not; `path` as of ``said.path``."""
-    asked = list(servers)
+    every = list(servers)
     found: dict[str, Said] = {}
-    answers = _ask(hands, asked, path)
-    for one in asked:
+    answers = asked(hands, every, path, (PING_SECONDS, said.most(path)))
+    for one in every:
         if (body := answers[one.name]) is not None and (now := said.read(body.encode("latin-1"))) is not None:
             found[one.cluster] = now
     return found
 
 
-def _ask(hands: Hands | None, servers: Iterable[Container], path: str) -> dict[str, str | None]:
-    """What each server answers with 200; None where it does not."""
-    asked = list(servers)
-    found: dict[str, str | None] = dict.fromkeys(one.name for one in asked)
-    running = [one for one in asked if one.state == "running"]
+def asked(
+    hands: Hands | None, servers: Iterable[Container], path: str, bounds: tuple[float, int]
+) -> dict[str, str | None]:
+    """What each server answers with 200 (latin-1), by name; None where it does not.
+
+    Parameters
+    ----------
+    bounds
+        Seconds that an answer may take, to the last byte, and bytes that it may have.
+    """
+    every = list(servers)
+    found: dict[str, str | None] = dict.fromkeys(one.name for one in every)
+    running = [one for one in every if one.state == "running"]
     if hands is None or not running:
         return found
     try:
-        answers = hands.get_all([(one.address, PORT, (path,)) for one in running], PING_SECONDS, said.most(path))
+        answers = hands.get_all([(one.address, PORT, (path,)) for one in running], *bounds)
     except NoRouter:
         return found
     for one, answer in zip(running, answers, strict=True):

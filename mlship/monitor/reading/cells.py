@@ -26,6 +26,7 @@ def positions(column: pd.Series[Any], bins: Bins) -> NDArray[np.int16]:
     More lenient than `stats.cutting.positions`, which counts what a server was sent: text that holds a number is that
     number in a column of numbers, and a number is its text in a column of categories.
     """
+    import numpy as np
     import pandas as pd
 
     from mlship.stats import cutting
@@ -43,7 +44,8 @@ def positions(column: pd.Series[Any], bins: Bins) -> NDArray[np.int16]:
             return cutting.positions(column.to_numpy(dtype=float, na_value=float("nan")), bins)
     elif not is_text and not is_object:
         return _by_category(column.astype("category"), bins)
-    found = cutting.positions(column, bins)
+    plain = column.to_numpy() if isinstance(dtype, np.dtype) and not is_object else column
+    found = cutting.positions(plain, bins)
     return _hidden(found, column) if is_text or is_object else found
 
 

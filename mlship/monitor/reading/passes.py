@@ -107,15 +107,22 @@ def trouble(source: str, error: DataError, now: float) -> Trouble:
     return Trouble(source, f"{where}{error.what}" + (f"; {error.hint}" if error.hint else ""), now)
 
 
-def source_of(order: Order) -> tuple[Source, Names]:
-    """Where the log's rows come from, and what it calls them."""
+def source_of(order: Order, *, keys: bool = False) -> tuple[Source, Names]:
+    """Where the log's rows come from, and what it calls them.
+
+    Parameters
+    ----------
+    keys
+        Whether the keys of predictions are wanted; they are read where labels need them, too.
+    """
     monitor, baseline = order.monitor, order.baseline
     log = monitor.log
     kinds: dict[str, Kind | None] = {name: _kind(column.bins) for name, column in baseline.features.items()}
     if log is None:
         names = replace(NAMES, features={name: f"{NAMES.features['']}{name}" for name in (*kinds, *baseline.slices)})
         return Served(order.served, baseline, order.now), names
-    names = Names(log.time, log.prediction, log.score, log.key, log.version, log.target)
+    key = log.key if keys or monitor.labels is not None else None
+    names = Names(log.time, log.prediction, log.score, key, log.version, log.target)
     for name in baseline.slices:
         kinds.setdefault(name, "text")
     for called in (log.prediction, log.target):
@@ -123,11 +130,11 @@ def source_of(order: Order) -> tuple[Source, Names]:
             kinds.setdefault(called, None)
     if log.score is not None:
         kinds.setdefault(log.score, "number")
-    for called in (log.key, log.version):
+    for called in (key, log.version):
         if called is not None:
             kinds.setdefault(called, None)
-    required = frozenset(filter(None, (log.prediction, log.score, log.key, log.version, log.target)))
-    wanted = Wanted(log.time, kinds, frozenset(filter(None, (log.key,))), required)
+    required = frozenset(filter(None, (log.prediction, log.score, key, log.version, log.target)))
+    wanted = Wanted(log.time, kinds, frozenset(filter(None, (key,))), required)
     if log.sql is not None:
         return Query(log.sql, order.resolve("."), wanted), names
     assert log.path is not None, "the policy has one of the two"
