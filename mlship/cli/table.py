@@ -72,6 +72,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "status",
         "Show what runs: endpoint, versions, weights, servers, and the rollout under way.",
     ),
+    "monitor": (
+        "mlship.cli.monitor",
+        "monitor",
+        "Watch the champion after its promotion: drift, performance, value, age; tell people, and start retraining.",
+    ),
     "watch": ("mlship.cli.watch", "watch", "Watch a rollout from any terminal; exit with its verdict's code."),
     "endpoint": (
         "mlship.cli.endpoint",

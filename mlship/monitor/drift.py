@@ -275,9 +275,9 @@ def _streams(column: Column) -> tuple[streams.Stream, ...]:
 
 
 def counted(days: Days, tally: Tally, counts: Counts, period: float) -> Days:
-    """With one window more, without the days that began longer than `period` seconds ago."""
+    """With one window more, without the days that began more than `period` seconds before its own did."""
     day = tally.start // 86400 * 86400
-    kept = [one for one in days if one[0] > day - period]
+    kept = [one for one in days if one[0] >= day - period]
     if kept and kept[-1][0] == day:
         kept[-1] = (day, cutting.added(kept[-1][1], counts))
     else:

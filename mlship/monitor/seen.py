@@ -29,8 +29,6 @@ class Sight:
     """Whole ones, ascending, of as many days as are to be drawn."""
     performance: Performance
     now: float
-    performance_now: float
-    """The moment that performance is told of."""
 
     def column(self, name: str) -> ColumnSeen | None:
         """A feature, or the predictions; None when no window counted it."""
@@ -66,7 +64,7 @@ class Sight:
 
     def figure(self, one: limits.Asked) -> FigureSeen:
         """A metric, of all traffic or of a slice."""
-        at = self.performance_now
+        at = self.now
         own = [found for found in self.findings if found.subject == one.subject and found.what == one.metric]
         real = next((found for found in own if found.kind == one.kind), None)
         guess = next((found for found in own if found.kind == "estimate"), None)
@@ -74,7 +72,7 @@ class Sight:
         over_time = self.performance.over_time(one.metric, at, one.slice)[-DRAWN:]
         estimates = self.performance.estimates(one.metric, at)[-DRAWN:] if not one.slice else []
         ahead = [found for _, found in estimates if found is not None]
-        why = "" if ahead or one.slice else self.performance.trust(one.metric, at)[1]
+        holds, why = (True, "") if ahead or one.slice else self.performance.trust(one.metric, at)
         then = self.baseline.performance.get(one.metric)
         told = [found for found in (real, guess) if found is not None]
         return FigureSeen(
@@ -88,7 +86,7 @@ class Sight:
             estimated=guess.value if guess is not None and ahead else None,
             estimated_low=guess.low if guess is not None and ahead else None,
             estimated_high=guess.high if guess is not None and ahead else None,
-            why_not=why,
+            why_not="" if holds else why,
             evidence=max((found.evidence for found in told), default=0.0),
             since=next((found.since for found in told if found.since is not None), None),
             breach=any(found.breach for found in told),
@@ -129,7 +127,7 @@ class Sight:
         days = {
             start: windows
             for start, windows in self.days().items()
-            if complete(windows, self.performance_now, self.monitor.delay)[0] == windows
+            if complete(windows, self.now, self.monitor.delay)[0] == windows
         }
         if not any(one.labelled is not None for windows in days.values() for one in windows):
             return None, None
@@ -139,13 +137,17 @@ class Sight:
         return (sum(known for known, _ in shares) / total if total else None), line
 
     def _course(self, column: Column, parts: Sequence[tuple[Tally, Counts]]) -> Line | None:
+        """PSI of the week up to each day: of a single day, the weather would be all there is to see."""
         cut = Cut(self.monitor.zone, self.baseline.window)
         days: dict[float, list[Counts]] = {}
         for one, counts in parts:
             days.setdefault(cut.day(one.start)[0], []).append(counts)
-        drawn = {day: cutting.added(*counts) for day, counts in sorted(days.items())[-DRAWN:]}
-        values = tuple(shift.psi(counts, column.counts) for counts in drawn.values())
-        return Line(_middles(drawn), values, rows=tuple(map(sum, drawn.values()))) if len(drawn) > 1 else None
+        weeks = {
+            day: cutting.added(*(part for other in days if day - RECENT < other <= day for part in days[other]))
+            for day in sorted(days)[-DRAWN:]
+        }
+        values = tuple(shift.psi(counts, column.counts) for counts in weeks.values())
+        return Line(_middles(weeks), values, rows=tuple(map(sum, weeks.values()))) if len(weeks) > 1 else None
 
 
 def _shares(counts: Counts, column: Column) -> tuple[Share, ...]:

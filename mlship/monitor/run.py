@@ -1,0 +1,255 @@
+"""One pass of the monitor: read, judge, keep all of it in one transaction, let follow what has to, and tell."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mlship.errors import Exit
+from mlship.home import Home
+from mlship.monitor import store, subject
+from mlship.monitor.acting import deliver, plan
+from mlship.monitor.drift import PREDICTIONS, shares
+from mlship.monitor.judge import Facts, Judged, State, Watched, judge
+from mlship.monitor.kept import Changes, Pass
+from mlship.monitor.performance import Performance
+from mlship.monitor.telling import Told
+from mlship.monitor.traffic import Traffic, shows, take
+from mlship.report.monitor_seen import Example, Seen
+from mlship.types import Status
+from mlship.types.monitoring import IncidentEvent, Tally
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+    from mlship.policy.load import LoadedPolicy
+    from mlship.policy.monitor import Monitor
+
+_EXITS = {
+    Status.PASSED: Exit.PASSED,
+    Status.FAILED: Exit.GATE_FAILED,
+    Status.INCONCLUSIVE: Exit.INCONCLUSIVE,
+    Status.ERROR: Exit.UNREACHABLE,
+}
+#: Names under which the store keeps what the next pass needs.
+_STATE, _PROGRESS = "state", "progress"
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a person asked for beside what the policy says."""
+
+    since: float | None = None
+    """Unix time at which the first pass begins."""
+    dry_run: bool = False
+    """Look and tell only."""
+
+
+def look(
+    loaded: LoadedPolicy,
+    home: Home,
+    now: float,
+    asked: Asked | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Seen:
+    """One pass over what came since the last one; what is found is kept before anything follows from it.
+
+    Parameters
+    ----------
+    now
+        Unix time.
+    say
+        Told each step in one sentence.
+
+    Raises ``Inconclusive`` when nobody is champion, ``RegistryError`` when it has no baseline or cannot be told, and
+    ``StateError`` when what is known cannot be kept.
+    """
+    asked = asked or Asked()
+    began = time.monotonic()
+    with _kept(home, loaded.policy.model, dry_run=asked.dry_run) as kept:
+        say("reaching the registry")
+        return _Pass(loaded, home, kept, now, asked).run(began, say)
+
+
+class _Pass:
+    def __init__(self, loaded: LoadedPolicy, home: Home, kept: store.Store, now: float, asked: Asked) -> None:
+        assert loaded.policy.monitor is not None, "the caller has looked"
+        self._loaded, self._home, self._kept, self._now = loaded, home, kept, now
+        self._asked = asked
+        self._monitor: Monitor = loaded.policy.monitor
+        self._model = loaded.policy.model
+        self._who = subject.subject(loaded.policy, home, kept, now)
+        self._version = self._who.version
+
+    def run(self, began: float, say: Callable[[str], None]) -> Seen:
+        """Do all of it."""
+        stale = self._stale()
+        windows = [] if stale else list(self._kept.windows(self._version, part=None))
+        known = {} if stale else self._kept.detectors(self._version)
+        state = _states().validate_python(known[_STATE]) if _STATE in known else State()
+        say("reading traffic")
+        traffic = self._take(known.get(_PROGRESS))
+        new, changed = _merged(windows, traffic)
+        everything = sorted([*windows, *new], key=lambda one: (one.start, one.slice))
+        performance = Performance(self._who.baseline, self._monitor, shares(self._who.baseline, self._monitor))
+        performance.put(everything)
+        whole = [one for one in everything if not one.slice]
+        say("judging")
+        facts = Facts(self._now, self._who.registered, self._newest(traffic, whole), known=not traffic.blind)
+        watched = Watched(
+            self._model, self._version, self._who.baseline, self._monitor, performance.findings, _history(whole)
+        )
+        found = judge(watched, state, self._kept.open(), [one for one in new if not one.slice], facts)
+        found, examples = self._shown(found)
+        until = whole[-1].end if whole else self._now
+        self._keep(found, traffic, [*new, *changed], until=until, forget=stale)
+        troubles = [*traffic.troubles, *([self._who.trouble] if self._who.trouble else [])]
+        before = self._kept.last()
+        if not self._asked.dry_run:
+            say("sending what is due")
+            troubles += deliver.deliver(self._home, self._loaded, self._kept, self._now)
+        lasting = store.lasting(self._kept.troubles(), troubles)
+        told = Told(self._loaded, self._kept, self._who, self._now, whole, performance)
+        seen = replace(
+            told.seen(found, traffic, lasting),
+            windows=len([one for one in new if not one.slice]),
+            before=before.at if before else None,
+            examples=examples,
+        )
+        self._end(seen, time.monotonic() - began)
+        return seen
+
+    def _stale(self) -> bool:
+        """Whether what is known of this version was held against another baseline."""
+        last = self._kept.memory("subject")
+        same = isinstance(last, dict) and last.get("version") == self._version
+        return same and isinstance(last, dict) and last.get("digest") != self._who.digest
+
+    def _take(self, before: Mapping[str, Any] | None) -> Traffic:
+        return take(
+            self._loaded,
+            self._home,
+            self._who.baseline,
+            version=self._version,
+            since=self._asked.since if self._asked.since is not None else self._who.promoted,
+            now=self._now,
+            before=before,
+        )
+
+    def _newest(self, traffic: Traffic, whole: Sequence[Tally]) -> float | None:
+        known = [one.end for one in whole if one.rows] + ([traffic.newest] if traffic.newest is not None else [])
+        return min(max(known), self._now) if known else None
+
+    def _shown(self, found: Judged) -> tuple[Judged, tuple[Example, ...]]:
+        """The incidents with the requests that show them, where they open."""
+        examples: list[Example] = []
+        events: list[IncidentEvent] = []
+        incidents = {one.id: one for one in found.incidents}
+        for event in found.events:
+            one = event.incident
+            rows: tuple[str, ...] = ()
+            if event.what == "opened" and one.kind in ("features", PREDICTIONS):
+                rows = shows(self._loaded, self._home, self._who, one, self._now)
+            if rows:
+                examples.append(Example(one.kind, one.subject, rows))
+                one = replace(one, detail=f"such as {'; '.join(rows)}")
+                incidents[one.id] = replace(incidents[one.id], detail=one.detail)
+            events.append(replace(event, incident=one))
+        return replace(found, incidents=tuple(incidents.values()), events=tuple(events)), tuple(examples)
+
+    def _keep(self, found: Judged, traffic: Traffic, windows: Sequence[Tally], *, until: float, forget: bool) -> None:
+        """All of it in one transaction, what is to be sent included."""
+        open_ = [one for one in found.incidents if one.resolved is None]
+        made = self._kept.deliveries()
+        known = plan.Known(
+            [one for one in made if one.action == "retrain"], [one for one in made if one.action == "rollback"]
+        )
+        events = () if self._asked.dry_run else found.events
+        follows = plan.plan(self._loaded.policy, self._loaded.digest, events, open_, known, now=self._now, until=until)
+        states = {_STATE: _states().dump_python(found.state, mode="json")}
+        self._kept.commit(
+            Changes(
+                version=self._version,
+                windows=windows,
+                detectors=states | ({_PROGRESS: traffic.progress} if traffic.progress is not None else {}),
+                forget=[self._version] if forget else [],
+                incidents=found.incidents,
+                events=found.events,
+                deliveries=follows.deliveries if not self._asked.dry_run else (),
+                findings=found.findings,
+                champion=self._who.champion,
+                memory=self._who.more,
+                thin=until,
+            )
+        )
+
+    def _end(self, seen: Seen, seconds: float) -> None:
+        """Note how the pass has ended, for who asks later."""
+        from mlship.report.monitor_words import summary
+
+        last = Pass(
+            self._now,
+            int(_EXITS[seen.status]),
+            str(seen.status),
+            summary(seen),
+            seconds,
+            self._version,
+            seen.until,
+            seen.windows,
+            seen.rows,
+        )
+        self._kept.commit(Changes(troubles=seen.troubles, last=last))
+
+
+def _merged(known: list[Tally], traffic: Traffic) -> tuple[list[Tally], list[Tally]]:
+    """New windows, and known ones whose labels have come; `known` is brought up to date in place."""
+    labels = {(one.start, one.slice): one.labelled for one in traffic.labelled}
+    changed = []
+    for index, one in enumerate(known):
+        if (one.start, one.slice) in labels:
+            changed.append(replace(one, labelled=labels[one.start, one.slice]))
+            known[index] = changed[-1]
+    return list(traffic.tallies), changed
+
+
+def _history(whole: Sequence[Tally]) -> Callable[[float, float], Sequence[Tally]]:
+    starts = [one.start for one in whole]
+
+    def between(since: float, until: float) -> Sequence[Tally]:
+        return whole[bisect_left(starts, since) : bisect_left(starts, until)]
+
+    return between
+
+
+@cache
+def _states() -> TypeAdapter[State]:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(State)
+
+
+@contextmanager
+def _kept(home: Home, model: str, *, dry_run: bool) -> Iterator[store.Store]:
+    """The model's store; of a dry run, a copy that nobody keeps."""
+    from mlship.ledger import who
+
+    if not dry_run:
+        with store.writing(home, model, who()) as kept:
+            yield kept
+        return
+    with tempfile.TemporaryDirectory(prefix="mlship-monitor-") as scratch:
+        copy = Home(Path(scratch))
+        there = home.monitor(model) / "monitor.db"
+        if there.exists():
+            target = copy.ensure(copy.monitor(model)) / there.name
+            shutil.copy2(there, target)
+        with store.writing(copy, model, who()) as kept:
+            yield kept
