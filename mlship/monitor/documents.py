@@ -29,7 +29,7 @@ def of_tally(value: Tally) -> dict[str, Any]:
         "features": dict(value.features),
         "answers": value.answers,
         "scores": value.scores,
-        "labelled": None if value.labelled is None else asdict(value.labelled),
+        "labelled": None if value.labelled is None else _of_labelled(value.labelled),
         "slice": value.slice,
         "sampled": value.sampled,
     }
@@ -72,6 +72,10 @@ def delivery(document: dict[str, Any]) -> Delivery:
 def trouble(document: dict[str, Any]) -> Trouble:
     """One trouble."""
     return Trouble(**document)
+
+
+def _of_labelled(value: Labelled) -> dict[str, Any]:
+    return {"rows": value.rows, "scored": value.scored, "answered": value.answered, "errors": value.errors}
 
 
 def _labelled(document: dict[str, Any]) -> Labelled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from mlship.monitor.words import drifted
@@ -139,9 +139,13 @@ class Judge:
                 moved[name] = now
         return Drift(detectors, moved, recent)
 
-    def findings(self, state: Drift) -> list[Finding]:
-        """How every column stands, one finding a limit; of columns without a limit, one that can be no breach."""
-        return [one for name, column in self._columns.items() for one in self._of(name, column, state)]
+    def findings(self, state: Drift, beside: Collection[str] | None = None) -> list[Finding]:
+        """How every column stands, one finding a limit; of columns without a limit, one that can be no breach.
+
+        With `beside`, only of those whose alarm is on, and of these.
+        """
+        chosen = [name for name in self._columns if beside is None or name in beside or name in state.moved]
+        return [one for name in chosen for one in self._of(name, self._columns[name], state)]
 
     def weight(self, name: str) -> float:
         """The part of the budget that each direction of each stream of a column has."""
@@ -151,6 +155,12 @@ class Judge:
 
     def _alarm(self, name: str, detectors: Mapping[str, Detector], tally: Tally) -> Moved | None:
         """The change that the strongest stream of a column tells, if its evidence is enough."""
+        # The mean over sizes is at most the largest: most windows need no more than that.
+        needed = self.threshold * math.log(10) - math.log(self.weight(name))
+        keys = [f"{name}|{stream.name}" for stream, _ in self._streams[name]]
+        known = [detectors[key] for key in keys if key in detectors]
+        if not any(max(*each.up, *each.down) >= needed for each in known):
+            return None
         best = self._strongest(name, detectors)
         if best is None or best[0] < self.threshold:
             return None

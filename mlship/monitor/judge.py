@@ -85,8 +85,10 @@ def judge(watched: Watched, state: State, open_: Sequence[Incident], tallies: Se
             looks.at(watched.performance(end), end)
         drift = eye.window(drift, tally)
         seen = max(tally.end, seen or tally.end)
-        looks.at(eye.findings(drift), seen)
-    for end in ends_of_days(seen, facts.now, watched.monitor.zone):
+        looks.at(eye.findings(drift, looks.subjects()), seen)
+    # A log of long ago ends nothing that late labels could change after so long.
+    rest = watched.monitor.delay + watched.monitor.recovered + 2 * _DAY
+    for end in ends_of_days(seen, min(facts.now, (seen or facts.now) + rest), watched.monitor.zone):
         looks.at(watched.performance(end), end)
     days, clock = watched.performance(facts.now), by_the_clock(watched, facts)
     looks.at([*days, *clock], facts.now)
@@ -101,6 +103,10 @@ class _Looks:
         self._watched, self._at = watched, at
         self.incidents: dict[str, Incident] = {one.id: one for one in open_}
         self.events: list[IncidentEvent] = []
+
+    def subjects(self) -> set[str]:
+        """What open incidents are about."""
+        return {one.subject for one in self.incidents.values() if one.resolved is None}
 
     def at(self, findings: Sequence[Finding], moment: float) -> None:
         """Take one look."""
