@@ -50,7 +50,7 @@ def told(estate: Estate, *, strict: bool) -> Told:
     return Told(
         lambda: estate_text.text(estate, columns(terminal=False)),
         lambda: estate_text.document(estate),
-        lambda: estate_text.markdown(estate, strict=strict),
+        lambda: estate_text.markdown(estate),
         lambda: estate_text.checklist(estate, strict=strict),
         page,
         estate_text.outputs(estate),

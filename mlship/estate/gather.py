@@ -54,7 +54,7 @@ def gather(home: Home, asked: Asked, now: float, describe: Describe) -> Estate:
     local = running | {one.model for one in entries} | set(lines.models(home))
     remembered = _remembered(home, sorted(local), unread)
     search = policies.search(asked.named, remembered, asked.here)
-    by_model = _by_model(search, remembered)
+    by_model = _by_model(search, () if asked.named else remembered)
     held = _held(home, asked, search)
     default = registries.key(asked.registry, home)
     known = []
@@ -113,7 +113,7 @@ def _remembered(home: Home, models: Sequence[str], unread: list[str]) -> list[Pa
 
 
 def _by_model(search: Search, remembered: Sequence[Path]) -> dict[str, list[Found]]:
-    """The policies of each model; first the one that its last rollout ran by, then the nearest."""
+    """The policies of each model; the one that ran last first, then as they were given or found."""
     ran = {path.resolve() for path in remembered}
     ordered = sorted(search.found, key=lambda one: one.loaded.path.resolve() not in ran)
     found: dict[str, list[Found]] = {}

@@ -17,6 +17,8 @@ from mlship.types.estate import BrokenPolicy
 
 #: Directories that the search goes down, and files and directories that it looks at.
 _DEEP, _MOST = 6, 20_000
+#: Faults of one policy that are told.
+_FAULTS = 3
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -90,9 +92,9 @@ def read(path: Path, shown: str, *, named: bool) -> Found | BrokenPolicy:
         if guess.loaded is not None:
             return Found(shown, guess.loaded, guessed=True)
     faults = [fault for fault in checked.faults if fault.severity is Severity.ERROR]
-    more = f" (and {len(faults) - 1} more faults)" if len(faults) > 2 else " (and 1 more fault)" * (len(faults) == 2)
-    line = f"line {faults[0].line}: " if faults[0].line else ""
-    return BrokenPolicy(shown, f"{line}{faults[0].what}{more}", named)
+    told = [f"line {one.line}: {one.what}" if one.line else one.what for one in faults]
+    more = f"; and {len(told) - _FAULTS} more" if len(told) > _FAULTS else ""
+    return BrokenPolicy(shown, "; ".join(told[:_FAULTS]) + more, named)
 
 
 def below(top: Path) -> Iterator[Path]:

@@ -32,7 +32,7 @@ _WORDS = {
 def render(estate: Estate) -> str:
     """The file's content."""
     anchors = {one.model: f"model-{number + 1}" for number, one in enumerate(estate.models)}
-    status = verdict(estate)
+    status = words.verdict(estate)
     return page("estate.html").render(
         estate=estate,
         status=str(status),
@@ -50,15 +50,6 @@ def render(estate: Estate) -> str:
         past=[_incident(one, anchors[model.model]) for model in estate.models for one in model.past],
         orphans=[(one.kind, words.orphan(one)) for one in estate.orphans],
     )
-
-
-def verdict(estate: Estate) -> Status:
-    """What the page begins with: what is open counts more than what could not be read, and that more than a delay."""
-    if estate.incidents:
-        return Status.FAILED
-    if estate.faults:
-        return Status.ERROR
-    return Status.INCONCLUSIVE if estate.waits else Status.PASSED
 
 
 def _facts(estate: Estate) -> list[tuple[str, str]]:
@@ -96,7 +87,7 @@ def _row(estate: Estate, one: ModelSeen, anchor: str) -> dict[str, Any]:
         "spark": _spark(one.drift, around=_USUAL),
         "performance": _spark(one.performance),
         "performance_name": one.performance.name if one.performance else "",
-        "verdict": words.verdict(one, now),
+        "verdict": words.decided(one, now),
         "verdict_status": one.verdict.status if one.verdict else "",
         "looked": words.looked(one, now),
         "serving": words.serving(one),

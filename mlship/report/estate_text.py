@@ -21,32 +21,32 @@ from mlship.types import Status
 from mlship.types.estate import Estate, ModelSeen
 from mlship.types.monitoring import Incident
 
-_WIDTH, _NARROWEST = 140, 60
+_WIDTH, _NARROWEST, _WHOLE = 118, 60, 100_000
 _HEAD = (
     "",
     "model",
+    "state",
     "champion",
     "age",
+    "nearest to its limit",
+    "watched",
     "owner",
     "review by",
-    "nearest to its limit",
     "last verdict",
-    "watched",
-    "state",
 )
 #: Names of models without a policy that text shows.
 _NAMES = 40
 
 
 def text(estate: Estate, columns: int | None = None) -> str:
-    """For a terminal; `columns` is its width, None: as wide as the table is read well."""
+    """For a terminal; `columns` is its width, None: each row of the table is whole, so that grep sees all of it."""
     width = _WIDTH if columns is None else max(_NARROWEST, min(_WIDTH, columns))
-    lines = [cells.plain(words.summary(estate))]
+    lines = [cells.plain(words.summary(estate))] if columns is None else wrapped(words.summary(estate), width, "")
     for fault in estate.faults:
         lines += [*wrapped(fault, width, "! ", "  ")]
     if estate.models:
         rows = tuple(tuple(row) for row in _rows(estate, MARKS))
-        lines += ["", *grids.lines(Table("models", _HEAD, rows), width, len(rows))[1:]]
+        lines += ["", *grids.lines(Table("models", _HEAD, rows), _WHOLE if columns is None else width, len(rows))[1:]]
     for team, found in groupby(estate.overdue, key=words.whose):
         lines += ["", *wrapped(f"overdue, of {team}", width, "")]
         lines += [
@@ -66,13 +66,13 @@ def text(estate: Estate, columns: int | None = None) -> str:
     return "\n".join(lines)
 
 
-def markdown(estate: Estate, *, strict: bool = False) -> str:
+def markdown(estate: Estate) -> str:
     """For a job's summary, an issue, a chat."""
     rows = _rows(estate, COMMENT_MARKS)
     due = [(words.whose(one), one.model, words.overdue(one)) for one in estate.overdue]
     open_ones = [(one.model, subject(one.kind, one.subject), one.sentence, stands(one)) for one in estate.incidents]
     return blocks.joined(
-        blocks.heading(words.status(estate, strict=strict), "Models"),
+        blocks.heading(words.verdict(estate), "Models"),
         blocks.sentence(f"{words.summary(estate)}."),
         blocks.bullets([f"could not be read: {fault}" for fault in estate.faults]),
         blocks.table(_HEAD, rows),
@@ -149,14 +149,14 @@ def _rows(estate: Estate, marks: Any) -> list[list[str]]:
         [
             marks[words.state(one)],
             one.model,
+            words.word(one),
             words.champion(one),
             words.age(one, now),
+            words.drift(one),
+            words.looked(one, now),
             words.owner(one),
             one.review_by or "-",
-            words.drift(one),
-            words.verdict(one, now),
-            words.looked(one, now),
-            words.word(one),
+            words.decided(one, now),
         ]
         for one in estate.models
     ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from mlship.report import figures
 from mlship.report.dates import day
-from mlship.report.times import span
 from mlship.types import Status
 from mlship.types.estate import Estate, ModelSeen, Orphan, Overdue
 
@@ -24,6 +23,15 @@ def status(estate: Estate, *, strict: bool) -> Status:
     if estate.faults:
         return Status.ERROR
     return Status.FAILED if strict and estate.waits else Status.PASSED
+
+
+def verdict(estate: Estate) -> Status:
+    """What people see first: what is open counts more than what could not be read, and that more than a delay."""
+    if estate.incidents:
+        return Status.FAILED
+    if estate.faults:
+        return Status.ERROR
+    return Status.INCONCLUSIVE if estate.waits else Status.PASSED
 
 
 def summary(estate: Estate) -> str:
@@ -83,7 +91,10 @@ def age(seen: ModelSeen, now: float) -> str:
 def ago(at: float, now: float, after: str = " ago") -> str:
     """How long ago a moment was, in one unit."""
     seconds = max(0.0, now - at)
-    return f"{seconds / 86400:.0f} d{after}" if seconds >= 172800 else f"{span(seconds)}{after}"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}{after}"
+    return f"{seconds:.0f} s{after}"
 
 
 def owner(seen: ModelSeen) -> str:
@@ -102,7 +113,7 @@ def drift(seen: ModelSeen) -> str:
     return f"{what} {figures.number(one.value)}, limit {one.limit.removeprefix(one.what).strip()}"
 
 
-def verdict(seen: ModelSeen, now: float) -> str:
+def decided(seen: ModelSeen, now: float) -> str:
     """The last decision, and when it was."""
     if seen.verdict is None:
         return "none"

@@ -1,11 +1,11 @@
-"""The pages that are looked at in a browser: of a recorded evaluation, and of rollouts on fake time."""
+"""The pages that are looked at in a browser: of an evaluation, of rollouts, of a pass of the monitor, of all models."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
 
-from mlship.report import render, rollout_page, why_page
+from mlship.report import estate_page, monitor_page, render, rollout_page, why_page
 from mlship.report.account import Account, Why
 from mlship.rollout import chain
 from mlship.rollout.account import of_journal
@@ -14,6 +14,8 @@ from mlship.rollout.state import Order
 from mlship.types import LedgerEntry
 from tests.fakes.engine import Behaviour
 from tests.fakes.rollout import MODEL, Stage, digest
+from tests.report import monitored
+from tests.report.estates import ESTATE
 from tests.report.support import EVALUATION, nasty
 
 
@@ -82,4 +84,7 @@ def made(directory: Path) -> dict[str, str]:
         "running": rollout_page.render(running),
         "broken": why_page.render(why(bad, lost, model=digest("9"))),
         "refused": why_page.render(refused),
+        "monitor": monitor_page.render(monitored.BREACH),
+        "monitor-dead": monitor_page.render(monitored.DEAD),
+        "models": estate_page.render(ESTATE),
     }

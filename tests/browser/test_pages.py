@@ -13,7 +13,8 @@ import pytest
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-NAMES = ("evaluation", "nasty", "rolled-back", "promoted", "running", "broken", "refused")
+_DECISIONS = ("evaluation", "nasty", "rolled-back", "promoted", "running", "broken", "refused")
+NAMES = (*_DECISIONS, "monitor", "monitor-dead", "models")
 PHONE, DESKTOP = (360, 740), (1280, 900)
 
 #: Everything that sticks out of the viewport and is not inside a region that scrolls by itself.
@@ -81,6 +82,10 @@ def test_a_page_fits_phone_desk_and_paper_and_says_what_it_shows(
         ("promoted", PHONE, "dark"),
         ("broken", DESKTOP, "light"),
         ("refused", PHONE, "dark"),
+        ("monitor", DESKTOP, "light"),
+        ("monitor", PHONE, "dark"),
+        ("models", PHONE, "light"),
+        ("models", DESKTOP, "dark"),
     ],
 )
 def test_axe_finds_nothing(
