@@ -8,6 +8,7 @@ from mlship.draft.columns import column_lines
 from mlship.draft.facts import Facts
 from mlship.draft.layout import Line, clean, decimal, listed, text, up, wrapped, written
 from mlship.draft.limits import example_lines, measured_metrics, metric_lines
+from mlship.draft.monitor import monitor_lines
 from mlship.draft.steps import rollout_lines
 from mlship.policy.units import format_rate
 from mlship.report.figures import count, share, things
@@ -39,6 +40,8 @@ def draft(facts: Facts) -> str:
         *_latency(facts),
         Line(""),
         *rollout_lines(facts.rate),
+        Line(""),
+        *monitor_lines(facts),
     ]
     return written(lines)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -77,6 +78,30 @@ def test_what_was_found_beyond_a_default_is_the_limit() -> None:
     assert policy["gates"]["contract"]["max_missing"] == "3%"
     assert policy["gates"]["leakage"]["max_single_feature_auc"] == 0.991
     assert policy["owner"]["review_by"] == date(2029, 2, 28)
+
+
+def test_what_is_watched_after_promotion_has_the_champions_own_limits(tmp_path: Path) -> None:
+    """Drift is judged at once; performance once somebody says where labels come from, and takes the comments away."""
+    text = draft(FULL)
+    policy = yaml.safe_load(text)
+    assert policy["monitor"] == {"features": {"psi": 0.2}, "predictions": {"psi": 0.1}}
+    assert "  #   recall: {min: 0.875}" in text
+    assert "  #   calibration_error: {max: 0.05}" in text
+    assert "#   precision:" not in text, "it was not measured"
+    before, _, rest = text.partition("  # performance:")
+    mine, _, _ = rest.partition("  # max_age:")
+    taken = f"{before}  performance:{mine}".replace("\n  #   ", "\n    ")
+    loaded, warnings = checked(taken, tmp_path / "mlship.yaml")
+    assert loaded.policy.monitor is not None
+    assert loaded.policy.monitor.performance["recall"].min == 0.875
+    assert any("the servers keep no predictions" in warning for warning in warnings), "serving.log is asked for"
+
+
+def test_without_the_time_of_the_rows_nothing_is_watched_yet() -> None:
+    """No drift could be told from chance; the comment says what is missing."""
+    assert "monitor" not in yaml.safe_load(draft(replace(FULL, data=replace(DATA, time=None))))
+    assert "--time COLUMN" in draft(replace(FULL, data=replace(DATA, time=None)))
+    assert "# monitor: {features" in draft(Facts("m", Owner("a", "b@c"), DAY))
 
 
 def test_a_draft_of_a_name_alone_is_valid(tmp_path: Path) -> None:
