@@ -12,8 +12,8 @@ from mlship.stats import cutting, detector, shift, steady, streams
 from mlship.stats.detector import FRESH, Detector
 from mlship.types.monitoring import Baseline, Column, Counts, Finding, Kind, Steady, Tally
 
-#: Name of the column that the predictions are.
-PREDICTIONS = "predictions"
+#: Names of the columns that the predictions are: the answers, and the probabilities of the positive class.
+PREDICTIONS, SCORES = "predictions", "scores"
 #: How far is measured over what came since the change, and of that over the last four weeks at most.
 PERIOD = 28 * 86400.0
 #: Of a column that has not moved, what came in so long is measured.
@@ -63,18 +63,18 @@ History = Callable[[float, float], Sequence[Tally]]
 
 
 def columns(baseline: Baseline, monitor: Monitor) -> dict[str, Column]:
-    """The columns that are looked at, the predictions last: scores where the baseline has them, else answers."""
+    """The columns that are looked at, the predictions last; windows tell answers, or scores, or both."""
     chosen = monitor.features.columns if monitor.features is not None and monitor.features.columns else ()
     found = {name: one for name, one in baseline.features.items() if not chosen or name in chosen}
-    said = baseline.scores or baseline.answers
-    return found | ({PREDICTIONS: said} if said is not None else {})
+    said = {PREDICTIONS: baseline.answers, SCORES: baseline.scores}
+    return found | {name: one for name, one in said.items() if one is not None}
 
 
-def counts_of(column: str, tally: Tally, baseline: Baseline) -> Counts | None:
+def counts_of(column: str, tally: Tally) -> Counts | None:
     """What a window counted of a column; None when its source does not tell."""
-    if column != PREDICTIONS:
-        return tally.features.get(column)
-    return tally.scores if baseline.scores is not None else tally.answers
+    if column in (PREDICTIONS, SCORES):
+        return tally.answers if column == PREDICTIONS else tally.scores
+    return tally.features.get(column)
 
 
 def shares(baseline: Baseline, monitor: Monitor) -> dict[str, float]:
@@ -117,7 +117,7 @@ class Judge:
         cell = steady.cell(tally.start + tally.seconds / 2, self._baseline.season, self._baseline.zone)
         detectors, moved, recent = dict(state.detectors), dict(state.moved), dict(state.recent)
         for name in self._columns:
-            counts = counts_of(name, tally, self._baseline)
+            counts = counts_of(name, tally)
             if counts is None:
                 continue
             recent[name] = counted(recent.get(name, ()), tally, counts, RECENT)
@@ -149,8 +149,8 @@ class Judge:
 
     def weight(self, name: str) -> float:
         """The part of the budget that each direction of each stream of a column has."""
-        kind = PREDICTIONS if name == PREDICTIONS else "features"
-        alike = 1 if kind == PREDICTIONS else sum(1 for one in self._columns if one != PREDICTIONS)
+        kind = _kind(name)
+        alike = sum(1 for one in self._columns if _kind(one) == kind)
         return self._share.get(kind, 1.0) / (max(1, alike) * max(1, len(self._streams[name])) * 2)
 
     def _alarm(self, name: str, detectors: Mapping[str, Detector], tally: Tally) -> Moved | None:
@@ -174,7 +174,7 @@ class Judge:
         size = max(_SMALLEST, abs(sum(after) / len(after)) if after else 0.0)
         found = Moved(stream.name, direction, before[first].start, size)
         for one in before[first:]:
-            counts = counts_of(name, one, self._baseline)
+            counts = counts_of(name, one)
             if counts is not None:
                 found = _further(found, one, counts)
         return found
@@ -190,7 +190,7 @@ class Judge:
         return max(found, key=lambda one: one[0], default=None)
 
     def _score(self, name: str, stream: streams.Stream, usual: Steady, tally: Tally) -> float | None:
-        counts = counts_of(name, tally, self._baseline)
+        counts = counts_of(name, tally)
         seen, rows = streams.value(stream, counts) if counts is not None else (None, 0)
         if seen is None:
             return None
@@ -213,7 +213,7 @@ class Judge:
         days = moved.days if moved is not None else state.recent.get(name, ())
         counts = cutting.added(*(one for _, one in days)) if days else None
         evidence = strongest[0] if strongest is not None else 0.0
-        kind: Kind = "predictions" if name == PREDICTIONS else "features"
+        kind = _kind(name)
         found = []
         for what, limit in self._limits(name, column):
             value = measured(what, counts, column) if counts is not None else None
@@ -237,7 +237,7 @@ class Judge:
         return found
 
     def _limits(self, name: str, column: Column) -> list[tuple[str, float | None]]:
-        if name == PREDICTIONS:
+        if _kind(name) == "predictions":
             return [("psi", self._monitor.predictions.psi if self._monitor.predictions is not None else None)]
         rules = self._monitor.features
         if rules is None:
@@ -250,6 +250,10 @@ class Judge:
         if rules.unseen is not None and column.bins.kind == "categories":
             found.append(("unseen", rules.unseen))
         return found
+
+
+def _kind(column: str) -> Kind:
+    return "predictions" if column in (PREDICTIONS, SCORES) else "features"
 
 
 def measured(what: str, counts: Counts, column: Column) -> float | None:

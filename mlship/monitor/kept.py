@@ -53,6 +53,8 @@ class Changes:
     """Of windows and detectors."""
     windows: Sequence[Tally] = ()
     """New ones, and known ones as they are now."""
+    apart: Sequence[Tally] = ()
+    """The same of windows that tell performance only, where drift has another source (see ``Store.apart``)."""
     detectors: Mapping[str, Any] = field(default_factory=dict)
     """States by name, as JSON documents."""
     forget: Sequence[str] = ()

@@ -39,6 +39,8 @@ _EXITS = {
     Status.INCONCLUSIVE: Exit.INCONCLUSIVE,
     Status.ERROR: Exit.UNREACHABLE,
 }
+#: Windows that are new or changed: those that drift is told by, and those for performance alone.
+_Both = tuple[Sequence[Tally], Sequence[Tally]]
 #: Names under which the store keeps what the next pass needs.
 _STATE, _PROGRESS = "state", "progress"
 
@@ -96,11 +98,13 @@ class _Pass:
         known = {} if stale else self._kept.detectors(self._version)
         state = _states().validate_python(known[_STATE]) if _STATE in known else State()
         say("reading traffic")
+        apart = [] if stale else list(self._kept.apart(self._version))
         traffic = self._take(known.get(_PROGRESS))
-        new, changed = _merged(windows, traffic)
+        new, told = list(traffic.tallies), list(traffic.apart or ())
+        changed = _labelled(windows if traffic.apart is None else apart, traffic.labelled)
         everything = sorted([*windows, *new], key=lambda one: (one.start, one.slice))
         performance = Performance(self._who.baseline, self._monitor, shares(self._who.baseline, self._monitor))
-        performance.put(everything)
+        performance.put(everything if traffic.apart is None else [*apart, *told])
         whole = [one for one in everything if not one.slice]
         say("judging")
         facts = Facts(self._now, self._who.registered, self._newest(traffic, whole), known=not traffic.blind)
@@ -110,16 +114,18 @@ class _Pass:
         found = judge(watched, state, self._kept.open(), [one for one in new if not one.slice], facts)
         found, examples = self._shown(found)
         until = whole[-1].end if whole else self._now
-        self._keep(found, traffic, [*new, *changed], until=until, forget=stale)
+        both = ([*new, *changed], told) if traffic.apart is None else (new, [*told, *changed])
+        self._keep(found, traffic, both, until=until, forget=stale)
         troubles = [*traffic.troubles, *([self._who.trouble] if self._who.trouble else [])]
         before = self._kept.last()
         if not self._asked.dry_run:
             say("sending what is due")
             troubles += deliver.deliver(self._home, self._loaded, self._kept, self._now)
         lasting = store.lasting(self._kept.troubles(), troubles)
-        told = Told(self._loaded, self._kept, self._who, self._now, whole, performance)
+        of_labels = whole if traffic.apart is None else [one for one in (*apart, *told) if not one.slice]
+        teller = Told(self._loaded, self._kept, self._who, self._now, whole, of_labels, performance)
         seen = replace(
-            told.seen(found, traffic, lasting),
+            teller.seen(found, traffic, lasting),
             windows=len([one for one in new if not one.slice]),
             before=before.at if before else None,
             examples=examples,
@@ -134,15 +140,8 @@ class _Pass:
         return same and isinstance(last, dict) and last.get("digest") != self._who.digest
 
     def _take(self, before: Mapping[str, Any] | None) -> Traffic:
-        return take(
-            self._loaded,
-            self._home,
-            self._who.baseline,
-            version=self._version,
-            since=self._asked.since if self._asked.since is not None else self._who.promoted,
-            now=self._now,
-            before=before,
-        )
+        since = self._asked.since if self._asked.since is not None else self._who.promoted
+        return take(self._loaded, self._home, self._who, since=since, now=self._now, before=before)
 
     def _newest(self, traffic: Traffic, whole: Sequence[Tally]) -> float | None:
         known = [one.end for one in whole if one.rows] + ([traffic.newest] if traffic.newest is not None else [])
@@ -157,7 +156,7 @@ class _Pass:
             one = event.incident
             rows: tuple[str, ...] = ()
             if event.what == "opened" and one.kind in ("features", PREDICTIONS):
-                rows = shows(self._loaded, self._home, self._who, one, self._now)
+                rows = shows(self._loaded, self._home, self._who, one)
             if rows:
                 examples.append(Example(one.kind, one.subject, rows))
                 one = replace(one, detail=f"such as {'; '.join(rows)}")
@@ -165,7 +164,7 @@ class _Pass:
             events.append(replace(event, incident=one))
         return replace(found, incidents=tuple(incidents.values()), events=tuple(events)), tuple(examples)
 
-    def _keep(self, found: Judged, traffic: Traffic, windows: Sequence[Tally], *, until: float, forget: bool) -> None:
+    def _keep(self, found: Judged, traffic: Traffic, windows: _Both, *, until: float, forget: bool) -> None:
         """All of it in one transaction, what is to be sent included."""
         open_ = [one for one in found.incidents if one.resolved is None]
         made = self._kept.deliveries()
@@ -178,7 +177,8 @@ class _Pass:
         self._kept.commit(
             Changes(
                 version=self._version,
-                windows=windows,
+                windows=windows[0],
+                apart=windows[1],
                 detectors=states | ({_PROGRESS: traffic.progress} if traffic.progress is not None else {}),
                 forget=[self._version] if forget else [],
                 incidents=found.incidents,
@@ -193,6 +193,7 @@ class _Pass:
 
     def _end(self, seen: Seen, seconds: float) -> None:
         """Note how the pass has ended, for who asks later."""
+        from mlship.report.monitor_json import traces
         from mlship.report.monitor_words import summary
 
         last = Pass(
@@ -206,18 +207,19 @@ class _Pass:
             seen.windows,
             seen.rows,
         )
-        self._kept.commit(Changes(troubles=seen.troubles, last=last))
+        told = {"traces": traces(seen), "policy": str(self._loaded.path.absolute())}  # for `mlship status --all`
+        self._kept.commit(Changes(troubles=seen.troubles, last=last, memory=told))
 
 
-def _merged(known: list[Tally], traffic: Traffic) -> tuple[list[Tally], list[Tally]]:
-    """New windows, and known ones whose labels have come; `known` is brought up to date in place."""
-    labels = {(one.start, one.slice): one.labelled for one in traffic.labelled}
+def _labelled(known: list[Tally], came: Sequence[Tally]) -> list[Tally]:
+    """Known windows whose labels have come; `known` is brought up to date in place."""
+    labels = {(one.start, one.slice): one.labelled for one in came}
     changed = []
     for index, one in enumerate(known):
         if (one.start, one.slice) in labels:
             changed.append(replace(one, labelled=labels[one.start, one.slice]))
             known[index] = changed[-1]
-    return list(traffic.tallies), changed
+    return changed
 
 
 def _history(whole: Sequence[Tally]) -> Callable[[float, float], Sequence[Tally]]:

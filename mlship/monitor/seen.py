@@ -27,6 +27,8 @@ class Sight:
     findings: Sequence[Finding]
     windows: Sequence[Tally]
     """Whole ones, ascending, of as many days as are to be drawn."""
+    labelled: Sequence[Tally]
+    """The same, of the source that tells labels."""
     performance: Performance
     now: float
 
@@ -39,7 +41,7 @@ class Sight:
         since = next((one.since for one in found if one.since is not None), None)
         last = self.windows[-1].end if self.windows else self.now
         start = since if since is not None else last - RECENT
-        parts = [(one, counts) for one in self.windows if (counts := counts_of(name, one, self.baseline)) is not None]
+        parts = [(one, counts) for one in self.windows if (counts := counts_of(name, one)) is not None]
         now = [counts for one, counts in parts if one.start >= start]
         if not now:
             return None
@@ -108,17 +110,17 @@ class Sight:
             else None,
         )
 
-    def days(self) -> dict[float, list[Tally]]:
-        """Whole windows by the beginning of their day."""
+    def days(self, windows: Sequence[Tally]) -> dict[float, list[Tally]]:
+        """Windows by the beginning of their day."""
         cut = Cut(self.monitor.zone, self.baseline.window)
         found: dict[float, list[Tally]] = {}
-        for one in self.windows:
+        for one in windows:
             found.setdefault(cut.day(one.start)[0], []).append(one)
         return dict(sorted(found.items())[-DRAWN:])
 
     def traffic(self) -> Line | None:
         """Predictions by day."""
-        days = self.days()
+        days = self.days(self.windows)
         rows = [sum(one.rows for one in windows) for windows in days.values()]
         return Line(_middles(days), tuple(map(float, rows)), rows=tuple(rows)) if days else None
 
@@ -126,7 +128,7 @@ class Sight:
         """Share of predictions with a label, of days whose labels are due; and by day."""
         days = {
             start: windows
-            for start, windows in self.days().items()
+            for start, windows in self.days(self.labelled).items()
             if complete(windows, self.now, self.monitor.delay)[0] == windows
         }
         if not any(one.labelled is not None for windows in days.values() for one in windows):

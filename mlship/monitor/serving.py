@@ -1,27 +1,120 @@
-"""Traffic as the model's servers tell it: their sketches for drift, their logs for labels."""
+"""Traffic as the model's servers tell it: their sketches for drift, their logs for labels and slices."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mlship.errors import EngineError
 from mlship.home import Home
-from mlship.monitor.traffic import Traffic
-from mlship.types.monitoring import Baseline
+from mlship.monitor import reading
+from mlship.monitor.reading import Order, Progress, Snapshot
+from mlship.report.figures import listed
+from mlship.report.monitor_seen import SourceSeen
+from mlship.types.monitoring import Baseline, Tally, Trouble
 
 if TYPE_CHECKING:
-    from mlship.policy.load import LoadedPolicy
+    from mlship.policy.schema import Policy
 
 
-def take(
-    loaded: LoadedPolicy,
-    home: Home,
-    baseline: Baseline,
-    *,
-    version: str,
-    since: float | None,
-    now: float,
-    before: Mapping[str, Any] | None,
-) -> Traffic:
-    """See ``traffic.take``."""
-    raise NotImplementedError
+def sketched(
+    home: Home, model: str, baseline: Baseline, *, version: str, since: float | None, now: float, before: Any
+) -> tuple[Tally | None, Any, SourceSeen, tuple[Trouble, ...]]:
+    """The window since the last look at the servers' sketches, what to keep for the next one, and what is the matter.
+
+    Parameters
+    ----------
+    since
+        Unix time of the promotion: what a server has seen since then is the first window.
+    before
+        What the last call said to keep; None at the first.
+    """
+    from mlship.engines import exported
+
+    nothing = SourceSeen("servers", model)
+    try:
+        asked = exported.ask(home, model)
+    except EngineError as error:
+        return None, before, nothing, (Trouble("engine", " ".join(str(error).split()), now),)
+    known = Snapshot.from_json(before) if before is not None else Snapshot.empty(since) if since is not None else None
+    look = Snapshot.of(now, asked.told, version)
+    if not look.servers:
+        others = sorted({one.version for one in asked.told.values()})
+        where = f"the servers here are of version {listed(others)}" if others else "no server of the model runs here"
+        hint = "monitor where it serves (--home), or name a log under monitor.log"
+        return (
+            None,
+            before,
+            nothing,
+            (Trouble("engine", f"version {version} is not served here: {where}; {hint}", now),),
+        )
+    tally, kept = reading.formed(known, look, baseline)
+    troubles = []
+    if asked.silent:
+        what = f"{listed(list(asked.silent))} did not answer: what it has seen counts once it does"
+        troubles.append(Trouble("engine", what, now))
+    lacking = reading.lacking(look, baseline)
+    if lacking:
+        what = f"the servers tell nothing of {listed(list(lacking))}, so that it is not judged"
+        troubles.append(Trouble("engine", what, now))
+    rows = tally.rows if tally is not None else 0
+    names = ", ".join(sorted(look.servers))
+    return tally, kept.to_json(), SourceSeen("servers", names, rows, now if rows else None), tuple(troubles)
+
+
+def logged(
+    policy: Policy, home: Home, baseline: Baseline, *, version: str, since: float | None, now: float, before: Any
+) -> tuple[reading.Read | None, tuple[Trouble, ...]]:
+    """New windows of the servers' prediction logs; None when the servers of this policy keep none.
+
+    Parameters
+    ----------
+    before
+        {"log": the progress of the last pass, "until": where it ended}; None at the first.
+    """
+    from mlship.engines import exported
+
+    assert policy.monitor is not None, "the caller has looked"
+    if policy.serving.log is None:
+        return None, ()
+    try:
+        places = exported.logs(home, policy.model, version, home.monitor(policy.model) / "logs")
+    except EngineError as error:
+        return None, (Trouble("engine", " ".join(str(error).split()), now),)
+    if not places:
+        return None, ()
+    known: Mapping[str, Any] = before or {}
+    found = reading.read(
+        policy.monitor,
+        baseline,
+        Path,
+        version=version,
+        since=known["until"] if known.get("until") is not None else since,
+        now=now,
+        progress=Progress.from_json(known["log"]) if "log" in known else None,
+        served=places,
+        redacted=_redacted(policy),
+    )
+    return found, found.troubles
+
+
+def order(
+    policy: Policy, home: Home, baseline: Baseline, *, version: str, since: float | None, now: float
+) -> Order | None:
+    """What to look for examples in; None when the servers keep no log."""
+    from mlship.engines import exported
+
+    assert policy.monitor is not None, "the caller has looked"
+    if policy.serving.log is None:
+        return None
+    try:
+        places = exported.logs(home, policy.model, version, home.monitor(policy.model) / "logs")
+    except EngineError:
+        return None
+    made = Order(policy.monitor, baseline, Path, version, since, now, served=places, redacted=_redacted(policy))
+    return made if places else None
+
+
+def _redacted(policy: Policy) -> frozenset[str]:
+    return frozenset(policy.serving.log.redact) if policy.serving.log is not None else frozenset()

@@ -81,6 +81,10 @@ class Store:
         )
         return self._values(rows, lambda body: documents.tally(_unpacked(body)))
 
+    def apart(self, version: str) -> tuple[Tally, ...]:
+        """Windows, whole and by slice, that tell performance only: servers sketch all rows, and log some of them."""
+        return self.windows(_apart(version), part=None)
+
     def newest(self, version: str) -> float | None:
         """End of the newest window, Unix time; None without any."""
         latest = "SELECT start + seconds FROM windows WHERE version = ? AND slice = '' ORDER BY start DESC LIMIT 1"
@@ -153,11 +157,12 @@ class Store:
     def _apply(self, changes: Changes) -> None:
         run, many = self._connection.execute, self._connection.executemany
         for version in changes.forget:
-            run("DELETE FROM windows WHERE version = ?", [version])
+            run("DELETE FROM windows WHERE version IN (?, ?)", [version, _apart(version)])
             run("DELETE FROM detectors WHERE version = ?", [version])
         of = changes.version
-        rows = ((of, one.slice, one.start, one.seconds, _packed(documents.of_tally(one))) for one in changes.windows)
-        many("INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?)", rows)
+        for owner, windows in ((of, changes.windows), (_apart(of), changes.apart)):
+            rows = ((owner, one.slice, one.start, one.seconds, _packed(documents.of_tally(one))) for one in windows)
+            many("INSERT OR REPLACE INTO windows VALUES (?, ?, ?, ?, ?)", rows)
         states = ((of, name, documents.dumps(state)) for name, state in changes.detectors.items())
         many("INSERT OR REPLACE INTO detectors VALUES (?, ?, ?)", states)
         incidents = ((one.id, one.opened, one.resolved, _text(one)) for one in changes.incidents)
@@ -266,6 +271,11 @@ def lasting(before: Sequence[Trouble], found: Sequence[Trouble]) -> tuple[Troubl
     """Troubles of this pass, each of a source that was in trouble already since that began."""
     since = {one.source: one.since for one in before}
     return tuple(Trouble(one.source, one.what, min(one.since, since.get(one.source, one.since))) for one in found)
+
+
+def _apart(version: str) -> str:
+    """Under which name those windows are kept; MLflow's versions are numbers."""
+    return f"{version}/log"
 
 
 def _named(changes: Changes) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mlship.monitor import limits, store
-from mlship.monitor.drift import PREDICTIONS
+from mlship.monitor.drift import PREDICTIONS, SCORES
 from mlship.monitor.judge import Judged
 from mlship.monitor.performance import Performance
 from mlship.monitor.seen import DRAWN, Sight
@@ -34,6 +34,8 @@ class Told:
     now: float
     whole: Sequence[Tally]
     """All windows that are known, ascending."""
+    labelled: Sequence[Tally]
+    """The same, of the source that tells labels."""
     performance: Performance
 
     def seen(self, found: Judged, traffic: Traffic, troubles: Sequence[Trouble]) -> Seen:
@@ -42,7 +44,8 @@ class Told:
         assert monitor is not None, "the caller has looked"
         last = whole[-1].end if whole else self.now
         drawn = [one for one in whole if one.start > last - DRAWN * 86400]
-        sight = Sight(who.baseline, monitor, found.findings, drawn, self.performance, self.now)
+        known = [one for one in self.labelled if one.start > last - DRAWN * 86400]
+        sight = Sight(who.baseline, monitor, found.findings, drawn, known, self.performance, self.now)
         figures = {one.subject: one for one in limits.asked(monitor, who.baseline)}
         coverage, covered = sight.coverage()
         incidents = {one.id: one for one in (*self.kept.open(), *self.kept.past(_PAST), *found.incidents)}
@@ -62,6 +65,7 @@ class Told:
             judged=len([one for one in whole if one.rows >= monitor.min_rows]),
             features=tuple(filter(None, map(sight.column, who.baseline.features))),
             predictions=sight.column(PREDICTIONS),
+            scores=sight.column(SCORES),
             figures=tuple(sight.figure(one) for one in figures.values() if not one.slice),
             slices=tuple(sight.figure(one) for one in figures.values() if one.slice),
             coverage=coverage,

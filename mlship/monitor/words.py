@@ -33,7 +33,7 @@ def drifted(finding: Finding, column: Column, counts: Counts | None, zone: str) 
     name = finding.subject
     if counts is None or finding.since is None:
         return f"{name}: nothing has moved that chance would not move"
-    said = f"{name} {'have' if name == 'predictions' else 'has'} moved since {day(finding.since, zone)}: "
+    said = f"{name} {'have' if finding.kind == 'predictions' else 'has'} moved since {day(finding.since, zone)}: "
     said += figure(finding.what, finding.value)
     if finding.limit:
         said += f" ({'limit' if finding.over else 'within'} {finding.limit.rpartition('<= ')[2]})"
