@@ -98,7 +98,7 @@ def _row(estate: Estate, one: ModelSeen, anchor: str) -> dict[str, Any]:
 
 
 def _spark(trace: Trace | None, around: tuple[float, ...] = ()) -> Markup | str:
-    return spark(trace.value, f"{trace.name} by day", trace.limit, around=around) if trace else ""
+    return spark(trace.value, f"{trace.name} over the last weeks", trace.limit, around=around) if trace else ""
 
 
 def _incident(one: Incident, anchor: str) -> dict[str, Any]:

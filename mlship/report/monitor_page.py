@@ -133,7 +133,7 @@ def _column(seen: Seen, one: ColumnSeen) -> dict[str, Any]:
 
 
 def _spark(one: ColumnSeen, limit: float | None) -> Markup | str:
-    return spark(one.line.value, f"PSI of {one.name} by day", limit, around=_USUAL) if one.line else ""
+    return spark(one.line.value, f"PSI of {one.name} over time", limit, around=_USUAL) if one.line else ""
 
 
 def _changes(seen: Seen) -> list[ColumnSeen]:

@@ -81,7 +81,7 @@ def _moving(seen: Seen) -> list[ColumnSeen]:
 
 
 def _drift(seen: Seen, axis: Axis, columns: Sequence[ColumnSeen], title: str) -> Drawn | None:
-    """PSI by day of a few columns, with their limit where they share one."""
+    """PSI over time of a few columns, with their limit where they share one."""
     drawn = [(one, one.line, look) for one, look in zip(columns, _LOOKS, strict=False) if one.line is not None]
     if not drawn:
         return None
@@ -90,7 +90,7 @@ def _drift(seen: Seen, axis: Axis, columns: Sequence[ColumnSeen], title: str) ->
     [limit] = limits if len(limits) == 1 else {None}
     tracks = tuple(Track(one.name, look, points(line, axis.origin or 0.0)) for one, line, look in drawn)
     plot = Timeline(
-        f"{title}: PSI by day", "PSI", tracks, axis, limit=None if limit is None else (limit, f"limit {limit:g}")
+        f"{title}: PSI over time", "PSI", tracks, axis, limit=None if limit is None else (limit, f"limit {limit:g}")
     )
     more = len(seen.features) - len(drawn) if title == "Features" else 0
     note = f"Those with the most evidence; {figures.things(more, 'more feature')} in the table." if more > 0 else ""
@@ -128,7 +128,7 @@ def _drawn(plot: Timeline, lines: Sequence[Line], note: str) -> Drawn:
     by_moment = [dict(zip(line.at, line.value, strict=True)) for line in lines]
     rows = tuple((hour(at), *(said(found.get(at)) for found in by_moment)) for at in moments)
     legend = tuple((track.look, track.name) for track in plot.tracks) if len(plot.tracks) > 1 else ()
-    if not legend and plot.title.endswith("by day"):
+    if not legend and plot.title.endswith("PSI over time"):
         legend = ((plot.tracks[0].look, plot.tracks[0].name),)
     head = ("middle of", *(track.name for track in plot.tracks))
-    return Drawn(plot.title, note, draw(plot), legend, head, rows, f"the last {len(rows)} days")
+    return Drawn(plot.title, note, draw(plot), legend, head, rows, f"the last {len(rows)} periods")

@@ -66,7 +66,7 @@ class ColumnSeen:
     shares: tuple[Share, ...] = ()
     """In the order of the bins."""
     line: Line | None = None
-    """Its PSI by day."""
+    """Its PSI by day: of the week up to each, say."""
 
 
 @dataclass(frozen=True, slots=True)
