@@ -28,6 +28,7 @@ COMMANDS = {
     "rollout": True,
     "ship": True,
     "rollback": False,
+    "monitor": True,
     "status": False,
     "why": True,
 }
