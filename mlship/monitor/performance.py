@@ -67,7 +67,8 @@ class Performance:
         self._weights = {one: weight * windows for one, weight in limits.weights(both, shares).items()}
         self._walks = {one: Walk(one, self._weights[one], self._threshold) for one in both}
         self._values: dict[tuple[str, str, float], tuple[Labelled, Point]] = {}
-        self._checked: dict[tuple[str, int], tuple[Labelled, tuple[Reached, Reached] | None]] = {}
+        self._checked: dict[tuple[str, int], tuple[list[Labelled], tuple[Reached, Reached] | None]] = {}
+        self._guesses: dict[tuple[str, float], tuple[Counts | None, tuple[Point, Reached | None]]] = {}
         self._found: tuple[float, float, list[Finding]] = (math.inf, -math.inf, [])
 
     def put(self, windows: Iterable[Tally]) -> None:
@@ -103,10 +104,11 @@ class Performance:
 
     def trust(self, metric: str, now: float) -> tuple[bool, str]:
         """Whether a metric may be estimated, as far as labels tell by now, and why or why not."""
+        return self._trust(metric, complete(self._days.until(now)[""], now, self._monitor.delay)[0])
+
+    def _trust(self, metric: str, known: Sequence[Tally]) -> tuple[bool, str]:
         why = confidence.why_not(metric, self._baseline)
-        if why:
-            return False, why
-        return trusted(self._pairs(metric, complete(self._days.until(now)[""], now, self._monitor.delay)[0]))
+        return (False, why) if why else trusted(self._pairs(metric, known))
 
     def _realised(self, asked: Asked, days: list[Tally], now: float) -> Finding:
         known, _ = complete(days, now, self._monitor.delay)
@@ -132,7 +134,7 @@ class Performance:
     def _expected(self, asked: Asked, days: list[Tally], now: float) -> Finding:
         known, _ = complete(days, now, self._monitor.delay)
         pending = self._pending(days, now)
-        holds, why = self.trust(asked.metric, now)
+        holds, why = self._trust(asked.metric, known)
         if not pending or not holds:
             return self._instead(asked, self._told(known), "" if holds else why)
         points = [point for point, _ in self._estimates(asked.metric, pending)]
@@ -236,12 +238,15 @@ class Performance:
         )
 
     def _estimates(self, metric: str, days: Sequence[Tally]) -> list[tuple[Point, Reached | None]]:
-        found = []
+        """A metric as estimated by day; a day that is as it was at the last look is not counted again."""
         for day in days:
-            one = self._estimate(metric, [day])
-            behind = confidence.expected_carriers(metric, day.scores or (), self._baseline) if one is not None else 0
-            found.append((Point(day.start, day.end, one.value if one is not None else None, behind), one))
-        return found
+            known = self._guesses.get((metric, day.start))
+            if known is None or known[0] != day.scores:
+                one = self._estimate(metric, [day])
+                behind = confidence.expected_carriers(metric, day.scores or (), self._baseline) if one else 0
+                point = Point(day.start, day.end, one.value if one is not None else None, behind)
+                self._guesses[metric, day.start] = (day.scores, (point, one))
+        return [self._guesses[metric, day.start][1] for day in days]
 
     def _estimate(self, metric: str, days: Sequence[Tally]) -> Reached | None:
         told = [day.scores for day in days if day.scores is not None]
@@ -262,10 +267,10 @@ class Performance:
         for week in latest:
             if len(weeks[week]) < _CHECKED:
                 continue
-            labelled = reached.merged(weeks[week])
             key = (metric, week)
-            if key not in self._checked or self._checked[key][0] != labelled:
-                self._checked[key] = (labelled, self._pair(metric, labelled, len(weeks[week])))
+            if key not in self._checked or self._checked[key][0] != weeks[week]:
+                pair = self._pair(metric, reached.merged(weeks[week]), len(weeks[week]))
+                self._checked[key] = (weeks[week], pair)
             pair = self._checked[key][1]
             found += [pair] if pair is not None else []
         return found

@@ -76,7 +76,8 @@ class Walk:
     def __init__(self, asked: Asked, weight: float, threshold: float) -> None:
         self._asked, self._weight, self._threshold = asked, weight, threshold
         self._points: list[Point] = []
-        self._states: list[State] = []
+        self.states: list[State] = []
+        """After each day of the last call."""
         self._scores: list[float | None] = []
         self._usual: Steady | None = None
 
@@ -87,13 +88,13 @@ class Walk:
             while same < min(len(points), len(self._points)) and points[same] == self._points[same]:
                 same += 1
         self._usual = usual
-        del self._points[same:], self._states[same:], self._scores[same:]
+        del self._points[same:], self.states[same:], self._scores[same:]
         for point in points[same:]:
             score = None if point.value is None else steady.score(usual, point.value, max(1, point.rows), 0)
             self._points.append(point)
             self._scores.append(None if score is None else self._asked.sign * score)
-            self._states.append(self._next(self._states[-1] if self._states else State()))
-        return self._states[-1] if self._states else State()
+            self.states.append(self._next(self.states[-1] if self.states else State()))
+        return self.states[-1] if self.states else State()
 
     def evidence(self, state: State) -> float:
         """Log10 of the e-value, in the unit of the policy's threshold."""

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mlship.stats.live_metrics import Tables, carriers, known, values
-from mlship.stats.reached import ends
+from mlship.stats.reached import ends, quantile
 from mlship.types.monitoring import Calibration, Reached, Wander
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_CONFIDENCE = 0.95
 WEEK = 7
 #: Fewer days than this do not tell how far days stray; fewer weeks than that not how far weeks do.
 _DAYS = 10
@@ -128,7 +127,6 @@ def estimate(name: str, scores: Counts, baseline: Baseline, days: float = 1.0) -
     where the metric cannot be estimated (`why_not` says why).
     """
     import numpy as np
-    from scipy.stats import t
 
     calibration = baseline.calibration
     if why_not(name, baseline) or calibration is None or baseline.scores is None:
@@ -143,7 +141,7 @@ def estimate(name: str, scores: Counts, baseline: Baseline, days: float = 1.0) -
     wander = calibration.wanders[name]
     learned = (rows**2 * rates * (1 - rates) / (behind + _PRIOR) * found.gradient[0] ** 2).sum()
     strayed = max(wander.week**2, wander.day**2 / max(days, 1.0))
-    reach = float(t.ppf((1 + _CONFIDENCE) / 2, max((wander.periods - 1) / 2, 1)))
+    reach = quantile(max((wander.periods - 1) / 2, 1))
     low, high = ends(name, value, reach * math.sqrt(float(found.variance[0] + learned) + strayed))
     return Reached(value, low, high)
 

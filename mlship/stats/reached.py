@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from mlship.stats import live_metrics
@@ -65,7 +66,6 @@ def with_interval(name: str, parts: Sequence[Labelled], baseline: Baseline) -> R
     1958), Student's t with days - 1 degrees of freedom. No interval of fewer than three days.
     """
     import numpy as np
-    from scipy.stats import t
 
     if name not in known(baseline):
         return None
@@ -81,7 +81,15 @@ def with_interval(name: str, parts: Sequence[Labelled], baseline: Baseline) -> R
     if n < 3:
         return Reached(value)
     error = math.sqrt((n - 1) / n * float(((left - left.mean()) ** 2).sum()))
-    return Reached(value, *ends(name, value, float(t.ppf((1 + _CONFIDENCE) / 2, n - 1)) * error))
+    return Reached(value, *ends(name, value, quantile(n - 1) * error))
+
+
+@lru_cache(1024)
+def quantile(freedom: float) -> float:
+    """Student's t for a two-sided 95 % interval."""
+    from scipy.stats import t
+
+    return float(t.ppf((1 + _CONFIDENCE) / 2, freedom))
 
 
 def ends(name: str, value: float, reach: float) -> tuple[float, float]:
@@ -160,6 +168,3 @@ def reached(name: str, days: Sequence[Labelled], baseline: Baseline) -> Reached 
         [value for value, _ in pairs], [rows for _, rows in pairs], [0] * len(pairs), 1, noise=each, a_day=1
     )
     return replace(found, steady=learned)
-
-
-__all__ = ["by_part", "carriers", "ends", "known", "merged", "metric", "noise", "reached", "with_interval", "worth"]

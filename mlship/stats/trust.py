@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,14 +29,12 @@ def trusted(pairs: Sequence[tuple[Reached, Reached]]) -> tuple[bool, str]:
     once in 200 (binomial), or when they are clearly biased: realised values lie to one side by more than half the
     interval's reach on the mean, and by more than 3.5 standard errors. Without labels yet nothing speaks against them.
     """
-    from scipy.stats import binom
-
     told = [(one, other) for one, other in pairs if one.low is not None and one.high is not None][-LATEST:]
     n = len(told)
     if not n:
         return True, "no labels have come yet to check it by"
     missed = sum(not one.low <= other.value <= one.high for one, other in told)  # type: ignore[operator]  # looked above
-    if missed and float(binom.sf(missed - 1, n, MISSED)) < _LEVEL:
+    if missed >= _too_many(n):
         return False, f"in {missed} of the last {n} weeks with labels the estimate's interval missed what came"
     scores = [_score(one, other.value) for one, other in told]
     mean = math.fsum(scores) / n
@@ -46,6 +45,14 @@ def trusted(pairs: Sequence[tuple[Reached, Reached]]) -> tuple[bool, str]:
     return True, f"what came was within the estimate's interval in {weeks} with labels" if missed < n else (
         "in the only week with labels the estimate's interval missed what came"
     )
+
+
+@lru_cache(64)
+def _too_many(n: int) -> int:
+    """The fewest misses among n periods that are too many."""
+    from scipy.stats import binom
+
+    return next(count for count in range(1, n + 2) if float(binom.sf(count - 1, n, MISSED)) < _LEVEL)
 
 
 def _score(estimated: Reached, realised: float) -> float:
