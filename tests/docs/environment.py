@@ -31,6 +31,9 @@ READ = {
         "MLFLOW_REGISTRY_URI": "where models are registered, if elsewhere; default: `MLFLOW_TRACKING_URI`",
         "MLFLOW_LOGGING_LEVEL": "how much MLflow says; default here: `ERROR`",
     },
+    "The monitor": {
+        "GITHUB_TOKEN": "may start the workflow of a `retrain`, unless the policy names another as its `token`",
+    },
     "Engines and features": {
         "DOCKER_HOST": "the Docker engine; default: that of the current `docker context`",
         "FEAST_PYTHON": "a Python that has Feast, for the skew gate; default: an environment made once",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mlship.champions import TELLING
+from mlship.champions import TELLING, champions
 from mlship.errors import MlshipError, UsageError
 from mlship.home import Home
 from mlship.ledger import Ledger, who
@@ -33,15 +33,20 @@ def roll_back(home: Home, model: str, delivery: Delivery, begin: Begin) -> Outco
             f"`mlship abort {model}` ends it, and the next pass goes back",
         )
     directory, ledger = home.ensure(home.rollouts(model)), Ledger(home.ledger)
+    left = behind.read(directory)
+    told = ledger.some(model, TELLING)
+    now = next(reversed(champions(told)), "")
+    if now != delivery.version and (left is None or (left.expected, left.to) != (delivery.version, now)):
+        last = told[-1] if told else None
+        ours = last is not None and last.from_version == delivery.version and last.who.startswith(_MONITOR)
+        if delivery.attempts and ours:  # an attempt that was cut short had done all of it
+            return _returned(now)
+        return Outcome("moot", f"version {delivery.version} is not the champion")
     try:
         plan = handle.latest_plan(home, model)
-        where = rollback.target(ledger, model, None, behind.read(directory))
+        where = rollback.target(ledger, model, None, left)
     except UsageError as error:
         return Outcome("moot", f"nothing to go back to: {error.what}")
-    if where.champion != delivery.version:
-        if delivery.attempts and _ours(ledger, model, delivery):
-            return Outcome("done", f"version {where.champion} serves again", facts={"to": where.champion})
-        return Outcome("moot", f"version {delivery.version} is no longer the champion")
     begin()
     by = _by()
     try:
@@ -59,7 +64,7 @@ def roll_back(home: Home, model: str, delivery: Delivery, begin: Begin) -> Outco
             )
     except MlshipError as error:
         return Outcome("refused", error.what + (f"; next: {error.hint}" if error.hint else ""))
-    return Outcome("done", f"version {where.version} serves again", facts={"to": where.version})
+    return _returned(where.version)
 
 
 def pause(home: Home, model: str, begin: Begin) -> Outcome:
@@ -82,13 +87,5 @@ def _by() -> str:
     return f"{_MONITOR}{who()}"
 
 
-def _ours(ledger: Ledger, model: str, delivery: Delivery) -> bool:
-    """Whether an attempt that was cut short had done all of it: the ledger's last word is ours."""
-    entries = ledger.some(model, TELLING)
-    last = entries[-1] if entries else None
-    return (
-        last is not None
-        and last.action == "rolled_back"
-        and last.from_version == delivery.version
-        and last.who.startswith(_MONITOR)
-    )
+def _returned(version: str) -> Outcome:
+    return Outcome("done", f"version {version} serves again", facts={"to": version})

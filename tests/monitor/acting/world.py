@@ -151,7 +151,7 @@ def policy(directory: Path, *on_breach: Mapping[str, Any] | str) -> LoadedPolicy
     """A policy file of these items, loaded; its services are those of TEST_NOTIFY, where `notify` is among them."""
     directory.mkdir(exist_ok=True)
     path = directory / "mlship.yaml"
-    services = ["${TEST_NOTIFY}"] if "notify" in on_breach else []
+    services = ["${TEST_NOTIFY}"] if '"notify"' in json.dumps(on_breach) else []
     path.write_text(POLICY.format(on_breach=json.dumps(on_breach), notify=json.dumps(services)))
     return load_policy(path)
 
