@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 HIDDEN = -1
 #: Columns of more distinct values are counted cell by cell.
 _FEW = 1000
+#: What a column of objects may hold that are numbers, nothing, or neither.
+_PLAIN = frozenset({"floating", "integer", "mixed-integer-float", "decimal", "empty"})
 #: How texts call a number that is none.
 _NAN = frozenset({"nan", "null", "none", "na", "n/a", "<na>", ""})
 
@@ -38,7 +40,7 @@ def positions(column: pd.Series[Any], bins: Bins) -> NDArray[np.int16]:
             return _by_category(column, bins)
         column, is_text = column.astype(dtype.categories.dtype), True
     if bins.kind == "numbers":
-        if is_text or (is_object and pd.api.types.infer_dtype(column, skipna=True) in ("string", "mixed")):
+        if is_text or (is_object and pd.api.types.infer_dtype(column, skipna=True) not in _PLAIN):
             return _of_numbers_as_text(column, bins)
         if pd.api.types.is_bool_dtype(dtype):
             return cutting.positions(column.to_numpy(dtype=float, na_value=float("nan")), bins)

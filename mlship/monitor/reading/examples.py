@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from mlship.errors import DataError
@@ -49,8 +49,8 @@ class _Found:
 def examples(order: Order, subject: str, most: int = 5) -> tuple[Example, ...]:
     """At most so many rows of a log since `order.since` that show how a column has moved.
 
-    They are of the bins whose share has grown, the one that adds most to the PSI first, of each the latest. None when the log cannot be
-    read, does not tell the column, or nothing of it has grown.
+    They are of the bins whose share has grown, the one that adds most to the PSI first, of each the latest. None when
+    the log cannot be read, does not tell the column, or nothing of it has grown.
 
     Parameters
     ----------
@@ -66,8 +66,9 @@ def examples(order: Order, subject: str, most: int = 5) -> tuple[Example, ...]:
     found = _Found()
     try:
         with ExitStack() as stack:
-            source, names = source_of(replace(order, progress=None), keys=True)
-            for piece in source.pieces(stack, None, order.since).pieces:
+            source, names = source_of(order, keys=True)
+            known = order.progress.files if order.progress is not None else None
+            for piece in source.pieces(stack, known, order.since).pieces:
                 for chunk in piece.chunks():
                     if chunk.rows:
                         _look(chunk, (names, order, subject), found, most)

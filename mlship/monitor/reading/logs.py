@@ -216,13 +216,9 @@ class Files:
         """One file, open; or what was known of it when it need not be read. Raises ``FileNotFoundError``."""
         told = path.stat()
         before = (known or {}).get(_key(told)) or next((it for it in (known or {}).values() if it.name == name), None)
-        if reach is not None:
-            if before is not None:
-                same = (before.size, before.changed) == (told.st_size, told.st_mtime_ns)
-                if same and before.newest is not None and before.newest < reach:
-                    return before
-            elif known is None and told.st_mtime < reach:  # no row is written before its time
-                return Met(name, told.st_size, told.st_mtime_ns, None, 0, 0)
+        same = before is not None and (before.size, before.changed) == (told.st_size, told.st_mtime_ns)
+        if same and reach is not None and before is not None and before.newest is not None and before.newest < reach:
+            return before
         try:
             raw = local.regular(path)
         except DataError:
@@ -242,17 +238,17 @@ class Files:
 
     def _readable(self, met: Met, raw: IO[bytes], path: Path) -> Opened | str:
         """A file as far as it can be read now; or why there is nothing to be read of it yet."""
-        fresh = self.now - met.changed / 1e9
+        changed = abs(self.now - met.changed / 1e9)  # with a clock of the past, nothing is being written
         if not met.size:
             return f"{met.name} is empty"
         opened = local.recognised(raw, path, met.name)
         if opened.format is Format.PARQUET:
             raw.seek(-min(4, met.size), os.SEEK_END)
-            unfinished = raw.read(4) != _PARQUET and fresh < UNFINISHED
+            unfinished = raw.read(4) != _PARQUET and changed < UNFINISHED
         elif opened.compression is not None:
-            unfinished = fresh < SETTLED
+            unfinished = changed < SETTLED
         else:
-            opened = replace(opened, end=met.size if fresh > SETTLED else _whole_lines(raw, met.size))
+            opened = replace(opened, end=met.size if changed > SETTLED else _whole_lines(raw, met.size))
             unfinished = not opened.end
         return f"{met.name} is still being written" if unfinished else opened
 

@@ -158,7 +158,7 @@ class _Pass:
         has_labels = monitor.labels is not None or self._names.target is not None or monitor.log is None
         self._labels: Labels | None = None
         self._label_trouble: Trouble | None = None
-        self._label_since = known.labelled if known is not None and known.labelled is not None else self._since
+        self._label_since = known.labelled if known is not None and known.begun else self._since
         last = floor(order.now - monitor.delay - GRACE, self._window)
         due = self._label_since is None or last > self._label_since
         self._label_until = last if has_labels and due else None
@@ -171,7 +171,8 @@ class _Pass:
             reach = self._since
             if self._label_until is not None:
                 reach = None if None in (reach, self._label_since) else min(reach or 0.0, self._label_since or 0.0)
-            found = self._source.pieces(stack, self._progress.files if self._progress else None, reach)
+            files = self._progress.files if self._progress is not None and self._progress.begun else None
+            found = self._source.pieces(stack, files, reach)
             if self._label_until is not None:
                 self._look_for_labels()
             seen = [self._piece(piece) for piece in found.pieces]
@@ -290,7 +291,7 @@ class _Pass:
                 with_labels = {(one.start, one.slice): one for one in self._late.tallies(starts, labels_done)}
             given = tuple(_joined(one, with_labels.pop((one.start, one.slice), None)) for one in tallies)
             before = tuple(with_labels.values())
-        known = self._progress is not None
+        known = self._progress is not None and self._progress.begun
         files, late, unread = dict(skipped), 0, 0
         for one in seen:
             met, more, fresh = self._met(one, done, known=known)
@@ -314,7 +315,7 @@ class _Pass:
             future=self._future,
             troubles=tuple(troubles),
             notes=(*notes, *self._notes(late, unread)),
-            progress=Progress(labels_done, files),
+            progress=Progress(labels_done, files, begun=True),
         )
 
     def _met(self, one: _Seen, done: float | None, *, known: bool) -> tuple[Met, int, int]:

@@ -30,18 +30,21 @@ class Progress:
     """What one pass leaves for the next: keep it with the windows that it gave, in one transaction."""
 
     labelled: float | None = None
-    """Up to where (Unix time) labels were given."""
+    """Up to where (Unix time) labels were given; None: of no window yet."""
     files: Mapping[str, Met] = field(default_factory=dict)
     """By what a file is known by when it is renamed."""
+    begun: bool = False
+    """Whether any pass has been."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON document that `from_json` reads back as the same value."""
-        return {"labelled": self.labelled, "files": {key: asdict(met) for key, met in self.files.items()}}
+        return asdict(self)
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
         """What `to_json` wrote."""
-        return cls(document["labelled"], {key: Met(**met) for key, met in document["files"].items()})
+        files = {key: Met(**met) for key, met in document["files"].items()}
+        return cls(document["labelled"], files, document["begun"])
 
 
 @dataclass(frozen=True, slots=True)
