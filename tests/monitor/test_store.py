@@ -92,10 +92,13 @@ def test_everything_comes_back_as_it_was(home: Home) -> None:
 
 def test_what_is_not_named_stays_and_what_is_known_is_replaced(home: Home) -> None:
     one = incident()
-    keep(home, Changes("4", [tally(1), tally(2)], {"a": 1, "b": 2}, incidents=[one], events=[event(one)], last=LAST))
+    keep(
+        home,
+        Changes("4", [tally(1), tally(2)], detectors={"a": 1, "b": 2}, incidents=[one], events=[event(one)], last=LAST),
+    )
     worse = incident(worst=3)
     late = tally(2, rows=130)
-    keep(home, Changes("4", [late], {"b": 3}, incidents=[worse], events=[event(worse)], memory={"x": 1}))
+    keep(home, Changes("4", [late], detectors={"b": 3}, incidents=[worse], events=[event(worse)], memory={"x": 1}))
     keep(home, Changes(memory={"x": None}))
     with seen(home) as found:
         assert found.windows("4") == (tally(1), late)
@@ -118,11 +121,14 @@ def test_a_delivery_is_decided_on_once(home: Home) -> None:
 
 
 def test_another_baseline_begins_anew(home: Home) -> None:
-    keep(home, Changes("4", [tally(1)], {"a": 1}))
-    keep(home, Changes("4", [tally(2)], {"b": 2}, forget=["4"]))
+    keep(home, Changes("4", [tally(1)], [tally(1)], {"a": 1}))
+    keep(home, Changes("5", [tally(1)], [tally(1)], {"a": 1}))
+    keep(home, Changes("4", [tally(2)], [tally(3)], {"b": 2}, forget=["4"]))
     with seen(home) as found:
         assert found.windows("4") == (tally(2),)
+        assert found.apart("4") == (tally(3),)
         assert found.detectors("4") == {"b": 2}
+        assert found.windows("5") == found.apart("5") == (tally(1),)
 
 
 def test_what_is_old_goes_and_what_is_open_stays(home: Home) -> None:
@@ -314,7 +320,7 @@ def test_a_full_disk_changes_nothing(home: Home) -> None:
     with store.writing(home, MODEL, "tester") as found:
         pages = found._connection.execute("PRAGMA page_count").fetchone()[0]
         found._connection.execute(f"PRAGMA max_page_count = {pages + 3}")
-        more = Changes("4", [tally(number) for number in range(500)], {"a": 1}, incidents=[incident()])
+        more = Changes("4", [tally(number) for number in range(500)], detectors={"a": 1}, incidents=[incident()])
         with pytest.raises(StateError, match="the disk is full; nothing has been changed") as caught:
             found.commit(more)
         assert "free space" in caught.value.hint
@@ -369,7 +375,7 @@ with store.writing(Home(Path(sys.argv[1])), MODEL, "writer") as found:
         done += 40
         one = incident(str(done))
         found.commit(Changes(
-            "4", [tally(number) for number in range(done - 40, done)], {"a": done},
+            "4", [tally(number) for number in range(done - 40, done)], detectors={"a": done},
             incidents=[one], events=[event(one)], last=Pass(1.0, 0, "passed", "", windows=done)))
         print(done, flush=True)
 """
