@@ -42,8 +42,10 @@ def _baseline(subject: Subject, monitor: Monitor) -> Iterable[Fault]:
         return
     judged = [name for name in ("performance", "value") if getattr(monitor, name) and not _broken(subject, name)]
     if judged and lacks_target(subject):
-        what = f"'{judged[0]}' needs data.evaluation.target: what the model reached there is what it is held against"
-        yield subject.error((*_HERE, judged[0]), what, "add target to data.evaluation", at_key=True)
+        what = (
+            f"without data.evaluation.target nothing is known of '{judged[0]}' before the first labels of live traffic"
+        )
+        yield subject.warning((*_HERE, judged[0]), what, "add target to data.evaluation", at_key=True)
     rows = "reference" if data.reference is not None else "evaluation"
     if _lacks_time(subject, rows):
         add = f"add time to data.{rows}"
@@ -55,7 +57,7 @@ def _baseline(subject: Subject, monitor: Monitor) -> Iterable[Fault]:
             what = f"without data.{rows}.time nobody knows how windows differ by chance: no drift is ever an alarm"
             yield subject.warning((*_HERE, drift), what, add, at_key=True)
     if judged and _lacks_time(subject, "evaluation"):
-        what = "without data.evaluation.time nobody knows how days differ by chance: no loss is ever an alarm"
+        what = "without data.evaluation.time the first weeks of live traffic must show how days differ: no alarm before"
         yield subject.warning((*_HERE, judged[0]), what, "add time to data.evaluation", at_key=True)
 
 
