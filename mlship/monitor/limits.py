@@ -49,10 +49,15 @@ class Asked:
         if value is None or not self.over(value):
             return 0
         if self.metric not in SHARES:
-            return 1 + min(10, int(math.log2(1 + abs(value - self.bound) / max(abs(self.bound), 1e-9))))
+            return _doubled(1 + abs(value - self.bound) / max(abs(self.bound), 1e-9))
         low, high = sorted((max(value, 1e-9), max(self.bound, 1e-9)))
         left = max(1 - low, 1e-9) / max(1 - high, 1e-9)
-        return 1 + min(10, int(math.log2(max(high / low, left))))
+        return _doubled(max(high / low, left))
+
+
+def _doubled(ratio: float) -> int:
+    """1, and one more for each doubling, up to ten; just below counts, as 0.9 and 0.95 leave 0.1 and 0.05."""
+    return 1 + min(10, int(math.log2(ratio) + 1e-9))
 
 
 def asked(monitor: Monitor, baseline: Baseline) -> tuple[Asked, ...]:

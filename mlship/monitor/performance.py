@@ -25,6 +25,8 @@ PERIOD = 28 * _DAY
 _ESTIMATED = 7 * _DAY
 #: A week with fewer labelled days checks no estimate.
 _CHECKED = 4
+#: The metric that tells whether the calibration holds.
+_CALIBRATED = "positive_rate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,8 +101,10 @@ class Performance:
         return self._period(metric, self._last(self._told(known)))
 
     def estimates(self, metric: str, now: float) -> list[tuple[Point, Reached | None]]:
-        """A metric as estimated by day, of the days whose labels are to come; oldest first."""
-        return self._estimates(metric, self._pending(self._days.until(now)[""], now))
+        """A metric as estimated by day, of days whose labels are to come, oldest first; none where `trust` fails."""
+        days = self._days.until(now)[""]
+        holds, _ = self._trust(metric, complete(days, now, self._monitor.delay)[0])
+        return self._estimates(metric, self._pending(days, now)) if holds else []
 
     def trust(self, metric: str, now: float) -> tuple[bool, str]:
         """Whether a metric may be estimated, as far as labels tell by now, and why or why not."""
@@ -108,7 +112,14 @@ class Performance:
 
     def _trust(self, metric: str, known: Sequence[Tally]) -> tuple[bool, str]:
         why = confidence.why_not(metric, self._baseline)
-        return (False, why) if why else trusted(self._pairs(metric, known))
+        if why:
+            return False, why
+        # How many positive rows come is the calibration itself: without it a metric is right by accident.
+        if not confidence.why_not(_CALIBRATED, self._baseline):
+            holds, why = trusted(self._pairs(_CALIBRATED, known))
+            if not holds:
+                return False, f"scores no longer mean what they did (share of positive rows): {why}"
+        return trusted(self._pairs(metric, known))
 
     def _realised(self, asked: Asked, days: list[Tally], now: float) -> Finding:
         known, _ = complete(days, now, self._monitor.delay)

@@ -16,8 +16,9 @@ from mlship.stats import detector, steady
 from mlship.stats.detector import FRESH, Detector
 from mlship.types.monitoring import Reached, Steady
 
-#: The alarm is over when a return to the limit is so many times as likely as that the breach goes on.
-_RETURNED = 20.0
+#: The alarm is over when a return to the limit is so many times as likely as that the breach goes on: one that does
+#: seems over once in so many days.
+_RETURNED = 1000.0
 #: The smallest excess, in scores, whose end can be told from its going on.
 _SMALLEST = 0.5
 

@@ -74,22 +74,29 @@ def main() -> int:
     return 1 if missed else 0
 
 
-def _weeks(name: str, baseline: Baseline, broken: bool = False) -> dict[str, Any]:
+def _pairs(name: str, baseline: Baseline, broken: bool) -> list[tuple[Reached, Reached]]:
+    """(Estimated, realised) by week."""
     days = by_day(months(scored(broken=broken), 7, 12), baseline)
-    pairs: list[tuple[Reached, Reached]] = []
-    reaches, drawn = [], ""
+    found = []
     for first in range(0, len(days) - 6, 7):
         week = reached.merged(days[first : first + 7])
         guess = estimate(name, tuple(sum(place) for place in week.scored), baseline, 7)
         value = reached.metric(name, week, baseline)
-        assert guess is not None
+        if guess is not None and value is not None:
+            found.append((guess, Reached(value)))
+    return found
+
+
+def _weeks(name: str, baseline: Baseline, broken: bool = False) -> dict[str, Any]:
+    pairs, calibrated = _pairs(name, baseline, broken), _pairs("positive_rate", baseline, broken)
+    reaches, drawn = [], ""
+    for week, (guess, value) in enumerate(pairs):
         assert guess.low is not None
         assert guess.high is not None
-        assert value is not None
-        believed = trusted(pairs[: len(pairs) - LATE + 1] if len(pairs) >= LATE else [])[0]
-        drawn += ("." if guess.low <= value <= guess.high else "X") if believed else "-"
+        labels = max(0, week - LATE + 1)
+        believed = trusted(pairs[:labels])[0] and trusted(calibrated[:labels])[0]
+        drawn += ("." if guess.low <= value.value <= guess.high else "X") if believed else "-"
         reaches.append((guess.high - guess.low) / 2)
-        pairs.append((guess, Reached(value)))
     told = len(drawn) - drawn.count("-")
     return {
         "weeks": len(drawn),
