@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlship.errors import DataError
 from mlship.monitor.reading.cells import HIDDEN, classes, positions
+from mlship.monitor.reading.labels import numbers
 from mlship.monitor.reading.logs import Chunk
 from mlship.monitor.reading.passes import Order, source_of
 from mlship.monitor.reading.taking import Names, times
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: How findings and incidents call what the model answers.
 PREDICTIONS = "predictions"
+#: Examples are chosen among so many times as many of the latest rows.
+_AMONG = 10
 #: Characters of a value, and of a key, that are shown.
 _LONGEST = 60
 
@@ -43,7 +46,8 @@ class _Found:
     """Rows by position, so far."""
 
     counts: dict[int, int] = field(default_factory=dict)
-    latest: dict[int, list[Example]] = field(default_factory=dict)
+    latest: dict[int, list[tuple[Example, float]]] = field(default_factory=dict)
+    """With the value as a number (nan: it is none)."""
 
 
 def examples(order: Order, subject: str, most: int = 5) -> tuple[Example, ...]:
@@ -92,13 +96,14 @@ def _look(chunk: Chunk, asked: tuple[Names, Order, str], found: _Found, most: in
     for position in np.unique(place[place != HIDDEN]).tolist():
         rows = np.flatnonzero(place == position)
         found.counts[position] = found.counts.get(position, 0) + len(rows)
-        rows = rows[np.argsort(at[rows], kind="stable")[-most:]]
+        rows = rows[np.argsort(at[rows], kind="stable")[-_AMONG * most :]]
+        sizes = numbers(values.iloc[rows]).tolist()
         here = [
-            Example("" if keys is None else _short(keys.iloc[row]), at[row] / MICRO, _short(values.iloc[row]))
-            for row in rows.tolist()
+            (Example("" if keys is None else _short(keys.iloc[row]), at[row] / MICRO, _short(values.iloc[row])), size)
+            for row, size in zip(rows.tolist(), sizes, strict=True)
         ]
-        kept = sorted(found.latest.get(position, []) + here, key=lambda one: one.time)
-        found.latest[position] = kept[-most:]
+        kept = sorted(found.latest.get(position, []) + here, key=lambda one: one[0].time)
+        found.latest[position] = kept[-_AMONG * most :]
 
 
 def _column(chunk: Chunk, names: Names, baseline: Baseline, subject: str) -> tuple[pd.Series[Any], NDArray[Any]] | None:
@@ -129,7 +134,13 @@ def _chosen(found: _Found, column: Column, most: int) -> tuple[Example, ...]:
         before = (column.counts[position] + 0.5) / (then + 0.5 * len(column.counts))
         if share > before:
             grown.append(((share - before) * math.log(share / before), position))
-    chosen = [one for _, position in sorted(grown, reverse=True) for one in reversed(found.latest[position])]
+    chosen: list[Example] = []
+    for _, position in sorted(grown, reverse=True):
+        latest = list(reversed(found.latest[position]))
+        if column.bins.kind == "numbers" and position in (0, column.bins.size - 1):
+            # Such a bin has no end: those that are furthest out say most.
+            latest.sort(key=lambda one: one[1] if position == 0 else -one[1])
+        chosen += sorted((one for one, _ in latest[:most]), key=lambda one: -one.time)
     return tuple(chosen[:most])
 
 

@@ -337,12 +337,16 @@ class _Pass:
         """Columns that the baseline has and a file lacks."""
         if not given:
             return
+        called = {
+            name: self._names.features.get(name, name)
+            for name in dict.fromkeys((*self._baseline.features, *self._baseline.slices))
+            if name not in self._order.redacted
+        }
         rows = [one for one in seen if one.windows]
-        for name in (*self._baseline.features, *self._baseline.slices):
-            called = self._names.features.get(name, name)
-            if name in self._order.redacted:
-                continue
-            lacking = [one.piece.met.name for one in rows if called not in one.named]
+        if self._monitor.log is None:  # a server that logs no features at all was told so
+            rows = [one for one in rows if any(column in one.named for column in called.values())]
+        for name, column in called.items():
+            lacking = [one.piece.met.name for one in rows if column not in one.named]
             if lacking and (len(lacking) == len(rows) or self._monitor.log is not None):
                 what = f"{listed(lacking, 2)}: there is no column '{name}', so that it is not judged; log it again"
                 yield Trouble("log", what, self._now)

@@ -125,10 +125,10 @@ def formed(before: Snapshot | None, now: Snapshot, baseline: Baseline) -> tuple[
     return tally, Snapshot(now.at, {**kept, **now.servers})
 
 
-def lacking(now: Snapshot, baseline: Baseline) -> tuple[str, ...]:
-    """Features of the baseline that no server tells, though some tell features: redacted, or no input any more."""
+def lacking(now: Snapshot, baseline: Baseline, redacted: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Features of the baseline that no server tells, though some tell features, and that are not `redacted`."""
     told = {name for one in now.servers.values() for name in one.features}
-    return tuple(name for name in baseline.features if name not in told) if told else ()
+    return tuple(name for name in baseline.features if name not in told | redacted) if told else ()
 
 
 def _came(before: Server | None, now: Server) -> Server:
