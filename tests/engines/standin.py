@@ -18,7 +18,7 @@ class Standin(asyncio.Protocol):
 
     version = "1"
     mode = "ok"
-    """ok | 500 | 400 | hang | sleep SECONDS | cut (half an answer); set by `GET /mode/...`."""
+    """ok | 500 | 400 | hang | sleep SECONDS | cut (half an answer) | no sketches; set by `GET /mode/...`."""
     epoch = f"{time.time_ns()}"
     fed = 0
     classes: ClassVar[dict[str, int]] = {}
@@ -59,6 +59,9 @@ class Standin(asyncio.Protocol):
             labels = [[1_800_000_000, kind.fed, 0]] if kind.fed else []
             told = {"epoch": kind.epoch, "labels": labels, "predictions": {"classes": kind.classes, "scores": {}}}
             body = json.dumps(told | ({"answers": kind.answers} if "answers=" in path else {})).encode()
+        elif path == "/sketches" and kind.mode != "no sketches":
+            nothing: dict[str, object] = {"rows_missed": 0, "rows_thinned": 0, "features": {}, "outputs": {}}
+            body = json.dumps({"version": kind.version, "epoch": kind.epoch, **nothing}).encode()
         elif path == "/seen":
             body = json.dumps(kind.seen).encode()
         elif path == "/feedback":

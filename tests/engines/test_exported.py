@@ -17,7 +17,9 @@ from mlship.engines.start import serving
 from mlship.home import Home
 from mlship.types import Release, Routes
 from tests.conftest import FEATURES
-from tests.engines.support import ask, free_port, local_engine, release, routed
+from tests.engines.docker_support import MODEL, docker_engine, ended
+from tests.engines.docker_support import release as docker_release
+from tests.engines.support import ask, behave, free_port, local_engine, release, routed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,6 +37,8 @@ def test_a_server_that_exports_nothing_is_named(tmp_path: Path) -> None:
     try:
         server = engine.deploy(release("1"))
         engine.wait_ready(server, 20)
+        assert [one.version for one in exported.ask(Home(tmp_path / ".mlship"), "m").told.values()] == ["1"]
+        behave(engine, server, "no sketches")
         said = exported.ask(Home(tmp_path / ".mlship"), "m")
         assert said.told == {}
         assert [name.rpartition("-")[0] for name in said.silent] == [server]
@@ -67,3 +71,29 @@ def test_sketches_and_logs_of_a_real_server(tmp_path: Path, flights: pd.DataFram
         engine.down()
     assert [path.name for path in exported.logs(home, "flight-delay", "7", tmp_path / "copies")] == ["7-77777777"]
     assert exported.logs(home, "flight-delay", "77", tmp_path / "copies") == ()
+
+
+@pytest.mark.slow
+def test_sketches_and_logs_of_a_container(tmp_path: Path) -> None:
+    """Asked through the router's agent; the log is copied while it runs, brought home when it ends, and found once."""
+    engine = docker_engine(tmp_path, servers=ServerOptions(log_sample=1.0))
+    home, copies = Home(tmp_path / ".mlship"), tmp_path / "copies"
+    with ended(engine):
+        server = engine.deploy(docker_release("5"))
+        engine.wait_ready(server, 20)
+        said = exported.ask(home, MODEL)
+        assert ([one.version for one in said.told.values()], said.silent) == (["5"], ())
+        assert exported.logs(home, MODEL, "5", copies) == ()
+        (container,) = [one for one in engine.site.containers() if one.name == server]
+        folder = "/var/lib/mlship/predictions/5-00000005"
+        script = f"mkdir -p {folder} && echo {{}} > {folder}/predictions-0-000001.jsonl"
+        api = engine.site.client.api
+        api.exec_start(api.exec_create(container.id, ["sh", "-c", script], user="0")["Id"])
+        for _ in range(2):
+            (found,) = exported.logs(home, MODEL, "5", copies)
+            assert found.is_relative_to(copies)
+            assert (found / "predictions-0-000001.jsonl").read_text() == "{}\n"
+        assert exported.logs(home, MODEL, "6", copies) == ()
+        engine.stop(server)
+        (found,) = exported.logs(home, MODEL, "5", copies)
+        assert found.is_relative_to(home.engine(MODEL))
