@@ -90,6 +90,8 @@ def _pairs(name: str, baseline: Baseline, broken: bool) -> list[tuple[Reached, R
 def _weeks(name: str, baseline: Baseline, broken: bool = False) -> dict[str, Any]:
     pairs, calibrated = _pairs(name, baseline, broken), _pairs("positive_rate", baseline, broken)
     reaches, drawn = [], ""
+    if not pairs:  # without a positive answer there is no precision
+        return {"weeks": 0, "told": 0, "map": ""}
     for week, (guess, value) in enumerate(pairs):
         assert guess.low is not None
         assert guess.high is not None
