@@ -23,7 +23,7 @@ from mlship.monitor.kept import Changes, Pass
 from mlship.monitor.performance import Performance
 from mlship.monitor.telling import Told
 from mlship.monitor.traffic import Traffic, shows, take
-from mlship.report.monitor_seen import Example, Seen
+from mlship.report.monitor_seen import Done, Example, Seen
 from mlship.types import Status
 from mlship.types.monitoring import IncidentEvent, Tally
 
@@ -42,7 +42,7 @@ _EXITS = {
 #: Windows that are new or changed: those that drift is told by, and those for performance alone.
 _Both = tuple[Sequence[Tally], Sequence[Tally]]
 #: Names under which the store keeps what the next pass needs.
-_STATE, _PROGRESS = "state", "progress"
+_STATE, _PROGRESS, _BASELINE = "state", "progress", "baseline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +93,10 @@ class _Pass:
 
     def run(self, began: float, say: Callable[[str], None]) -> Seen:
         """Do all of it."""
-        stale = self._stale()
+        known = self._kept.detectors(self._version)
+        stale = known.get(_BASELINE, self._who.digest) != self._who.digest
+        known = {} if stale else known
         windows = [] if stale else list(self._kept.windows(self._version, part=None))
-        known = {} if stale else self._kept.detectors(self._version)
         state = _states().validate_python(known[_STATE]) if _STATE in known else State()
         say("reading traffic")
         apart = [] if stale else list(self._kept.apart(self._version))
@@ -115,7 +116,7 @@ class _Pass:
         found, examples = self._shown(found)
         until = whole[-1].end if whole else self._now
         both = ([*new, *changed], told) if traffic.apart is None else (new, [*told, *changed])
-        self._keep(found, traffic, both, until=until, forget=stale)
+        why_not = self._keep(found, traffic, both, until=until, forget=stale)
         troubles = [*traffic.troubles, *([self._who.trouble] if self._who.trouble else [])]
         before = self._kept.last()
         if not self._asked.dry_run:
@@ -130,14 +131,10 @@ class _Pass:
             before=before.at if before else None,
             examples=examples,
         )
+        waiting = tuple(Done("retrain", self._now, "skipped", why) for why in why_not)
+        seen = replace(seen, done=(*seen.done, *waiting))
         self._end(seen, time.monotonic() - began)
         return seen
-
-    def _stale(self) -> bool:
-        """Whether what is known of this version was held against another baseline."""
-        last = self._kept.memory("subject")
-        same = isinstance(last, dict) and last.get("version") == self._version
-        return same and isinstance(last, dict) and last.get("digest") != self._who.digest
 
     def _take(self, before: Mapping[str, Any] | None) -> Traffic:
         since = self._asked.since if self._asked.since is not None else self._who.promoted
@@ -164,16 +161,13 @@ class _Pass:
             events.append(replace(event, incident=one))
         return replace(found, incidents=tuple(incidents.values()), events=tuple(events)), tuple(examples)
 
-    def _keep(self, found: Judged, traffic: Traffic, windows: _Both, *, until: float, forget: bool) -> None:
-        """All of it in one transaction, what is to be sent included."""
+    def _keep(self, found: Judged, traffic: Traffic, windows: _Both, *, until: float, forget: bool) -> tuple[str, ...]:
+        """All of it in one transaction, what is to be sent included; returns why something does not follow yet."""
         open_ = [one for one in found.incidents if one.resolved is None]
-        made = self._kept.deliveries()
-        known = plan.Known(
-            [one for one in made if one.action == "retrain"], [one for one in made if one.action == "rollback"]
-        )
+        known = plan.Known(self._kept.acts("retrain"), self._kept.acts("rollback"))
         events = () if self._asked.dry_run else found.events
         follows = plan.plan(self._loaded.policy, self._loaded.digest, events, open_, known, now=self._now, until=until)
-        states = {_STATE: _states().dump_python(found.state, mode="json")}
+        states = {_STATE: _states().dump_python(found.state, mode="json"), _BASELINE: self._who.digest}
         self._kept.commit(
             Changes(
                 version=self._version,
@@ -190,6 +184,7 @@ class _Pass:
                 thin=until,
             )
         )
+        return follows.why_not
 
     def _end(self, seen: Seen, seconds: float) -> None:
         """Note how the pass has ended, for who asks later."""

@@ -26,7 +26,9 @@ LATENCY = ("latency",)
 DOCKER = ("build",)
 #: `.ci/run`, as a step of its own: it takes minutes.
 CI = ("demo",)
-RUN = (*LIGHT, *TRAFFIC, *LATENCY, *DOCKER, *CI)
+#: `tests/monitor/test_command.py`, which has a champion, a baseline and a log.
+MONITOR = ("monitor",)
+RUN = (*LIGHT, *TRAFFIC, *LATENCY, *DOCKER, *MONITOR, *CI)
 
 
 def told() -> dict[str, list[str]]:
