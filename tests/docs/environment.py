@@ -52,6 +52,7 @@ ELSEWHERE = {
     "cli/doctor.py": "those that a policy names",
     "cli/drill.py": "the one that `--token-env` names",
     "cli/policy/subjects.py": "those that a policy names",
+    "estate/policies.py": "those that a policy names",
     "health/services.py": "those that a policy names",
     "policy/environment.py": "those that a policy names",
     "registry/connection.py": "MLflow's own, below",

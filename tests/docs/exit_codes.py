@@ -44,6 +44,12 @@ VERDICTS = {
         Exit.INCONCLUSIVE: "a gate or the rollout is inconclusive, paused or aborted",
         Exit.ROLLED_BACK: "rolled back",
     },
+    "monitor": {
+        Exit.PASSED: "all is within limits; with `--every`: it was told to stop",
+        Exit.GATE_FAILED: "an incident is open",
+        Exit.UNREACHABLE: "registry, log, labels or a receiver could not be reached; that is no drift",
+        Exit.INCONCLUSIVE: "there is nothing to judge yet",
+    },
     "watch": {
         Exit.PASSED: "promoted, or what `--until` names is reached",
         Exit.INCONCLUSIVE: "paused, aborted, out of time, or nobody drives the rollout",
@@ -91,7 +97,8 @@ VERDICTS = {
         Exit.PASSED: "everything could be asked",
         Exit.GATE_FAILED: "with `--all --strict`: an incident is open, something is overdue, or there is an orphan",
         Exit.USAGE: "nothing here knows this model, and other models are known",
-        Exit.UNREACHABLE: "an engine does not answer; with `--all` also a registry, or a policy that was named is invalid",
+        Exit.UNREACHABLE: "an engine does not answer; with `--all` also a registry, or a policy that was named is "
+        "invalid",
     },
     "history": {
         Exit.PASSED: "shown",

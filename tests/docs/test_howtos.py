@@ -14,7 +14,15 @@ from mlship.home import Home
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = ("first-promotion", "custom-gate", "rollback-at-3-am", "from-scripts", "from-mlflow-stages", "freeze")
+PAGES = (
+    "first-promotion",
+    "custom-gate",
+    "rollback-at-3-am",
+    "from-scripts",
+    "from-mlflow-stages",
+    "freeze",
+    "monitor",
+)
 _BLOCK = re.compile(r"^```(?P<language>\w+)\n(?P<text>.*?)^```", re.MULTILINE | re.DOTALL)
 
 #: The design's table of terms: one word per idea.
