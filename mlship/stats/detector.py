@@ -10,6 +10,10 @@ variance of; its sum over all moments at which a change may have begun,
 has a mean of at most n after n windows. So an alarm at M >= c comes after c windows or more on average, however often
 one looks; and so does one at sum(w M) >= c over streams with weights w of sum 1. M is averaged over changes of
 different size: lambda = d / phi for d of `SIZES`, the best bet on a change of d scores.
+
+The factor is an e-value when sums of scores have tails no heavier than the normal distribution's. A share in few rows
+has, and so have days when some are storms; the bolder the bet, the more it wins by them. So lambda is at most
+`Steady.boldest`: the boldest bet that the baseline itself bears out.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from mlship.types.monitoring import Steady
 
 #: Sizes of changes that are bet on, in standard deviations of a window's score.
 SIZES = (0.25, 0.5, 1.0, 2.0, 4.0)
+_NONE = (-math.inf,) * len(SIZES)
 #: Of a year of 365.25 days.
 _YEAR = 31_557_600.0
 
@@ -44,9 +49,15 @@ def step(state: Detector, score: float | None, steady: Steady) -> Detector:
     """Take in a window's score (`steady.score`); None, a window with too few rows, changes nothing."""
     if score is None:
         return state
-    up = _moved(state.up, score - steady.margin, steady.inflation)
-    down = _moved(state.down, -score - steady.margin, steady.inflation)
-    return Detector(up, down, state.windows + 1)
+    inflation, boldest = steady.inflation, steady.boldest
+    rise, fall = score - steady.margin, -score - steady.margin
+    up, down = [], []
+    for size, high, low in zip(SIZES, state.up or _NONE, state.down or _NONE, strict=True):
+        bet = min(size / inflation, boldest)
+        cost = inflation * bet * bet / 2
+        up.append(_plus_one(high) + bet * rise - cost)
+        down.append(_plus_one(low) + bet * fall - cost)
+    return Detector(tuple(up), tuple(down), state.windows + 1)
 
 
 def evidence(state: Detector, weight: float) -> tuple[float, int]:
@@ -92,16 +103,8 @@ def change(scores: Sequence[float | None], steady: Steady, direction: int) -> in
     return found
 
 
-def _moved(logs: tuple[float, ...], excess: float, inflation: float) -> tuple[float, ...]:
-    before = logs or (-math.inf,) * len(SIZES)
-    return tuple(
-        _log1p_exp(log) + size / inflation * excess - size * size / inflation / 2
-        for log, size in zip(before, SIZES, strict=True)
-    )
-
-
-def _log1p_exp(log: float) -> float:
-    """Log(1 + exp(log)), for any log."""
+def _plus_one(log: float) -> float:
+    """Log(exp(log) + 1), for any log."""
     return log + math.log1p(math.exp(-log)) if log > 0 else math.log1p(math.exp(log))
 
 

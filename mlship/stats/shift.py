@@ -62,11 +62,22 @@ def labels(bins: Bins) -> list[str]:
         return list(bins.names)
     if not bins.bounds:
         return ["any number"]
-    ends = [shown(end) for end in bins.bounds]
-    found = [f"{ends[0]} or less"]
-    for (low, high), text in zip(pairwise(bins.bounds), ends[1:], strict=True):
-        found.append(text if high == low + 1 else f"{shown(low)} to {text}")
-    return [*found, f"above {ends[-1]}"]
+    ends = (None, *bins.bounds, None)
+    found = []
+    for place, (low, high) in enumerate(pairwise(ends)):
+        alone = low is not None and high == low + 1
+        following = ends[place + 2] if high is not None else None
+        # What lies before a value with a bin of its own is below that value.
+        value = shown(following) if high is not None and following == high + 1 else None
+        if high is None:
+            found.append(f"above {shown(bins.bounds[-1])}")
+        elif alone:
+            found.append(shown(high))
+        elif low is None:
+            found.append(f"below {value}" if value else f"{shown(high)} or less")
+        else:
+            found.append(f"between {shown(low)} and {value}" if value else f"{shown(low)} to {shown(high)}")
+    return found
 
 
 def shown(index: int) -> str:

@@ -66,7 +66,8 @@ def learn(
     values, rows, cell_of
         By window, in the order of time: the figure, the rows behind it (at least 1), the cell of the season.
     noise
-        Variance of one row's share in the figure.
+        Variance of one row's score in the baseline. It is taken as at least what one more row of another score would
+        make it (Laplace), so that a first missing cell among millions is unusual, and not infinitely so.
     a_day
         Windows of a usual day.
 
@@ -85,21 +86,26 @@ def learn(
     # What a window is off by, had it not been learned from itself.
     residuals = np.round((x - expected[place]) / (1 - np.minimum(leverage, 0.5)), 12)
     usual = float(np.median(n))
-    # One more row than the baseline has, and as far off as can be (Laplace): what never varied may do so once.
     noise = max(noise, 1 / (float(n.sum()) + 1))
-    spread = max(float(residuals.std()), math.sqrt(noise / usual))
-    steady = Steady(tuple(expected.tolist()), (0.0,), (0.0,), spread, 1.0, _MARGIN, usual, noise, count)
-    knots, scores = _normal_scores(residuals / np.array([_scale(steady, rows) for rows in n.tolist()]))
-    steady = replace(steady, knots=knots, scores=scores)
+    steady = Steady(tuple(expected.tolist()), (0.0,), (0.0,), 0.0, 1.0, _MARGIN, usual, noise, count)
+    steady = replace(steady, spread=_spread(steady, residuals))
+    alike = residuals / np.array([_scale(steady, rows) for rows in n.tolist()])
+    steady = replace(steady, spread=_spread(steady, alike))
+    knots, scores = _normal_scores(alike)
+    steady = replace(steady, knots=knots, scores=tuple(map(_nearer, scores, (knot / steady.spread for knot in knots))))
     found = zip(residuals.tolist(), n.tolist(), strict=True)
     z = np.array([_mapped(steady, residual, rows) for residual, rows in found])
     centre = float(z.mean())
     inflation = _inflation(z - centre, a_day)
+    # One standard error of a variance that so many stretches tell which are about independent (Bartlett).
+    inflation *= 1 + math.sqrt(2 * inflation / count)
+    margin = max(_MARGIN, math.sqrt(inflation / count))
     return replace(
         steady,
-        scores=tuple(score - centre for score in scores),
+        scores=tuple(score - centre for score in steady.scores),
         inflation=inflation,
-        margin=max(_MARGIN, math.sqrt(inflation / count)),
+        margin=margin,
+        boldest=_boldest(z - centre, a_day, inflation, margin),
     )
 
 
@@ -115,15 +121,15 @@ def score(steady: Steady, value: float, rows: int, cell: int) -> float:
 def _mapped(steady: Steady, residual: float, rows: float) -> float:
     scale = _scale(steady, rows)
     at, knots = residual / scale, steady.knots
-    unit = max(steady.spread, 1 / rows / scale)
-    if at >= knots[-1]:
-        found = steady.scores[-1] + (at - knots[-1]) / unit
-    elif at <= knots[0]:
-        found = steady.scores[0] + (at - knots[0]) / unit
-    else:
+    if knots[0] < at < knots[-1]:
         above = bisect_left(knots, at)
         share = (at - knots[above - 1]) / (knots[above] - knots[above - 1])
         found = steady.scores[above - 1] + share * (steady.scores[above] - steady.scores[above - 1])
+    else:
+        end = 0 if at <= knots[0] else -1
+        # A score of one more needs as much as the scores up to there did on average: more than `spread` of a long tail.
+        so_far = knots[end] / steady.scores[end] if knots[end] * steady.scores[end] > 0 else 0.0
+        found = steady.scores[end] + (at - knots[end]) / max(steady.spread, 1 / rows / scale, so_far)
     return max(-LARGEST, min(LARGEST, found))
 
 
@@ -132,6 +138,20 @@ def _scale(steady: Steady, rows: float) -> float:
     sampling = steady.noise / steady.rows
     between = max(0.0, steady.spread**2 - sampling)
     return math.sqrt((between + steady.noise / min(rows, steady.rows)) / (between + sampling))
+
+
+def _spread(steady: Steady, residuals: NDArray[np.float64]) -> float:
+    """Their standard deviation, and at least that of independent rows."""
+    return max(float(residuals.std()), math.sqrt(steady.noise / steady.rows))
+
+
+def _nearer(one: float, other: float) -> float:
+    """What two ways to score a residual agree on: its rank, and its size in standard deviations.
+
+    The rank says less of a long tail than the size does. The size says less where windows are more alike than
+    independent rows would make them (timetables are): it would be no drift if that came to an end.
+    """
+    return math.copysign(min(abs(one), abs(other)), one) if one * other > 0 else 0.0
 
 
 def _expectation(
@@ -205,7 +225,7 @@ def _normal_scores(residuals: NDArray[np.float64]) -> tuple[tuple[float, ...], t
 def _inflation(z: NDArray[np.float64], a_day: int) -> float:
     """The largest variance of a sum of n successive scores, divided by n, over n up to a week; at least 1.
 
-    A sum of n of all N scores about their own mean varies less than one about the true mean, by the factor 1 - n/N.
+    Sums of n of all N scores about their own mean vary less than those about the true mean, by the factor 1 - n/N.
     Sums of more than a quarter of the baseline are too few to tell.
     """
     import numpy as np
@@ -213,7 +233,29 @@ def _inflation(z: NDArray[np.float64], a_day: int) -> float:
     total = np.append(0.0, np.cumsum(z))
     largest = 1.0
     for n in sorted({1, 2, 4, 8, a_day, 2 * a_day, 7 * a_day}):
-        if n <= len(z) // 4 or n == 1:
+        if n == 1 or n <= len(z) // 4:
             sums = total[n:] - total[:-n]
             largest = max(largest, float(np.square(sums).mean()) / n / (1 - n / len(z)))
     return largest
+
+
+def _boldest(z: NDArray[np.float64], a_day: int, inflation: float, margin: float) -> float:
+    """The largest lambda up to 1 at which a record does not win more than it is rare.
+
+    A record is a sum of n scores, of up to two days and up or down, a quarter larger than the largest of the baseline's
+    N/n such stretches. As many that follow have one above the largest as likely as not: so the record's factor may be
+    about N/n (and e times that, as the largest of normal variables would often be refused without).
+    """
+    boldest = 1.0
+    for n in sorted({1, 2, 4, 8, a_day, 2 * a_day}):
+        stretches = len(z) // n
+        if stretches < 4 and n > 1:
+            continue
+        sums = z[: stretches * n].reshape(stretches, n).sum(axis=1)
+        largest = 1.25 * max(float(sums.max()), -float(sums.min())) - n * margin
+        rare = math.log(1 + stretches) + 1
+        # lambda largest - n inflation lambda^2 / 2 = rare, at its smaller root; without one, no bet wins so much.
+        under = largest * largest - 2 * n * inflation * rare
+        if largest > 0 and under > 0:
+            boldest = min(boldest, (largest - math.sqrt(under)) / (n * inflation))
+    return boldest

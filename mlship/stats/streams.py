@@ -68,25 +68,6 @@ def value(stream: Stream, counts: Counts) -> tuple[float | None, int]:
     return (total / rows if rows else None), rows
 
 
-def noise(stream: Stream, counts: Counts) -> float:
-    """Variance of one row's score in the baseline (`Steady.noise`), never 0.
-
-    A score that all rows of the baseline share is taken as if one more row had the farthest other one (Laplace), so
-    that a first missing cell among millions is surprising, and not infinitely so.
-    """
-    mean, rows = value(stream, counts)
-    if mean is None:
-        return 0.25
-    among = [one for one, is_among in zip(stream.weights, stream.counted, strict=True) if is_among]
-    furthest = max((abs(weight - mean) for weight in among), default=1.0)
-    squares = sum(
-        times * (weight - mean) ** 2
-        for weight, is_among, times in zip(stream.weights, stream.counted, counts, strict=True)
-        if is_among
-    )
-    return (squares + max(furthest, 1e-3) ** 2) / (rows + 1)
-
-
 def _ranks(order: Sequence[int], counts: Counts) -> list[float]:
     """By position, the share of rows in the bins before it in this order, and half of its own."""
     rows = [counts[place] for place in order]

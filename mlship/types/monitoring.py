@@ -120,6 +120,8 @@ class Steady:
     """Variance of one row's share in the figure, so that noise/rows is the variance of sampling."""
     windows: int
     """Windows that this was learned from."""
+    boldest: float = 1.0
+    """The largest bet (lambda of `stats.detector`) that the baseline's own windows, days and weeks do not win."""
 
 
 @dataclass(frozen=True, slots=True)
