@@ -60,9 +60,9 @@ def monitor(
 ) -> None:
     """Watch the champion after its promotion: drift, performance, value, age.
 
-    Live traffic is held against the baseline that the champion's evaluation kept. What counts as a
-    breach, and what follows one (people are told, a training is started), is the policy's section `monitor`. A breach is
-    told once, when it opens, worsens and ends.
+    Live traffic is held against the baseline that the champion's evaluation kept. What counts as a breach, and what
+    follows one (people are told, a training is started), is the policy's section `monitor`. A breach is told once, when
+    it opens, worsens and ends.
 
     Ends with 0 when all is within limits, 1 while an incident is open, 3 when something could not be asked, and 4 when
     there is nothing to judge yet. With --every it goes on until it is stopped, whatever it talks to is down meanwhile.

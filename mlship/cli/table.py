@@ -75,7 +75,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "monitor": (
         "mlship.cli.monitor",
         "monitor",
-        "Watch the champion after its promotion: drift, performance, value, age; tell people, and start retraining.",
+        "Watch the champion after its promotion: drift, performance, value, age.",
     ),
     "watch": ("mlship.cli.watch", "watch", "Watch a rollout from any terminal; exit with its verdict's code."),
     "endpoint": (
