@@ -124,12 +124,19 @@ def _by_line(data: bytes, names: tuple[str, ...], number: int, damage: Damage) -
         if row is not None:
             rows.append(row)
     named = frozenset(name for name in names if any(name in row for row in rows))
-    return Block({name: _column([row.get(name) for row in rows]) for name in names}, len(rows), named)
+    return Block({name: series([row.get(name) for row in rows]) for name in names}, len(rows), named)
 
 
-def _column(values: list[Any]) -> pd.Series[Any]:
-    """One series, of objects where the values are of several kinds."""
+def series(values: list[Any]) -> pd.Series[Any]:
+    """Python values as one column: of objects where they are of several kinds; half a surrogate pair becomes `?`."""
     import pandas as pd
 
-    made = objects.column(values)
-    return pd.Series(values, dtype=object) if isinstance(made, Clash) else made
+    try:
+        made = objects.column(values)
+        if not isinstance(made, Clash):
+            return made
+    except UnicodeError:
+        pass
+    whole = [one.encode("utf-8", "replace").decode() if isinstance(one, str) else one for one in values]
+    made = objects.column(whole)
+    return pd.Series(whole, dtype=object) if isinstance(made, Clash) else made

@@ -1,7 +1,8 @@
 """Traffic as windows of the baseline's bins: from logged predictions, and from what servers export."""
 
 from mlship.monitor.reading.examples import Example, examples
-from mlship.monitor.reading.passes import Order, read
+from mlship.monitor.reading.order import Order
+from mlship.monitor.reading.passes import read
 from mlship.monitor.reading.sketches import Snapshot, formed, lacking
 from mlship.monitor.reading.values import Met, Progress, Read
 

@@ -97,24 +97,33 @@ def classes(column: pd.Series[Any], names: tuple[str, ...]) -> NDArray[np.int16]
     `1`, `1.0` and 1 are the same class, and where `names` are `0` and `1` (or `false` and `true`) so are the others.
     """
     import numpy as np
+
+    codes, values = distinct(column)
+    found: NDArray[np.int16] = np.append(_classes(values, names), np.int16(-1))[codes]
+    return found
+
+
+def distinct(column: pd.Series[Any]) -> tuple[NDArray[Any], list[Any]]:
+    """(place of each cell in the second, -1 where it is missing; the values that there are): lists as their text."""
     import pandas as pd
 
     if isinstance(column.dtype, pd.CategoricalDtype):
-        codes, distinct = column.cat.codes.to_numpy(), list(column.cat.categories)
-    else:
+        return column.cat.codes.to_numpy(), list(column.cat.categories)
+    try:
         codes, found = pd.factorize(column)
-        distinct = list(found)
-    return np.append(_classes(distinct, names), np.int16(-1))[codes]
+    except TypeError:
+        codes, found = pd.factorize(column.map(lambda cell: str(cell) if isinstance(cell, list | dict) else cell))
+    return codes, list(found)
 
 
-def _classes(distinct: list[Any], names: tuple[str, ...]) -> NDArray[np.int16]:
+def _classes(values: list[Any], names: tuple[str, ...]) -> NDArray[np.int16]:
     import numpy as np
 
     from mlship.stats import classes as named
 
     known = set(names)
-    said = np.empty(len(distinct), dtype=object)
-    said[:] = [_plain(one, known) for one in distinct]
+    said = np.empty(len(values), dtype=object)
+    said[:] = [_plain(one, known) for one in values]
     return named.codes(said, names)
 
 

@@ -11,7 +11,7 @@ from mlship.errors import DataError
 from mlship.monitor.reading.cells import HIDDEN, classes, positions
 from mlship.monitor.reading.labels import numbers
 from mlship.monitor.reading.logs import Chunk
-from mlship.monitor.reading.passes import Order, source_of
+from mlship.monitor.reading.order import Order, source_of
 from mlship.monitor.reading.taking import Names, times
 from mlship.monitor.reading.times import MICRO
 from mlship.report.figures import number

@@ -15,10 +15,10 @@ from mlship.monitor.reading.times import MICRO, UNREADABLE, instants
 from mlship.monitor.reading.values import Met
 from mlship.policy.formats import Format, matches
 from mlship.report.figures import listed, nearest, things
-from mlship.sources import allocator, local, objects, sql
+from mlship.sources import allocator, local, sql
 from mlship.sources.batches import Asked, Opened, batches, names_of, parquet_groups
 from mlship.sources.frame import Clash
-from mlship.sources.quick import Damage, Kind, json_lines
+from mlship.sources.quick import Damage, Kind, json_lines, series
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,18 +118,13 @@ class Query:
         return Found((Piece("sql", met, before is not None, self._chunks, Damage()),))
 
     def _chunks(self) -> Iterator[Chunk]:
-        import pandas as pd
-
         places: dict[str, int] = {}
         for names, columns in sql.fetched(self.sql, self.base):
             if not places:
                 check_names(self.wanted, tuple(names), "the query", str(sql.NAME))
                 places = {name: place for place, name in enumerate(names) if name in self.wanted.names}
-            series: dict[str, pd.Series[Any]] = {}
-            for name, place in places.items():
-                made = objects.column(columns[place])
-                series[name] = pd.Series(columns[place], dtype=object) if isinstance(made, Clash) else made
-            yield Chunk(series, len(columns[0]), frozenset(names))
+            made = {name: series(columns[place]) for name, place in places.items()}
+            yield Chunk(made, len(columns[0]), frozenset(names))
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,37 +13,19 @@ from mlship.errors import DataError
 from mlship.monitor.reading.counting import Counter
 from mlship.monitor.reading.labels import Labels
 from mlship.monitor.reading.logs import Files, Piece, Query, Source, Wanted
-from mlship.monitor.reading.served import LABEL, NAMES, Served, label_batches
-from mlship.monitor.reading.taking import Names, Times, batch, times
+from mlship.monitor.reading.order import Order, Resolve, source_of, trouble
+from mlship.monitor.reading.served import label_batches
+from mlship.monitor.reading.taking import Times, batch, times
 from mlship.monitor.reading.times import MICRO
 from mlship.monitor.reading.values import Met, Progress, Read
 from mlship.monitor.reading.windows import GRACE, floor, labelled_until, until
 from mlship.report.figures import listed, things
-from mlship.stats.classes import text
 from mlship.types.monitoring import Baseline, Tally, Trouble
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mlship.policy.monitor import Monitor
-    from mlship.sources.quick import Kind
-
-Resolve = Callable[[str], Path]
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What one pass is to do; fields as of `read`."""
-
-    monitor: Monitor
-    baseline: Baseline
-    resolve: Resolve
-    version: str
-    since: float | None
-    now: float
-    progress: Progress | None = None
-    served: tuple[Path, ...] = ()
-    redacted: frozenset[str] = frozenset()
 
 
 @dataclass(slots=True)
@@ -95,56 +77,13 @@ def read(
     except DataError as error:
         source = "labels" if isinstance(error, _NoLabels) else "log"
         return Read(until=since, troubles=(trouble(source, error, now),), progress=progress or Progress())
+    except OSError as error:
+        told = DataError(f"cannot be read: {error.strerror or error}", where=str(error.filename or "the log"))
+        return Read(until=since, troubles=(trouble("log", told, now),), progress=progress or Progress())
 
 
 class _NoLabels(DataError):
     """Labels that cannot be read."""
-
-
-def trouble(source: str, error: DataError, now: float) -> Trouble:
-    """An error as something that is told, in one sentence."""
-    where = f"{error.where}: " if error.where else ""
-    return Trouble(source, f"{where}{error.what}" + (f"; {error.hint}" if error.hint else ""), now)
-
-
-def source_of(order: Order, *, keys: bool = False) -> tuple[Source, Names]:
-    """Where the log's rows come from, and what it calls them.
-
-    Parameters
-    ----------
-    keys
-        Whether the keys of predictions are wanted; they are read where labels need them, too.
-    """
-    monitor, baseline = order.monitor, order.baseline
-    log = monitor.log
-    kinds: dict[str, Kind | None] = {name: _kind(column.bins) for name, column in baseline.features.items()}
-    if log is None:
-        names = replace(NAMES, features={name: f"{NAMES.features['']}{name}" for name in (*kinds, *baseline.slices)})
-        return Served(order.served, baseline, order.now), names
-    key = log.key if keys or monitor.labels is not None else None
-    names = Names(log.time, log.prediction, log.score, key, log.version, log.target)
-    for name in baseline.slices:
-        kinds.setdefault(name, "text")
-    for called in (log.prediction, log.target):
-        if called is not None:
-            kinds.setdefault(called, None)
-    if log.score is not None:
-        kinds.setdefault(log.score, "number")
-    for called in (key, log.version):
-        if called is not None:
-            kinds.setdefault(called, None)
-    required = frozenset(filter(None, (log.prediction, log.score, key, log.version, log.target)))
-    wanted = Wanted(log.time, kinds, frozenset(filter(None, (key,))), required)
-    if log.sql is not None:
-        return Query(log.sql, order.resolve("."), wanted), names
-    assert log.path is not None, "the policy has one of the two"
-    return Files(log.path, order.resolve(log.path), wanted, monitor.zone, order.now), names
-
-
-def _kind(bins: Any) -> Kind:
-    if bins.kind == "numbers":
-        return "number"
-    return "boolean" if bins.names and set(bins.names) <= {"true", "false"} else "text"
 
 
 class _Pass:
@@ -375,6 +314,3 @@ class _Pass:
 
 def _joined(tally: Tally, labelled: Tally | None) -> Tally:
     return tally if labelled is None else replace(tally, labelled=labelled.labelled)
-
-
-__all__ = ["LABEL", "Resolve", "read", "source_of", "text", "trouble"]

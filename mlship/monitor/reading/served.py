@@ -18,6 +18,7 @@ from mlship.monitor.reading.taking import Names
 from mlship.monitor.reading.values import Met
 from mlship.serving.predictionlog import found as files_of
 from mlship.serving.tally import unpacked
+from mlship.sources.quick import series
 from mlship.types.monitoring import Baseline
 
 if TYPE_CHECKING:
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 _TIME, _KEY, _VERSION, _ANSWER, _SCORE, _FEATURE = (
     f"\0{name}" for name in ("time", "key", "version", "answer", "score", "")
 )
-LABEL = "\0label"
 NAMES = Names(_TIME, _ANSWER, _SCORE, _KEY, _VERSION, None, {"": _FEATURE})
 """What the rows are called; features by their own name behind that of ''."""
 
@@ -107,8 +107,8 @@ class Served:
                 column += [None] * (start - len(column))
                 column += (list(cells) + [None] * rows)[:rows]
         named = {f"{_FEATURE}{name}": cells + [None] * (len(keys) - len(cells)) for name, cells in columns.items()}
-        made = {name: _series(cells) for name, cells in named.items()}
-        made |= {_TIME: _series(times), _KEY: _series(keys), _VERSION: _series(versions)}
+        made = {name: series(cells) for name, cells in named.items()}
+        made |= {_TIME: series(times), _KEY: series(keys), _VERSION: series(versions)}
         if answers:
             made |= self._said(answers)
         return Chunk(made, len(keys), frozenset(made))
@@ -116,11 +116,11 @@ class Served:
     def _said(self, cells: list[Any]) -> dict[str, pd.Series[Any]]:
         """Answers, or scores: floats that are no classes are probabilities."""
         if self.baseline.task == "numbers":
-            return {_ANSWER: _series(cells)}
+            return {_ANSWER: series(cells)}
         floats = [cell for cell in cells if isinstance(cell, float)]
         if floats and not {f"{cell:g}" for cell in floats} <= set(self.baseline.labels):
-            return {_SCORE: _series(cells)} if self.baseline.scores is not None else {}
-        return {_ANSWER: _series(cells)}
+            return {_SCORE: series(cells)} if self.baseline.scores is not None else {}
+        return {_ANSWER: series(cells)}
 
 
 def label_batches(source: Any) -> Iterator[tuple[pd.Series[Any], pd.Series[Any]]]:
@@ -141,7 +141,7 @@ def label_batches(source: Any) -> Iterator[tuple[pd.Series[Any], pd.Series[Any]]
                         keys += [_key(line["request_id"], row) for row in range(len(told))]
                         labels += told
                     if keys:
-                        yield _series(keys), _series(labels)
+                        yield series(keys), series(labels)
 
 
 def _lines(chunk: Chunk, kind: str) -> Iterator[dict[str, Any]]:
@@ -155,13 +155,3 @@ def _lines(chunk: Chunk, kind: str) -> Iterator[dict[str, Any]]:
 def _key(request_id: Any, row: int) -> str:
     """The name of one row's prediction, as `/counters` has it: the second of a request has `.1` behind its id."""
     return f"{request_id}.{row}" if row else str(request_id)
-
-
-def _series(cells: list[Any]) -> pd.Series[Any]:
-    import pandas as pd
-
-    from mlship.sources import objects
-    from mlship.sources.frame import Clash
-
-    made = objects.column(cells)
-    return pd.Series(cells, dtype=object) if isinstance(made, Clash) else made

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from mlship.monitor.reading.cells import classes, positions
+from mlship.monitor.reading.cells import classes, distinct, positions
 from mlship.monitor.reading.counting import Batch
 from mlship.monitor.reading.labels import Labels, numbers, told
 from mlship.monitor.reading.logs import Chunk
@@ -67,12 +67,11 @@ def times(chunk: Chunk, names: Names, zone: str, version: str, now: float) -> Ti
 
 def _of_version(chunk: Chunk, name: str, version: str) -> NDArray[np.bool_]:
     import numpy as np
-    import pandas as pd
 
     if name not in chunk.columns:
         return np.zeros(chunk.rows, dtype=bool)
-    codes, distinct = pd.factorize(chunk.columns[name])
-    alike = np.array([*(text(one) == version for one in distinct), False], dtype=bool)
+    codes, values = distinct(chunk.columns[name])
+    alike = np.array([*(text(one) == version for one in values), False], dtype=bool)
     return np.asarray(alike[codes], dtype=bool)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +22,8 @@ from mlship.types.monitoring import Baseline, Column, Tally
 HOUR = 3600.0
 #: Monday, 4 November 2024, 00:00 UTC.
 START = 1_730_678_400.0
+#: When all that the logs of these tests hold is over.
+LATER = START + 1000 * HOUR
 FEATURES = ("delay", "hour", "carrier", "night")
 
 
@@ -155,3 +159,25 @@ def seen(tally: Tally) -> Any:
                 if times:
                     counts[place, label] = times
     return tally.rows, dict(tally.features), tally.answers, tally.scores, counts
+
+
+def write(frame: pd.DataFrame, path: Path) -> None:
+    """In the format that the name says, long ago."""
+    if path.suffix == ".parquet":
+        frame.to_parquet(path, row_group_size=200)
+    elif path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif path.suffix == ".db":
+        with sqlite3.connect(path) as database:
+            frame.assign(time=frame["time"].astype(str)).to_sql("log", database, if_exists="replace", index=False)
+    else:
+        frame.assign(time=frame["time"].dt.strftime("%Y-%m-%dT%H:%M:%S.%fZ")).to_json(
+            path, orient="records", lines=True
+        )
+    os.utime(path, (START, START))
+
+
+def log_of(path: Path) -> dict[str, Any]:
+    if path.suffix == ".db":
+        return {"sql": {"url": f"sqlite:///{path.name}", "query": "SELECT * FROM log"}}
+    return {"path": path.name}
