@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def sketched(
-    home: Home, model: str, baseline: Baseline, *, version: str, since: float | None, now: float, before: Any
+    policy: Policy, home: Home, baseline: Baseline, *, version: str, since: float | None, now: float, before: Any
 ) -> tuple[Tally | None, Any, SourceSeen, tuple[Trouble, ...]]:
     """The window since the last look at the servers' sketches, what to keep for the next one, and what is the matter.
 
@@ -32,9 +32,9 @@ def sketched(
     """
     from mlship.engines import exported
 
-    nothing = SourceSeen("servers", model)
+    nothing = SourceSeen("servers", policy.model)
     try:
-        asked = exported.ask(home, model)
+        asked = exported.ask(home, policy.model)
     except EngineError as error:
         return None, before, nothing, (Trouble("engine", " ".join(str(error).split()), now),)
     known = Snapshot.from_json(before) if before is not None else Snapshot.empty(since) if since is not None else None
@@ -54,7 +54,7 @@ def sketched(
     if asked.silent:
         what = f"{listed(list(asked.silent))} did not answer: what it has seen counts once it does"
         troubles.append(Trouble("engine", what, now))
-    lacking = reading.lacking(look, baseline)
+    lacking = reading.lacking(look, baseline, _redacted(policy))
     if lacking:
         what = f"the servers tell nothing of {listed(list(lacking))}, so that it is not judged"
         troubles.append(Trouble("engine", what, now))

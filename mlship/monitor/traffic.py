@@ -106,8 +106,8 @@ def _served(
     """Sketches for drift; logs, where the servers keep them, for labels and slices."""
     policy, baseline = loaded.policy, who.baseline
     tally, sketches, servers, troubles = serving.sketched(
+        policy,
         home,
-        policy.model,
         baseline,
         version=who.version,
         since=who.promoted if who.promoted is not None else since,

@@ -194,7 +194,9 @@ class Monitor(Section):
     labels: Labels | None = Field(
         None, description="late labels; default: the log's target column, or the servers' feedback"
     )
-    delay: Duration = Field(0.0, description="labels of a window are complete so long after its end")
+    delay: Duration = Field(
+        86400.0, description="labels of a window are complete so long after its end; later ones are not counted"
+    )
     features: FeatureLimits | None = Field(None, description="limits of the inputs' drift; null: shown, not judged")
     predictions: PredictionLimits | None = Field(
         None, description="limits of the predictions' drift; null: shown, not judged"
