@@ -48,6 +48,19 @@ def write_data(frame: pd.DataFrame, directory: Path) -> None:
         in_hours(rows).to_parquet(directory / f"{name}-new-pipeline.parquet", index=False)
 
 
+def write_predictions(frame: pd.DataFrame, uri: str, version: str, directory: Path) -> None:
+    """Write what a version says about the flights of July to November, as its log would have it."""
+    import mlflow
+
+    mlflow.set_tracking_uri(uri)
+    rows = months(frame, 7, 11)
+    model = mlflow.sklearn.load_model(f"models:/{MODEL}/{version}")
+    scores = model.predict_proba(rows[list(FEATURES)])[:, 1]
+    log = rows[["time_hour", *FEATURES, TARGET]].assign(score=scores, id=rows["flight"] + rows["tailnum"])
+    directory.mkdir(parents=True, exist_ok=True)
+    log.to_parquet(directory / "2013-07-to-11.parquet", index=False)
+
+
 def open_registry(uri: str, artifacts: Path) -> str:
     """Make the registered model; returns the experiment that its versions are logged to.
 

@@ -121,6 +121,7 @@ def build(directory: Path) -> Stage:
         stage = Stage(directory, free_port())
         policy = template(f"demo/{POLICY}").read_text().replace("127.0.0.1:8080", f"127.0.0.1:{stage.port}")
         (directory / POLICY).write_text(policy)
+        (directory / "retrain.sh").write_text('echo "$MLSHIP_REQUEST: $MLSHIP_REASON" >> retraining.txt\n')
         (directory / POLICY_NEW_PIPELINE).write_text(policy.replace(".parquet", "-new-pipeline.parquet"))
     except OSError as error:
         raise StateError(

@@ -6,13 +6,18 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol
+from zoneinfo import ZoneInfo
 
 from mlship.demo import models
 from mlship.demo.callers import Callers, Heard
 from mlship.demo.flights import flights, months
 from mlship.demo.stage import POLICY, POLICY_NEW_PIPELINE, Outcome, Stage
 from mlship.errors import EngineError, MlshipError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: Requests a second that the callers send.
 RATE = 110.0
@@ -131,6 +136,8 @@ def tell(stage: Stage, teller: Teller, *, rate: float = RATE, keep: bool = False
             teller.command(f"mlship {look}")
             teller.output(stage.show(look))
 
+        _watch(stage, teller, frame, uri)
+
         teller.chapter("Second thoughts: back to version 1, now")
         outcome = _must(_run(stage, teller, "rollback", models.MODEL), "roll back")
         told.verdicts_at.append(("2", float(outcome.document["verdict_at"])))
@@ -145,6 +152,33 @@ def tell(stage: Stage, teller: Teller, *, rate: float = RATE, keep: bool = False
         if not (keep and finished):
             stage.run("down")
     return told
+
+
+def _watch(stage: Stage, teller: Teller, frame: pd.DataFrame, uri: str) -> None:
+    """The champion's five months after its promotion, in one pass."""
+    teller.chapter("After promotion: July to November, as they came")
+    models.write_predictions(frame, uri, "2", stage.directory / "data" / "predictions")
+    teller.say(
+        "What version 2 says about flights that it has never seen is held against the baseline that its evaluation"
+    )
+    teller.say("kept. From September on New York flies on time, unless it rains: is that chance, and does it matter?")
+    outcome = _run(stage, teller, "monitor", POLICY, "--since", "2013-07-01")
+    incidents = {one["id"]: one for one in outcome.document.get("incidents", [])}
+    for event in outcome.document.get("events", []):
+        one = incidents[event["incident"]]
+        since = f"; it has changed since about {_day(one['since'])}" if event["what"] == "opened" else ""
+        teller.say(f"{_day(event['at'])}: {one['kind']}, {one['subject']}: {event['what']}{since}")
+    if "opened" not in {event["what"] for event in outcome.document.get("events", [])}:
+        raise MlshipError("September's change was not found", where="mlship monitor", hint="run it again with --debug")
+    asked = stage.directory / "retraining.txt"
+    if asked.is_file():
+        teller.say(f"Training is asked for, once: {asked.read_text().splitlines()[0][:80]}...")
+
+
+def _day(at: float) -> str:
+    """A day of the story: `3 September`."""
+    there = datetime.fromtimestamp(at, ZoneInfo("America/New_York"))
+    return f"{there.day} {there:%B}"
 
 
 def _ship(
