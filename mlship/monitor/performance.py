@@ -170,8 +170,12 @@ class Performance:
         return replace(finding, sentence=estimated(told, self._monitor), n=period.rows)
 
     def _instead(self, asked: Asked, known: list[Tally], why: str) -> Finding:
-        """Nothing is estimated: labels are all there, or it cannot be. What came decides, and gives no alarm."""
-        period = self._period(asked.metric, self._last(known))
+        """Nothing is estimated: labels are all there, or do not bear it out. What came decides, and gives no alarm.
+
+        What can never be estimated has no value: no incident of an estimate waits for its end.
+        """
+        never = bool(confidence.why_not(asked.metric, self._baseline))
+        period = Period() if never else self._period(asked.metric, self._last(known))
         over = asked.over(period.reached.value if period.reached else None)
         finding = self._finding(asked, period, evidence=0.0, since=None, over=over)
         until = period.days[-1].end if period.days else None

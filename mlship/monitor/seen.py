@@ -65,11 +65,11 @@ class Sight:
         )
 
     def figure(self, one: limits.Asked) -> FigureSeen:
-        """A metric, of all traffic or of a slice."""
+        """A metric, of all traffic or of a slice; of two ends of a limit, as that stands which tells more."""
         at = self.now
         own = [found for found in self.findings if found.subject == one.subject and found.what == one.metric]
-        real = next((found for found in own if found.kind == one.kind), None)
-        guess = next((found for found in own if found.kind == "estimate"), None)
+        real = max((found for found in own if found.kind == one.kind), key=_telling, default=None)
+        guess = max((found for found in own if found.kind == "estimate"), key=_telling, default=None)
         recent = self.performance.recent(one.metric, at, one.slice)
         over_time = self.performance.over_time(one.metric, at, one.slice)[-DRAWN:]
         estimates = self.performance.estimates(one.metric, at)[-DRAWN:] if not one.slice else []
@@ -79,7 +79,7 @@ class Sight:
         told = [found for found in (real, guess) if found is not None]
         return FigureSeen(
             one.subject,
-            one.limit.partition(" ")[2],
+            (real.limit if real is not None else one.limit).partition(" ")[2],
             then.value if then is not None else None,
             recent.reached.value if recent.reached is not None else None,
             recent.reached.low if recent.reached is not None else None,
@@ -150,6 +150,10 @@ class Sight:
         }
         values = tuple(shift.psi(counts, column.counts) for counts in weeks.values())
         return Line(_middles(weeks), values, rows=tuple(map(sum, weeks.values()))) if len(weeks) > 1 else None
+
+
+def _telling(one: Finding) -> tuple[bool, bool, float]:
+    return one.breach, one.over, one.evidence
 
 
 def _shares(counts: Counts, column: Column) -> tuple[Share, ...]:

@@ -83,7 +83,7 @@ def _incident(seen: Seen, one: Incident, number: int) -> _Told:
         words.subject(one.kind, one.subject),
         one.sentence,
         words.incident(one),
-        one.detail,
+        words.detail(seen, one),
         words.requests(seen, one.kind, one.subject),
         news,
     )

@@ -53,7 +53,10 @@ def text(seen: Seen, columns: int | None = None) -> str:
 def markdown(seen: Seen) -> str:
     """For a job's summary, an issue, a chat."""
     told = [words.looked(seen), words.against(seen), words.coverage(seen)]
-    open_ones = [[_name(one), one.sentence, words.incident(one), one.detail] for one in (*seen.open, *_resolved(seen))]
+    open_ones = [
+        [_name(one), one.sentence, words.incident(one), words.detail(seen, one)]
+        for one in (*seen.open, *_resolved(seen))
+    ]
     tables = [
         blocks.joined(f"**{table.title}**", blocks.table(table.columns, cells.rows_of(table)))
         for table in _tables(seen)
@@ -154,7 +157,7 @@ def _incident(seen: Seen, one: Incident, width: int) -> list[str]:
     mark = MARKS[Status.FAILED if one.resolved is None else Status.PASSED]
     lines = wrapped(f"{_name(one)}: {one.sentence}", width, f"{mark} ", "  ")
     lines += wrapped(words.incident(one), width, "    ")
-    lines += wrapped(one.detail, width, "    ")
+    lines += wrapped(words.detail(seen, one), width, "    ")
     if shows := words.requests(seen, one.kind, one.subject):
         lines.append("    requests that show it:")
         lines += [line for each in shows for line in wrapped(each, width, "      - ", "        ")]

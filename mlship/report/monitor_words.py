@@ -116,6 +116,12 @@ def requests(seen: Seen, kind: str, name: str) -> tuple[str, ...]:
     return tuple(each for one in seen.examples if (one.kind, one.subject) == (kind, name) for each in one.requests)
 
 
+def detail(seen: Seen, one: Incident) -> str:
+    """What else is known of it; empty where the requests that show it say it all."""
+    shows = requests(seen, one.kind, one.subject)
+    return "" if shows and all(each in one.detail for each in shows) else one.detail
+
+
 def findings(found: Sequence[Finding]) -> list[Finding]:
     """In breach first, then beyond the limit, then by evidence."""
     return sorted(found, key=lambda one: (not one.breach, not one.over, -one.evidence, one.kind, one.subject, one.what))
@@ -125,6 +131,8 @@ def state(one: Finding) -> str:
     """How a finding stands: a breach needs both the limit exceeded and the alarm."""
     if one.breach:
         return "breach"
+    if one.value is None:
+        return "not known"
     if one.over:
         return "over, not sure yet"
     return "moved, within limits" if one.alarm else "within limits"

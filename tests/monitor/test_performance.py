@@ -12,7 +12,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mlship.demo.flights import TARGET, months
+from mlship.monitor.limits import asked
 from mlship.monitor.performance import Performance
+from mlship.monitor.seen import Sight
 from mlship.policy.monitor import Monitor
 from mlship.stats.reached import metric
 from mlship.types.monitoring import Baseline, Finding, Labelled, Tally
@@ -234,7 +236,25 @@ def test_numbers_have_their_errors_judged() -> None:
     assert abs(mae.since - 40 * DAY) <= 2 * DAY
     assert mae.value == pytest.approx(3.2, abs=0.2)
     assert not any(one.breach for one in now if one.what == "bias")
-    assert "two classes only" in next(one.sentence for one in now if one.kind == "estimate")
+    guesses = [one for one in now if one.kind == "estimate"]
+    assert "two classes only" in guesses[0].sentence
+    assert not any(one.over or one.value is not None for one in guesses), "what labels say is no estimate"
+
+
+def test_a_limit_with_two_ends_is_told_by_the_one_in_breach() -> None:
+    """A bias of 4 is above 1 and not below -1: its row is a breach, of the limit that is passed."""
+
+    def window(day: int) -> Tally:
+        off = 0.1 * (day % 3) + (0 if day < 40 else 4)
+        return Tally(day * DAY, DAY, 200, labelled=Labelled(200, errors=(200.0, 200 * off, 200 * off, 200 * off**2)))
+
+    base = replace(bare(months(scored(), 5, 5)), task="numbers", scores=None, window=DAY, zone="UTC")
+    rules = monitor(performance={"bias": {"min": -1, "max": 1}}, zone="UTC")
+    windows = tuple(window(day) for day in range(60))
+    judge = judged(rules, windows, base)
+    sight = Sight(base, rules, judge.findings(60 * DAY), windows, windows, judge, 60 * DAY)
+    told = [sight.figure(one) for one in asked(rules, base)]
+    assert {(one.breach, one.limit) for one in told} == {(True, "<= 1")}
 
 
 def test_labels_of_part_of_the_rows_are_told_as_such() -> None:

@@ -128,3 +128,16 @@ def test_no_name_becomes_markup() -> None:
     Page(text)
     assert "<script" not in monitor_text.markdown(seen).replace("\\<", "")
     conforms("monitor", monitor_json.document(seen))
+
+
+def test_what_the_requests_say_is_not_said_twice() -> None:
+    """In the pass that opens an incident its requests are listed; later they are what is kept with it."""
+    seen = monitored.BREACH
+    first = seen.examples[0]
+    incidents = tuple(
+        replace(one, detail=f"such as {'; '.join(first.requests)}") if one.subject == first.subject else one
+        for one in monitored.INCIDENTS
+    )
+    opened = replace(seen, incidents=incidents)
+    assert monitor_text.text(opened).count(first.requests[0]) == 1
+    assert monitor_text.text(replace(opened, examples=())).count(first.requests[0]) == 1
