@@ -21,6 +21,8 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from math import exp, log1p
 
 from mlship.types.monitoring import Steady
 
@@ -49,14 +51,13 @@ def step(state: Detector, score: float | None, steady: Steady) -> Detector:
     """Take in a window's score (`steady.score`); None, a window with too few rows, changes nothing."""
     if score is None:
         return state
-    inflation, boldest = steady.inflation, steady.boldest
     rise, fall = score - steady.margin, -score - steady.margin
     up, down = [], []
-    for size, high, low in zip(SIZES, state.up or _NONE, state.down or _NONE, strict=True):
-        bet = min(size / inflation, boldest)
-        cost = inflation * bet * bet / 2
-        up.append(_plus_one(high) + bet * rise - cost)
-        down.append(_plus_one(low) + bet * fall - cost)
+    bets = _bets(steady.inflation, steady.boldest)
+    # log(exp(log) + 1), so that neither end overflows; written out, as this is most of what a look costs.
+    for (bet, cost), high, low in zip(bets, state.up or _NONE, state.down or _NONE, strict=True):
+        up.append((high + log1p(exp(-high)) if high > 0 else log1p(exp(high))) + bet * rise - cost)
+        down.append((low + log1p(exp(-low)) if low > 0 else log1p(exp(low))) + bet * fall - cost)
     return Detector(tuple(up), tuple(down), state.windows + 1)
 
 
@@ -103,9 +104,11 @@ def change(scores: Sequence[float | None], steady: Steady, direction: int) -> in
     return found
 
 
-def _plus_one(log: float) -> float:
-    """Log(exp(log) + 1), for any log."""
-    return log + math.log1p(math.exp(-log)) if log > 0 else math.log1p(math.exp(log))
+@lru_cache(maxsize=4096)
+def _bets(inflation: float, boldest: float) -> tuple[tuple[float, float], ...]:
+    """By `SIZES`: lambda, and phi lambda^2 / 2."""
+    bets = [min(size / inflation, boldest) for size in SIZES]
+    return tuple((bet, inflation * bet * bet / 2) for bet in bets)
 
 
 def _mean(logs: tuple[float, ...]) -> float:

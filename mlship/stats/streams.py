@@ -15,7 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, compress
+from operator import mul
 
 from mlship.types.monitoring import Bins, Counts
 
@@ -29,7 +30,7 @@ class Stream:
 
     name: str
     weights: tuple[float, ...]
-    """The score of a cell by its position, from 0 to 1."""
+    """The score of a cell by its position, from 0 to 1; 0 where it does not count."""
     counted: tuple[bool, ...]
     """Whether a cell at that position is among those that the mean is over."""
 
@@ -61,11 +62,9 @@ def streams(bins: Bins, counts: Counts) -> tuple[Stream, ...]:
 
 def value(stream: Stream, counts: Counts) -> tuple[float | None, int]:
     """The mean over a window's rows, and how many those are; None without any."""
-    total, rows = 0.0, 0
-    for weight, among, times in zip(stream.weights, stream.counted, counts, strict=True):
-        if among:
-            total, rows = total + weight * times, rows + times
-    return (total / rows if rows else None), rows
+    # Cells that do not count have no weight.
+    rows = sum(compress(counts, stream.counted))
+    return (sum(map(mul, stream.weights, counts)) / rows if rows else None), rows
 
 
 def _ranks(order: Sequence[int], counts: Counts) -> list[float]:
