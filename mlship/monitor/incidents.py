@@ -126,7 +126,7 @@ def _after(incident: Incident, group: Sequence[Finding], at: float, recovered: f
         return replace(incident, quiet=None)
     if not group or all(one.value is None for one in group):
         return incident
-    quiet = at if incident.quiet is None else incident.quiet
+    quiet = at if incident.quiet is None else min(at, incident.quiet)  # later than now: the clock was wrong
     if at - quiet < recovered:
         return replace(incident, quiet=quiet)
     return _over(replace(incident, quiet=quiet), at, f"within limits since {_when(quiet)}")

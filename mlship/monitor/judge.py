@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from mlship.monitor import incidents
-from mlship.monitor.drift import Drift, History, Judge, severity
+from mlship.monitor import incidents, limits
+from mlship.monitor.drift import PREDICTIONS, SCORES, Drift, History, Judge, columns, severity
 from mlship.monitor.words import day as told_day
 from mlship.policy.monitor import Monitor
 from mlship.policy.units import format_duration
@@ -71,16 +71,23 @@ def judge(watched: Watched, state: State, open_: Sequence[Incident], tallies: Se
     """Take in the whole windows of a pass, in the order of time.
 
     Drift is judged at the end of every window, performance at the end of every day, age and silence now. The same
-    windows give the same incidents, however passes cut them.
+    windows give the same incidents, however passes cut them. Windows of before the last look (a baseline that is made
+    anew is held against all of them) change no past: they are judged by where they lead.
 
     Parameters
     ----------
     tallies
         Whole windows; those of slices are `performance`'s.
     """
-    eye, looks = Judge(watched.baseline, watched.monitor, watched.history), _Looks(watched, open_, state.at)
-    drift, seen = state.drift, state.at
-    for tally in sorted(tallies, key=lambda one: one.start):
+    drift, seen = state.drift, None if state.at is None else min(state.at, facts.now)  # a clock may have been set back
+    eye, looks = Judge(watched.baseline, watched.monitor, watched.history), _Looks(watched, open_, seen)
+    ordered = sorted(tallies, key=lambda one: one.start)
+    behind = [one for one in ordered if seen is not None and one.end <= seen]
+    for tally in behind:
+        drift = eye.window(drift, tally)
+    if behind and seen is not None:
+        looks.at(eye.findings(drift, looks.subjects()), seen)
+    for tally in ordered[len(behind) :]:
         for end in ends_of_days(seen, tally.end, watched.monitor.zone):
             looks.at(watched.performance(end), end)
         drift = eye.window(drift, tally)
@@ -128,12 +135,15 @@ class _Looks:
 def judged(incident: Incident, watched: Watched) -> bool:
     """Whether the policy still judges what an incident is about."""
     rules, kind = watched.monitor, incident.kind
+    looked_at = {*columns(watched.baseline, rules)} - {PREDICTIONS, SCORES}
+    figures = (*limits.asked(rules, watched.baseline), *limits.estimated(rules, watched.baseline))
+    figure = any((one.kind, one.subject) == (kind, incident.subject) for one in figures)
     there = {
-        "features": rules.features is not None and incident.subject in watched.baseline.features,
+        "features": rules.features is not None and incident.subject in looked_at,
         "predictions": rules.predictions is not None,
-        "performance": bool(rules.performance),
-        "estimate": bool(rules.performance) and rules.estimate,
-        "value": rules.value is not None,
+        "performance": figure,
+        "estimate": figure,
+        "value": figure,
         "age": rules.max_age is not None,
         "silence": rules.max_silence is not None,
     }

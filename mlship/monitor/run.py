@@ -95,9 +95,10 @@ class _Pass:
         """Do all of it."""
         known = self._kept.detectors(self._version)
         stale = known.get(_BASELINE, self._who.digest) != self._who.digest
-        known = {} if stale else known
+        before = _states().validate_python(known[_STATE]) if _STATE in known else State()
+        # Traffic is held against another baseline from the beginning, but what people were told stays told.
+        known, state = ({}, State(at=before.at)) if stale else (known, before)
         windows = [] if stale else list(self._kept.windows(self._version, part=None))
-        state = _states().validate_python(known[_STATE]) if _STATE in known else State()
         say("reading traffic")
         apart = [] if stale else list(self._kept.apart(self._version))
         traffic = self._take(known.get(_PROGRESS))
@@ -118,7 +119,7 @@ class _Pass:
         both = ([*new, *changed], told) if traffic.apart is None else (new, [*told, *changed])
         why_not = self._keep(found, traffic, both, until=until, forget=stale)
         troubles = [*traffic.troubles, *([self._who.trouble] if self._who.trouble else [])]
-        before = self._kept.last()
+        last = self._kept.last()
         if not self._asked.dry_run:
             say("sending what is due")
             troubles += deliver.deliver(self._home, self._loaded, self._kept, self._now)
@@ -128,7 +129,7 @@ class _Pass:
         seen = replace(
             teller.seen(found, traffic, lasting),
             windows=len([one for one in new if not one.slice]),
-            before=before.at if before else None,
+            before=last.at if last else None,
             examples=examples,
         )
         waiting = tuple(Done("retrain", self._now, "skipped", why) for why in why_not)
@@ -138,7 +139,24 @@ class _Pass:
 
     def _take(self, before: Mapping[str, Any] | None) -> Traffic:
         since = self._asked.since if self._asked.since is not None else self._who.promoted
+        since, before = self._from_its_promotion(since, before)
         return take(self._loaded, self._home, self._who, since=since, now=self._now, before=before)
+
+    def _from_its_promotion(
+        self, since: float | None, before: Mapping[str, Any] | None
+    ) -> tuple[float | None, Mapping[str, Any] | None]:
+        """Where to begin when another version was champion at the last pass.
+
+        Rows that name no version are of whoever served then: those of before the promotion are not this version's.
+        """
+        promoted, last, log = self._who.promoted, self._kept.champion(), self._monitor.log
+        nobody_says = log is not None and log.version is None
+        if not nobody_says or promoted is None or last is None or last.version == self._version:
+            return since, before
+        since = promoted if since is None else max(since, promoted)
+        if before is not None and before.get("until") is not None:
+            before = {**before, "until": max(before["until"], promoted)}
+        return since, before
 
     def _newest(self, traffic: Traffic, whole: Sequence[Tally]) -> float | None:
         known = [one.end for one in whole if one.rows] + ([traffic.newest] if traffic.newest is not None else [])

@@ -12,11 +12,13 @@ import pandas as pd
 import pytest
 
 from mlship.errors import Inconclusive, RegistryError
+from mlship.ledger import Ledger
 from mlship.monitor import store
+from mlship.monitor.kept import Changes
 from mlship.monitor.run import Asked, look
 from mlship.policy.load import load_policy
 from mlship.report.monitor_seen import Seen
-from mlship.types import Status
+from mlship.types import LedgerEntry, Status
 from tests.monitor.watched import CHANGED, Watched
 
 _DAY = 86400.0
@@ -150,6 +152,34 @@ def test_another_champion_begins_anew(place: Watched) -> None:
     client.set_registered_model_alias("flight-delay", "champion", "2")
     with pytest.raises(RegistryError, match="version 2: it has no baseline"):
         look(loaded, place.home, AUGUST + 60, Asked(since=JULY))
+
+
+def test_a_baseline_made_anew_tells_nobody_that_all_was_well(place: Watched) -> None:
+    """Given open incidents, when the champion is evaluated again, then they stay open, and end as they would have."""
+    first = a_pass(place)
+    with store.writing(place.home, "flight-delay", "test") as kept:
+        kept.commit(Changes(version="1", detectors={"baseline": "sha256:of-another-evaluation"}))
+    again = a_pass(place, AUGUST + 60)
+    assert again.windows == first.windows, "all of the log is held against it"
+    assert again.events == ()
+    assert {one.id for one in again.open} == {one.id for one in first.open}
+
+
+def test_a_champion_that_comes_back_is_not_taken_for_the_one_between(place: Watched) -> None:
+    """Rows that name no version are of whoever served then."""
+    a_pass(place, CHANGED.timestamp())
+    with store.writing(place.home, "flight-delay", "test") as kept:
+        champion = kept.champion()
+        assert champion is not None
+        kept.commit(Changes(champion=replace(champion, version="7")))
+    back = CHANGED.timestamp() + 10 * _DAY
+    Ledger(place.home.ledger).append(LedgerEntry(back, "tester", "rolled_back", "flight-delay", "7", "1", "worse"))
+    a_pass(place)
+    with store.writing(place.home, "flight-delay", "test") as kept:
+        between = [one for one in kept.windows("1") if CHANGED.timestamp() <= one.start < back]
+        assert between == []
+        assert kept.windows("1", until=CHANGED.timestamp()), "what it saw at first is known"
+        assert kept.newest("1") == pytest.approx(AUGUST - _DAY / 2, abs=_DAY)
 
 
 def test_what_a_pass_has_seen_is_kept_for_who_asks(place: Watched) -> None:

@@ -135,13 +135,18 @@ def _due(store: Store, loaded: LoadedPolicy, under_way: set[str], tried: set[str
             continue
         if why := _called_off(loaded, one, open_):
             dropped.append(replace(one, state="dropped", said=why, ended=now))
-        elif one.id in tried or (one.due > now and one.blocking):
+        elif one.id in tried or (not _is_due(one, now) and one.blocking):
             held_up.add(one.place)
-        elif one.due <= now and len(batches.get(one.place, [])) < _BATCH:
+        elif _is_due(one, now) and len(batches.get(one.place, [])) < _BATCH:
             batches.setdefault(one.place, []).append(one)
     if dropped:
         store.commit(Changes(settled=dropped))
     return list(batches.values())
+
+
+def _is_due(one: Delivery, now: float) -> bool:
+    """Whether its time has come; one that is further away than any wait was noted by a clock that was wrong."""
+    return one.due <= now or one.due > now + WAITS[-1]
 
 
 def _called_off(loaded: LoadedPolicy, one: Delivery, open_: set[str]) -> str:

@@ -114,6 +114,15 @@ def test_a_service_that_is_away_is_tried_for_a_day_and_given_up(
     nothing_secret(home, first, last)
 
 
+def test_a_clock_that_was_wrong_holds_nothing_up(home: Home, receiver: Receiver, tmp_path: Path) -> None:
+    """Given a pass that took it for ten years later and could send nothing, then the next one sends it."""
+    loaded = policy(tmp_path, "notify")
+    receiver.answers.statuses["/n"] = [503]
+    assert passes.run(home, loaded, [event(incident())], NOW + 3650 * DAY)
+    assert passes.run(home, loaded, [], NOW) == ()
+    assert [one.state for one in kept(home)] == ["done"]
+
+
 def test_after_a_long_night_everything_is_tried_at_least_once(home: Home, receiver: Receiver, tmp_path: Path) -> None:
     loaded = policy(tmp_path, "notify")
     passes.run(home, loaded, [event(incident())], NOW, patience=0)  # and then this machine is off
