@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mlship.errors import Exit
 from mlship.home import Home
-from mlship.monitor import store, subject
+from mlship.monitor import schema, store, subject
 from mlship.monitor.acting import deliver, plan
 from mlship.monitor.drift import PREDICTIONS, shares
 from mlship.monitor.judge import Facts, Judged, State, Watched, judge
@@ -95,7 +95,7 @@ class _Pass:
         """Do all of it."""
         known = self._kept.detectors(self._version)
         stale = known.get(_BASELINE, self._who.digest) != self._who.digest
-        before = _states().validate_python(known[_STATE]) if _STATE in known else State()
+        before = self._state(known[_STATE]) if _STATE in known else State()
         # Traffic is held against another baseline from the beginning, but what people were told stays told.
         known, state = ({}, State(at=before.at)) if stale else (known, before)
         windows = [] if stale else list(self._kept.windows(self._version, part=None))
@@ -136,6 +136,12 @@ class _Pass:
         seen = replace(seen, done=(*seen.done, *waiting))
         self._end(seen, time.monotonic() - began)
         return seen
+
+    def _state(self, document: Any) -> State:
+        try:
+            return _states().validate_python(document)
+        except ValueError as error:
+            raise schema.damaged(self._kept.path, "the state of the detectors cannot be read") from error
 
     def _take(self, before: Mapping[str, Any] | None) -> Traffic:
         since = self._asked.since if self._asked.since is not None else self._who.promoted

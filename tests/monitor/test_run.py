@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from mlship.errors import Inconclusive, RegistryError
+from mlship.errors import Inconclusive, RegistryError, StateError
 from mlship.ledger import Ledger
 from mlship.monitor import store
 from mlship.monitor.kept import Changes
@@ -163,6 +163,14 @@ def test_a_baseline_made_anew_tells_nobody_that_all_was_well(place: Watched) -> 
     assert again.windows == first.windows, "all of the log is held against it"
     assert again.events == ()
     assert {one.id for one in again.open} == {one.id for one in first.open}
+
+
+@pytest.mark.parametrize("body", [None, {"drift": 3}, "text"])
+def test_a_damaged_state_says_how_to_begin_anew(place: Watched, body: Any) -> None:
+    with store.writing(place.home, "flight-delay", "test") as kept:
+        kept.commit(Changes(version="1", detectors={"state": body}))
+    with pytest.raises(StateError, match=r"damaged: the state of the detectors cannot be read[\s\S]*begins anew"):
+        a_pass(place)
 
 
 def test_a_champion_that_comes_back_is_not_taken_for_the_one_between(place: Watched) -> None:
