@@ -18,8 +18,6 @@ PREDICTIONS, SCORES = "predictions", "scores"
 PERIOD = 28 * 86400.0
 #: Of a column that has not moved, what came in so long is measured.
 RECENT = 7 * 86400.0
-#: A change is over when a return is so many times as likely as that it goes on.
-RETURNED = 20.0
 #: The smallest change, in scores, whose return can be told from its going on.
 _SMALLEST = 0.5
 #: So many days' windows are looked at for the moment of a change.
@@ -39,7 +37,7 @@ class Moved:
     since: float
     """Unix time of the first window after the change."""
     size: float
-    """Of the change, in scores."""
+    """Of the change at least, in scores."""
     back: float = 0.0
     """Log of how much likelier it is that all is as before (CUSUM: Page, "Continuous inspection schemes", 1954)."""
     days: Days = ()
@@ -171,7 +169,7 @@ class Judge:
         scores = [self._score(name, stream, usual, one) for one in before]
         first = detector.change(scores, usual, direction)
         after = [score for score in scores[first:] if score is not None]
-        size = max(_SMALLEST, abs(sum(after) / len(after)) if after else 0.0)
+        size = _surely(after, usual)
         found = Moved(stream.name, direction, before[first].start, size)
         for one in before[first:]:
             counts = counts_of(name, one)
@@ -198,14 +196,14 @@ class Judge:
         return steady.score(usual, seen, rows, cell)
 
     def _returned(self, name: str, before: Moved, now: Moved, scores: Mapping[str, float]) -> Moved | None:
-        """None once all is as it was."""
+        """None once all is as it was: by a CUSUM that ends a change which stays as seldom as a false alarm comes."""
         seen = scores.get(before.stream)
         if seen is None:
             return now
         usual = self._columns[name].streams[before.stream]
         step = (before.size**2 / 2 - before.size * before.direction * seen) / usual.inflation
         back = max(0.0, before.back + step)
-        return None if back >= math.log(RETURNED) else replace(now, back=back)
+        return None if back >= self.threshold * math.log(10) else replace(now, back=back)
 
     def _of(self, name: str, column: Column, state: Drift) -> list[Finding]:
         strongest = self._strongest(name, state.detectors)
@@ -248,8 +246,19 @@ class Judge:
         if rules.missing is not None:
             found.append(("missing", rules.missing + missing_share(column.counts, column)))
         if rules.unseen is not None and column.bins.kind == "categories":
-            found.append(("unseen", rules.unseen))
+            found.append(("unseen", rules.unseen + (measured("unseen", column.counts, column) or 0.0)))
         return found
+
+
+def _surely(after: Sequence[float], usual: Steady) -> float:
+    """How large a change is at least, in scores: two standard errors less than what came since.
+
+    The few windows that gave the alarm look larger than the change is; by twice its size its end could not be told from
+    its going on.
+    """
+    if not after:
+        return _SMALLEST
+    return max(_SMALLEST, abs(sum(after) / len(after)) - 2 * math.sqrt(usual.inflation / len(after)))
 
 
 def _kind(column: str) -> Kind:

@@ -70,7 +70,9 @@ class FeatureLimits(Section):
         None, gt=0, description="numbers: largest Wasserstein distance, in standard deviations of the baseline"
     )
     missing: Percent | None = Field(None, description="largest share of missing values, above the baseline's own")
-    unseen: Percent | None = Field(None, description="largest share of categories that the baseline lacks")
+    unseen: Percent | None = Field(
+        None, description="largest share of categories that the baseline lacks, above its own"
+    )
     columns: tuple[str, ...] = Field((), description="these features only; default: all inputs of the model")
 
 
