@@ -333,6 +333,24 @@ def rows() -> tuple[Any, Any]:
     return frame, (frame["a"] + rng.random(80) > 1).astype(int)
 
 
+@pytest.fixture(scope="module")
+def fitted(rows: tuple[Any, Any]) -> dict[str, Any]:
+    """All estimators that can be fitted without being told more."""
+    import warnings
+
+    from sklearn.utils import all_estimators
+
+    found: dict[str, Any] = {}
+    for name, estimator in all_estimators():
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                found[name] = estimator().fit(*rows)
+        except Exception:  # noqa: BLE001 - some need more than a table of numbers; most do not
+            continue
+    return found
+
+
 def dump(kind: str, value: Any) -> bytes:
     import cloudpickle
 
@@ -347,20 +365,8 @@ def dump(kind: str, value: Any) -> bytes:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cloudpickle", "2", "joblib"])
-def test_every_estimator_of_scikit_learn_passes(tmp_path: Path, rows: tuple[Any, Any], kind: str) -> None:
-    """All that can be fitted without being told more, in each format."""
-    import warnings
-
-    from sklearn.utils import all_estimators
-
-    fitted: dict[str, Any] = {}
-    for name, estimator in all_estimators():
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                fitted[name] = estimator().fit(*rows)
-        except Exception:  # noqa: BLE001 - some need more than a table of numbers; most do not
-            continue
+def test_every_estimator_of_scikit_learn_passes(tmp_path: Path, fitted: dict[str, Any], kind: str) -> None:
+    """In each format."""
     assert len(fitted) > 130
     directory = model(tmp_path / "m", {f"{name}.pkl": dump(kind, value) for name, value in fitted.items()})
     findings = scan(directory, CODE if kind == "joblib" else SecurityGate())
