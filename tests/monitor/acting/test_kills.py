@@ -20,12 +20,13 @@ from mlship.policy.load import LoadedPolicy
 from tests.monitor.acting import killed, passes
 from tests.monitor.acting.world import Receiver, github, policy, webhook
 from tests.monitor.made import MODEL, event, incident
+from tests.thorough import often
 from tests.waiting import until
 
 NOW = time.time()
 HOUR = 3600.0
-#: Every so many points are tried, beginning at a random one: each run of the tests tries others.
-STRIDE = 9
+#: Every so many points are tried, beginning at a random one: each run of the tests tries others, a night more of them.
+STRIDE = often(9, 27)
 
 pytestmark = pytest.mark.slow
 
@@ -90,7 +91,7 @@ def test_messages_are_told_once_although_the_monitor_is_killed(receiver: Receive
     """Killed at random moments, by a clock instead of a point."""
     loaded = policy(tmp_path, "notify")
     moments = random.Random()
-    for number in range(5):
+    for number in range(often(5, 2)):
         receiver.got.clear()
         home = Home(tmp_path / str(number))
         with begin(home, loaded, 0) as process:
