@@ -99,7 +99,8 @@ class Steady:
     """How one figure of a window behaves while nothing has moved: learned from the baseline's own windows.
 
     A figure's value x becomes a score z of about the standard normal distribution: the residual x - expected(time), put
-    through the baseline's own quantiles (`knots` at `scores`), beyond them linearly by `spread` or more, and cut at +-8.
+    through the baseline's own quantiles (`knots` at `scores`), beyond them linearly (one score each `spread`, or more
+    where the tail is long), and cut at +-8.
     """
 
     expected: tuple[float, ...]
@@ -110,8 +111,8 @@ class Steady:
     spread: float
     """Standard deviation of the residuals."""
     inflation: float
-    """At least 1: the largest variance of a sum of n windows' scores, divided by n, over n up to a week, and one standard
-    error more. What is correlated from window to window says less than as many independent windows would."""
+    """At least 1: the largest variance of a sum of n windows' scores, divided by n, over n up to a week, and one
+    standard error more. What is correlated from window to window says less than independent windows would."""
     margin: float
     """In scores: the standard error of the baseline itself, below which nothing counts as moved."""
     rows: float
