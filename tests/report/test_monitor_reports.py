@@ -141,3 +141,14 @@ def test_what_the_requests_say_is_not_said_twice() -> None:
     opened = replace(seen, incidents=incidents)
     assert monitor_text.text(opened).count(first.requests[0]) == 1
     assert monitor_text.text(replace(opened, examples=())).count(first.requests[0]) == 1
+
+
+def test_findings_without_a_value_are_no_pass() -> None:
+    """Before the first window each limit has a finding that says so; what a clock alone tells is enough only alone."""
+    unknown = tuple(
+        replace(one, value=None, over=False, alarm=False) for one in monitored.FINDINGS if one.kind != "age"
+    )
+    clock = tuple(one for one in monitored.FINDINGS if one.kind == "age")
+    assert replace(monitored.EMPTY, judged=0, findings=unknown).status is Status.INCONCLUSIVE
+    assert replace(monitored.EMPTY, judged=0, findings=(*unknown, *clock)).status is Status.INCONCLUSIVE
+    assert replace(monitored.EMPTY, judged=0, findings=clock).status is Status.PASSED
