@@ -6,14 +6,13 @@ import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from mlship.monitor.columns import columns, counts_of, kind_of, measured, missing_share, severity, shares
 from mlship.monitor.words import drifted
 from mlship.policy.monitor import Monitor
-from mlship.stats import cutting, detector, shift, steady, streams
+from mlship.stats import cutting, detector, steady, streams
 from mlship.stats.detector import FRESH, Detector
-from mlship.types.monitoring import Baseline, Column, Counts, Finding, Kind, Steady, Tally
+from mlship.types.monitoring import Baseline, Column, Counts, Finding, Steady, Tally
 
-#: Names of the columns that the predictions are: the answers, and the probabilities of the positive class.
-PREDICTIONS, SCORES = "predictions", "scores"
 #: How far is measured over what came since the change, and of that over the last four weeks at most.
 PERIOD = 28 * 86400.0
 #: Of a column that has not moved, what came in so long is measured.
@@ -42,6 +41,10 @@ class Moved:
     """Log of how much likelier it is that all is as before (CUSUM: Page, "Continuous inspection schemes", 1954)."""
     days: Days = ()
     """What was counted since, by day, of the last `PERIOD`."""
+    levels: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    """By stream, the sum of its scores since, and how many: the level that a further change is held against."""
+    again: Mapping[str, Detector] = field(default_factory=dict)
+    """By stream, evidence of a further change from that level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,34 +61,6 @@ class Drift:
 
 #: The windows from one moment to another, both whole: those of this pass and of earlier ones.
 History = Callable[[float, float], Sequence[Tally]]
-
-
-def columns(baseline: Baseline, monitor: Monitor) -> dict[str, Column]:
-    """The columns that are looked at, the predictions last; windows tell answers, or scores, or both."""
-    chosen = monitor.features.columns if monitor.features is not None and monitor.features.columns else ()
-    found = {name: one for name, one in baseline.features.items() if not chosen or name in chosen}
-    said = {PREDICTIONS: baseline.answers, SCORES: baseline.scores}
-    return found | {name: one for name, one in said.items() if one is not None}
-
-
-def counts_of(column: str, tally: Tally) -> Counts | None:
-    """What a window counted of a column; None when its source does not tell."""
-    if column in (PREDICTIONS, SCORES):
-        return tally.answers if column == PREDICTIONS else tally.scores
-    return tally.features.get(column)
-
-
-def shares(baseline: Baseline, monitor: Monitor) -> dict[str, float]:
-    """Which share of the year's false alarms each kind of limit may spend: equal parts of those that the policy has."""
-    judged = {
-        "features": monitor.features is not None and bool(baseline.features),
-        PREDICTIONS: monitor.predictions is not None,
-        "performance": bool(monitor.performance),
-        "estimate": bool(monitor.performance) and monitor.estimate,
-        "value": monitor.value is not None,
-    }
-    kinds = [kind for kind, there in judged.items() if there]
-    return dict.fromkeys(kinds, 1 / len(kinds)) if kinds else {}
 
 
 class Judge:
@@ -130,7 +105,8 @@ class Judge:
             before = moved.pop(name, None)
             now = self._alarm(name, detectors, tally) if before is None else _further(before, tally, counts)
             if before is not None and now is not None:
-                now = self._returned(name, before, now, scores)
+                now = self._again(name, now, scores, tally)
+                now = self._returned(name, before, now, scores) if now is not None else None
                 if now is None:
                     detectors |= {f"{name}|{stream.name}": FRESH for stream, _ in self._streams[name]}
             if now is not None:
@@ -147,12 +123,43 @@ class Judge:
 
     def weight(self, name: str) -> float:
         """The part of the budget that each direction of each stream of a column has."""
-        kind = _kind(name)
-        alike = sum(1 for one in self._columns if _kind(one) == kind)
+        kind = kind_of(name)
+        alike = sum(1 for one in self._columns if kind_of(one) == kind)
         return self._share.get(kind, 1.0) / (max(1, alike) * max(1, len(self._streams[name])) * 2)
 
-    def _alarm(self, name: str, detectors: Mapping[str, Detector], tally: Tally) -> Moved | None:
-        """The change that the strongest stream of a column tells, if its evidence is enough."""
+    def _again(self, name: str, moved: Moved, scores: Mapping[str, float], tally: Tally) -> Moved | None:
+        """The change as it was, or a further one on top of it: the same bets, on what differs from the level since.
+
+        None when the further one led back to where the baseline is. Without such bets, a large change after an old
+        small one would be drowned in all that came since the first.
+        """
+        again, levels = dict(moved.again), dict(moved.levels)
+        for stream, usual in self._streams[name]:
+            total, known = levels.get(stream.name, (0.0, 0))
+            seen = scores.get(stream.name)
+            if seen is None:
+                continue
+            if known:
+                unsure = replace(usual, margin=max(usual.margin, math.sqrt(usual.inflation / known)))
+                again[stream.name] = detector.step(again.get(stream.name, FRESH), seen - total / known, unsure)
+            levels[stream.name] = total + seen, known + 1
+        told = {f"{name}|{stream}": one for stream, one in again.items()}
+        means = {stream: total / known for stream, (total, known) in moved.levels.items() if known}
+        found = self._alarm(name, told, tally, means)
+        if found is None:
+            return replace(moved, again=again, levels=levels)
+        usual = self._columns[name].streams[found.stream]
+        total, known = found.levels[found.stream]
+        back = abs(total) <= 3 * math.sqrt(usual.inflation * known) + usual.margin * known
+        return None if back else found
+
+    def _alarm(
+        self, name: str, detectors: Mapping[str, Detector], tally: Tally, levels: Mapping[str, float] | None = None
+    ) -> Moved | None:
+        """The change that the strongest stream of a column tells, if its evidence is enough.
+
+        `levels` are scores that the streams have had since an earlier change; None: there was none.
+        """
         # The mean over sizes is at most the largest: most windows need no more than that.
         needed = self.threshold * math.log(10) - math.log(self.weight(name))
         keys = [f"{name}|{stream.name}" for stream, _ in self._streams[name]]
@@ -167,10 +174,14 @@ class Judge:
         before = [one for one in self._history(max(since, tally.end - _LONGEST), tally.start) if not one.slice]
         before = [*(one for one in before if one.rows >= self._monitor.min_rows), tally]
         scores = [self._score(name, stream, usual, one) for one in before]
-        first = detector.change(scores, usual, direction)
+        level = (levels or {}).get(stream.name, 0.0)
+        first = detector.change([None if one is None else one - level for one in scores], usual, direction)
         after = [score for score in scores[first:] if score is not None]
-        size = _surely(after, usual)
-        found = Moved(stream.name, direction, before[first].start, size)
+        if levels is not None and after:
+            direction = 1 if sum(after) >= 0 else -1  # away from the baseline, wherever it came from
+        found = Moved(stream.name, direction, before[first].start, _surely(after, usual))
+        sums = {one.name: self._scores(name, one, before[first:]) for one, _ in self._streams[name]}
+        found = replace(found, levels={one: (sum(seen), len(seen)) for one, seen in sums.items()})
         for one in before[first:]:
             counts = counts_of(name, one)
             if counts is not None:
@@ -195,6 +206,11 @@ class Judge:
         cell = steady.cell(tally.start + tally.seconds / 2, self._baseline.season, self._baseline.zone)
         return steady.score(usual, seen, rows, cell)
 
+    def _scores(self, name: str, stream: streams.Stream, windows: Sequence[Tally]) -> list[float]:
+        usual = self._columns[name].streams[stream.name]
+        told = (self._score(name, stream, usual, one) for one in windows)
+        return [one for one in told if one is not None]
+
     def _returned(self, name: str, before: Moved, now: Moved, scores: Mapping[str, float]) -> Moved | None:
         """None once all is as it was: by a CUSUM that ends a change which stays as seldom as a false alarm comes."""
         seen = scores.get(before.stream)
@@ -211,7 +227,7 @@ class Judge:
         days = moved.days if moved is not None else state.recent.get(name, ())
         counts = cutting.added(*(one for _, one in days)) if days else None
         evidence = strongest[0] if strongest is not None else 0.0
-        kind = _kind(name)
+        kind = kind_of(name)
         found = []
         for what, limit in self._limits(name, column):
             value = measured(what, counts, column) if counts is not None else None
@@ -235,7 +251,7 @@ class Judge:
         return found
 
     def _limits(self, name: str, column: Column) -> list[tuple[str, float | None]]:
-        if _kind(name) == "predictions":
+        if kind_of(name) == "predictions":
             return [("psi", self._monitor.predictions.psi if self._monitor.predictions is not None else None)]
         rules = self._monitor.features
         if rules is None:
@@ -259,38 +275,6 @@ def _surely(after: Sequence[float], usual: Steady) -> float:
     if not after:
         return _SMALLEST
     return max(_SMALLEST, abs(sum(after) / len(after)) - 2 * math.sqrt(usual.inflation / len(after)))
-
-
-def _kind(column: str) -> Kind:
-    return "predictions" if column in (PREDICTIONS, SCORES) else "features"
-
-
-def measured(what: str, counts: Counts, column: Column) -> float | None:
-    """One figure of a column's counts; None when there is nothing to tell it from."""
-    if not sum(counts):
-        return None
-    match what:
-        case "psi":
-            return shift.psi(counts, column.counts)
-        case "wasserstein":
-            return shift.wasserstein(counts, column)
-        case "missing":
-            return missing_share(counts, column)
-        case _:
-            return counts[column.bins.unseen] / sum(counts)
-
-
-def missing_share(counts: Counts, column: Column) -> float:
-    """Share of cells that are missing, or of another kind than the column's."""
-    total = sum(counts)
-    return (counts[column.bins.missing] + counts[column.bins.unlike]) / total if total else 0.0
-
-
-def severity(value: float | None, limit: float | None) -> int:
-    """1 beyond the limit, and one more each time that the value doubles; 0 within it."""
-    if value is None or limit is None or value <= limit:
-        return 0
-    return 1 + (min(10, int(math.log2(value / limit))) if limit > 0 else 0)
 
 
 def _streams(column: Column) -> tuple[streams.Stream, ...]:

@@ -9,7 +9,8 @@ from typing import Literal
 from zoneinfo import ZoneInfo
 
 from mlship.monitor import incidents, limits
-from mlship.monitor.drift import PREDICTIONS, SCORES, Drift, History, Judge, columns, severity
+from mlship.monitor.columns import PREDICTIONS, SCORES, columns, severity
+from mlship.monitor.drift import Drift, History, Judge
 from mlship.monitor.words import day as told_day
 from mlship.policy.monitor import Monitor
 from mlship.policy.units import format_duration

@@ -17,7 +17,7 @@ from mlship.errors import Exit
 from mlship.home import Home
 from mlship.monitor import schema, store, subject
 from mlship.monitor.acting import deliver, plan
-from mlship.monitor.drift import PREDICTIONS, shares
+from mlship.monitor.columns import PREDICTIONS, shares
 from mlship.monitor.judge import Facts, Judged, State, Watched, judge
 from mlship.monitor.kept import Changes, Pass
 from mlship.monitor.performance import Performance

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from mlship.monitor import limits
+from mlship.monitor.columns import PREDICTIONS, columns, counts_of, measured, missing_share
 from mlship.monitor.days import Cut, complete
-from mlship.monitor.drift import PREDICTIONS, RECENT, columns, counts_of, measured, missing_share
+from mlship.monitor.drift import RECENT
 from mlship.monitor.performance import Performance
 from mlship.policy.monitor import Monitor
 from mlship.report.monitor_seen import ColumnSeen, FigureSeen, Line, Share

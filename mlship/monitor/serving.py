@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mlship.errors import EngineError
 from mlship.home import Home
-from mlship.monitor import reading
+from mlship.monitor import reading, schema
 from mlship.monitor.reading import Order, Progress, Snapshot
 from mlship.report.figures import listed
 from mlship.report.monitor_seen import SourceSeen
@@ -16,6 +16,19 @@ from mlship.types.monitoring import Baseline, Tally, Trouble
 
 if TYPE_CHECKING:
     from mlship.policy.schema import Policy
+
+_Kept = TypeVar("_Kept")
+
+
+def resumed(policy: Policy, home: Home, read: Callable[[Any], _Kept], document: Any) -> _Kept | None:
+    """What the last pass has left; None at the first. Raises ``StateError`` when it cannot be read."""
+    if document is None:
+        return None
+    try:
+        return read(document)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        path = home.monitor(policy.model) / "monitor.db"
+        raise schema.damaged(path, "where the last pass ended cannot be read") from error
 
 
 def sketched(
@@ -37,7 +50,9 @@ def sketched(
         asked = exported.ask(home, policy.model)
     except EngineError as error:
         return None, before, nothing, (Trouble("engine", " ".join(str(error).split()), now),)
-    known = Snapshot.from_json(before) if before is not None else Snapshot.empty(since) if since is not None else None
+    known = resumed(policy, home, Snapshot.from_json, before)
+    if known is None and since is not None:
+        known = Snapshot.empty(since)
     look = Snapshot.of(now, asked.told, version)
     if not look.servers:
         others = sorted({one.version for one in asked.told.values()})
@@ -92,7 +107,7 @@ def logged(
         version=version,
         since=known["until"] if known.get("until") is not None else since,
         now=now,
-        progress=Progress.from_json(known["log"]) if "log" in known else None,
+        progress=resumed(policy, home, Progress.from_json, known.get("log")),
         served=places,
         redacted=_redacted(policy),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from mlship.monitor import limits, store
-from mlship.monitor.drift import PREDICTIONS, SCORES
+from mlship.monitor.columns import PREDICTIONS, SCORES
 from mlship.monitor.judge import Judged
 from mlship.monitor.performance import Performance
 from mlship.monitor.seen import DRAWN, Sight

@@ -66,7 +66,7 @@ def take(
         version=who.version,
         since=known["until"] if known.get("until") is not None else since,
         now=now,
-        progress=Progress.from_json(known["log"]) if "log" in known else None,
+        progress=serving.resumed(loaded.policy, home, Progress.from_json, known.get("log")),
     )
     return Traffic(
         found.tallies,

@@ -39,7 +39,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from mlship.demo.flights import FEATURES, TARGET, flights
 from mlship.gates.baseline.columns import column
 from mlship.gates.baseline.windows import Windows
-from mlship.monitor.drift import SCORES
+from mlship.monitor.columns import SCORES
 from mlship.monitor.judge import Facts, Judged, State, Watched, judge
 from mlship.policy.monitor import Monitor
 from mlship.stats import cutting

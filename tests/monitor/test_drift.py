@@ -76,3 +76,30 @@ def test_what_the_baseline_itself_does_not_know_is_no_excess() -> None:
     unseen = next(one for one in found if one.what == "unseen")
     assert unseen.value == 1.0
     assert not unseen.over, unseen.limit
+
+
+def test_a_large_change_after_an_old_small_one_is_dated_anew() -> None:
+    """A little more tech for 30 days, within limits; then most of it is something else: told within a day, dated so."""
+    small, large = (0.45, 0.35, 0.2), (0.1, 0.2, 0.7)
+    found = [*counts(small, 30 * 24, 3), *counts(large, 2 * 24, 4)]
+    tallies = [Tally(START + 60 * DAY + at * HOUR, HOUR, sum(one), {"topic": one}) for at, one in enumerate(found)]
+    starts = [one.start for one in tallies]
+    eye = Judge(
+        baseline(counts(USUAL, 60 * 24, 0)),
+        RULES,
+        lambda since, until: tallies[bisect_left(starts, since) : bisect_left(starts, until)],
+    )
+    state, first, opened = Drift(), None, None
+    for at, tally in enumerate(tallies):
+        state = eye.window(state, tally)
+        if state.moved and first is None:
+            first = at
+        breach = [one for one in eye.findings(state) if one.breach]
+        if breach and opened is None:
+            opened = (at, breach[0].since)
+    assert first is not None
+    assert first < 30 * 24, "the small change was an alarm, and no breach"
+    assert opened is not None
+    assert 30 * 24 <= opened[0] <= 31 * 24
+    assert opened[1] is not None
+    assert abs(opened[1] - (START + 90 * DAY)) <= 6 * HOUR
