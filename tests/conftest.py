@@ -52,6 +52,12 @@ _FIRST = (
     "cli/test_ship_plan.py",
     "images/test_build.py",
     "serving/test_workers.py",
+    "scoring/test_session.py",
+    "scoring/test_flavours.py",
+    "monitor/test_command.py",
+    "monitor/acting/test_deliver.py",
+    "monitor/acting/test_kills.py",
+    "test_baselines.py",
 )
 
 
