@@ -13,9 +13,12 @@ from mlship.monitor.performance import Performance
 from mlship.monitor.seen import DRAWN, Sight
 from mlship.monitor.subject import Subject
 from mlship.monitor.traffic import Traffic
+from mlship.policy.monitor import Monitor
+from mlship.policy.units import format_duration
+from mlship.report.figures import listed
 from mlship.report.monitor_seen import BaselineSeen, Done, Seen
 from mlship.stats import detector
-from mlship.types.monitoring import Tally, Trouble
+from mlship.types.monitoring import Baseline, Tally, Trouble
 
 if TYPE_CHECKING:
     from mlship.policy.load import LoadedPolicy
@@ -76,8 +79,26 @@ class Told:
             done=tuple(_done(self.kept, self.now)),
             false_alarms=monitor.false_alarms,
             age=self.now - who.registered if who.registered is not None else None,
-            facts=_facts(self.loaded),
+            facts=(*_facts(self.loaded), *(("note", one) for one in (*notes(monitor, who.baseline), *traffic.notes))),
         )
+
+
+def notes(monitor: Monitor, baseline: Baseline) -> list[str]:
+    """Where the policy asks for something that the baseline was not made for: then the baseline's way holds."""
+    asked = {
+        "windows": (format_duration(monitor.window), format_duration(baseline.window)),
+        "the zone": (monitor.zone, baseline.zone),
+        "a season": (" and ".join(monitor.season) or "none", " and ".join(baseline.season) or "none"),
+    }
+    found = [
+        f"the policy asks for {name} {ours}, and the baseline has {theirs}: evaluate the champion again to change it"
+        for name, (ours, theirs) in asked.items()
+        if ours != theirs
+    ]
+    lacking = [name for name in (monitor.slices.by if monitor.slices else ()) if name not in baseline.slices]
+    if lacking:
+        found.append(f"the baseline knows no slices by {listed(lacking)}: evaluate the champion again to look at them")
+    return found
 
 
 def _facts(loaded: LoadedPolicy) -> tuple[tuple[str, str], ...]:

@@ -129,9 +129,19 @@ def _served(
         found.newest if found is not None else None,
         tally.rows if tally is not None else 0,
         (*troubles, *more),
-        found.notes if found is not None else (),
+        (*(found.notes if found is not None else ()), *_waits(who, now, tally is None and not troubles)),
         tuple(sources),
         progress,
+    )
+
+
+def _waits(who: Subject, now: float, nothing: bool) -> tuple[str, ...]:
+    """When the first window of the servers' sketches is complete, while it is not."""
+    window, since = who.baseline.window, who.promoted
+    if not nothing or since is None or now - since >= window:
+        return ()
+    return (
+        f"the first window of the servers' sketches is complete {hour(since + window)}: a window after the promotion",
     )
 
 

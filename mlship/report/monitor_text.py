@@ -29,6 +29,8 @@ def text(seen: Seen, columns: int | None = None) -> str:
     lines = [f"{verdict}  {cells.plain(about)}"]
     for said in (words.looked(seen), words.against(seen), words.coverage(seen)):
         lines += wrapped(said, width, "  ")
+    for name, said in seen.facts:
+        lines += wrapped(f"note: {said}", width, "  ") if name == "note" else []
     for one in (*seen.open, *_resolved(seen)):
         lines += ["", *_incident(seen, one, width)]
     if seen.troubles:

@@ -201,3 +201,12 @@ def test_what_a_pass_has_seen_is_kept_for_who_asks(place: Watched) -> None:
         assert found.open() == tuple(sorted(seen.open, key=lambda one: (one.opened, one.id)))
         assert [replace(one) for one in found.findings()] == list(seen.findings)
         assert found.newest("1") == max(one.end for one in found.windows("1"))
+
+
+def test_what_the_baseline_was_not_made_for_is_said(place: Watched) -> None:
+    """Windows, season and slices are those of the baseline until the champion is evaluated again."""
+    place.write("  min_rows: 3", "  min_rows: 3\n  window: 30m\n  season: [hour]\n  slices: {by: [origin]}")
+    notes = [said for name, said in a_pass(place, dry_run=True).facts if name == "note"]
+    assert any("windows 30m, and the baseline has 1h" in one for one in notes), notes
+    assert any("a season hour, and the baseline has none" in one for one in notes)
+    assert any("no slices by origin" in one for one in notes)
