@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -94,12 +95,14 @@ def judge(watched: Watched, state: State, open_: Sequence[Incident], tallies: Se
         drift = eye.window(drift, tally)
         seen = max(tally.end, seen or tally.end)
         looks.at(eye.findings(drift, looks.subjects()), seen)
-    # A log of long ago ends nothing that late labels could change after so long.
-    rest = watched.monitor.delay + watched.monitor.recovered + 2 * _DAY
-    for end in ends_of_days(seen, min(facts.now, (seen or facts.now) + rest), watched.monitor.zone):
+    # Once the labels of the last window are due, nothing new is told of performance, and time alone ends no incident.
+    windows = watched.history(-math.inf, math.inf)
+    last = max([one.end for one in (*windows[-1:], *ordered[-1:])], default=seen or facts.now)
+    told = min(facts.now, last + watched.monitor.delay + _DAY)
+    for end in ends_of_days(seen, told, watched.monitor.zone):
         looks.at(watched.performance(end), end)
     days, clock = watched.performance(facts.now), by_the_clock(watched, facts)
-    looks.at([*days, *clock], facts.now)
+    looks.at([*(days if facts.now <= told else ()), *clock], facts.now)
     state = State(drift, None if seen is None else max(seen, facts.now))
     return Judged(state, tuple(looks.incidents.values()), tuple(looks.events), (*eye.findings(drift), *days, *clock))
 

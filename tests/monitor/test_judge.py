@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from mlship.gates.baseline.windows import Windows
 from mlship.monitor.judge import Facts, Judged, State, Watched, judge, judged
 from mlship.policy.monitor import Monitor
-from mlship.types.monitoring import Baseline, Bins, Column, Counts, Incident, Tally
+from mlship.types.monitoring import Baseline, Bins, Column, Counts, Finding, Incident, Tally
 from tests.monitor.made import incident
 
 HOUR, DAY = 3600.0, 86400.0
@@ -127,3 +128,18 @@ def test_a_clock_that_was_wrong_for_one_pass_holds_up_no_end() -> None:
 def test_what_the_policy_asks_no_more_is_judged_no_more(one: Incident, rules: dict[str, Any], still: bool) -> None:
     """A column, a metric or a slice that was taken out of the policy: nobody would ever end its incident."""
     assert judged(one, watched([], monitor(**rules))) is still
+
+
+def test_time_alone_ends_no_incident_of_performance() -> None:
+    """Recall was in breach, and is within its limit when traffic ends: a month without any resolves nothing."""
+    tallies = windows([0.0] * 48)
+    end = tallies[-1].end
+    fine = Finding("performance", "recall", "recall", 0.6, "recall >= 0.5", False, 0.0, False, None, "recall is fine")
+    of = replace(watched(tallies), performance=lambda _at: [fine])
+    open_ = [incident(kind="performance", subject="recall", version="4", opened=end - DAY)]
+    later = a_pass(of, State(at=end - 1), open_, tallies, end + 30 * DAY)
+    assert [event.what for event in later.events] == []
+    assert later.incidents[0].resolved is None
+    again = a_pass(of, later.state, later.incidents, [], end + 60 * DAY)
+    assert again.incidents[0].resolved is None
+    assert "recall is fine" in [one.sentence for one in again.findings], "it is told all the same"
