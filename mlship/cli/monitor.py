@@ -12,18 +12,10 @@ import typer
 from mlship.cli.common import PolicyArgument, context, leave
 from mlship.cli.progress import told_on_stderr
 from mlship.cli.telling import Format, FormatOption, ReportsOption, Told, destinations, tell
-from mlship.errors import Exit, UsageError
-from mlship.types import Status
+from mlship.errors import UsageError
 
 if TYPE_CHECKING:
     from mlship.report.monitor_seen import Seen
-
-EXITS = {
-    Status.PASSED: Exit.PASSED,
-    Status.FAILED: Exit.GATE_FAILED,
-    Status.INCONCLUSIVE: Exit.INCONCLUSIVE,
-    Status.ERROR: Exit.UNREACHABLE,
-}
 
 
 def monitor(
@@ -74,7 +66,7 @@ def monitor(
       mlship monitor mlship.yaml --every 1h --listen 127.0.0.1:9109
     """
     from mlship.cli.monitor_every import Endless, address, go_on, words, write_metrics
-    from mlship.monitor.run import Asked, look
+    from mlship.monitor.run import EXITS, Asked, look
     from mlship.policy.load import load_policy
     from mlship.policy.units import UnitError, parse_duration
 

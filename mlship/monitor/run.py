@@ -33,7 +33,8 @@ if TYPE_CHECKING:
     from mlship.policy.load import LoadedPolicy
     from mlship.policy.monitor import Monitor
 
-_EXITS = {
+#: With which code a pass ends.
+EXITS = {
     Status.PASSED: Exit.PASSED,
     Status.FAILED: Exit.GATE_FAILED,
     Status.INCONCLUSIVE: Exit.INCONCLUSIVE,
@@ -217,7 +218,7 @@ class _Pass:
 
         last = Pass(
             self._now,
-            int(_EXITS[seen.status]),
+            int(EXITS[seen.status]),
             str(seen.status),
             summary(seen),
             seconds,

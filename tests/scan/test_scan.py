@@ -237,7 +237,7 @@ FROM_CODE = "flavors: {{python_function: {{loader_module: mlflow.pyfunc.loaders.
 
 def test_a_model_from_code_is_the_file_of_that_name(tmp_path: Path) -> None:
     """MLflow writes down where the file lay when the model was trained, and loads the one of that name from here."""
-    for name, path in (("a", "/elsewhere/agent.py"), ("b", "../work/agent.py"), ("c", "agent.py")):
+    for name, path in (("a", "/elsewhere/agent.py"), ("b", "../other/agent.py"), ("c", "agent.py")):
         directory = model(tmp_path / name, {"agent.py": b"x = 1\n"}, FROM_CODE.format(path))
         findings = scan(directory, SecurityGate())
         assert told(findings) == {("MLmodel", "agent.py, for the flavor python_function")}
